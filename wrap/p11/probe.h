@@ -1,0 +1,55 @@
+// What a module can do, found by trying with known answers: names of mechanisms lie (pkcs11.md).
+// Every known answer is held against software of ours (Botan), never against the module itself.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "wrap/base/error.h"
+#include "wrap/p11/session.h"
+
+namespace keyferry::p11 {
+
+/// Who asks decides what is needed and tried.
+enum class ProbeFor {
+  Appliance,  // wraps, derives, signs, ECDH for kf-inbox
+  Station,    // signs, ECDH
+  Device,     // unwraps and signs: an SE that is a PKCS#11 token (see also se::device_abuses)
+};
+
+struct ProbeResult {
+  ModuleInfo module;
+
+  std::optional<Mechanism> kwp;  // the number that is RFC 5649
+  bool kwp_pads_first =
+      false;  // plaintext is zero-padded to 8 octets before RFC 5649 sees it (SoftHSM before 2.7)
+  std::size_t pkcs8_size_bytes = 0;  // of a wrapped P-256 key, without such padding (SoftHSM: 67)
+  bool kwp_unwraps = false;          // opens what our software wrapped, and the key signs
+  bool kwp_rejects_tampered = false;
+  bool ecb_data_derives = false;  // CKM_AES_ECB_ENCRYPT_DATA, 32 octets, right value
+  std::optional<bool>
+      derived_key_stays_secret;  // SENSITIVE true, EXTRACTABLE false: unreadable and not wrappable
+  bool allowed_mechanisms_enforced = false;
+  bool ecdsa = false;                        // raw r and s over a digest, verified in software
+  bool ecdh = false;                         // x coordinate equals software's
+  std::optional<PointForm> ecdh_point_form;  // what C_DeriveKey took
+  PointForm ec_point_form = PointForm::DerOctetString;  // how CKA_EC_POINT comes
+  bool rng = false;
+
+  std::vector<std::string> facts;  // sentences for people, in the order of trying
+  std::vector<Refusal> missing;    // needs of `ProbeFor` that are not met; empty = usable
+
+  [[nodiscard]] bool usable() const { return missing.empty(); }
+
+  /// The mechanism to wrap with; Error{Hsm} when there is none.
+  [[nodiscard]] Mechanism kwp_or_throw() const;
+};
+
+/// The session must be logged in as user; every key is a session object with a published value,
+/// gone afterwards. Refusal reasons: hsm-no-known-key, hsm-no-kwp, hsm-kwp-unwrap,
+/// hsm-kwp-accepts-tampered, hsm-no-derive, hsm-derived-readable, hsm-no-ecdsa, hsm-no-ecdh,
+/// hsm-no-rng. Throws only when the device is lost.
+[[nodiscard]] ProbeResult probe(Session& session, ProbeFor who = ProbeFor::Appliance);
+
+}  // namespace keyferry::p11

@@ -1,0 +1,20 @@
+// kf-kdf-1: the derivation data of a transport key (FORMAT.md). The key is AES-256-ECB(master,
+// data), leading octets. A silicon vendor who holds the same master computes the same key.
+#pragma once
+
+#include <string_view>
+
+#include "wrap/base/bytes.h"
+#include "wrap/se/entry.h"
+
+namespace keyferry::se {
+
+/// Blocks of 16 octets, as many as `key_size_bytes` (16 to 64) need: block i (from 1) is octet i,
+/// then the first 15 octets of SHA-256("keyferry/v1/tk", 0x00, then each with u16be length: master
+/// name, family, part, key name, generation u32be, serial). Other sizes are Error{InvalidArgument}.
+/// master_name: NAME of kf-tk/NAME, without the prefix.
+[[nodiscard]] Bytes kf_kdf_1_data(std::string_view master_name,
+                                  const Entry& entry,
+                                  std::size_t key_size_bytes);
+
+}  // namespace keyferry::se
