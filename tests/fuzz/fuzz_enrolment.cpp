@@ -1,0 +1,55 @@
+// What precedes pinned keys: signed bytes, and the cards, requests and answers inside them; and
+// names on a token.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#include "token/enrolment.h"
+#include "token/layout.h"
+
+namespace {
+
+using namespace keyferry;
+using namespace keyferry::token;
+
+void require(bool good) {
+  if (!good) std::abort();
+}
+
+template <typename Value>
+const Value* value_of(const std::variant<Value, Refusal>& answer) {
+  return std::get_if<Value>(&answer);
+}
+
+void try_payload(ByteView input) {
+  const auto card = parse_appliance_card(input);
+  if (const auto* found = value_of(card))
+    require(*value_of(parse_appliance_card(serialise(*found))) == *found);
+  const auto request = parse_enrolment_request(input);
+  if (const auto* found = value_of(request))
+    require(*value_of(parse_enrolment_request(serialise(*found))) == *found);
+  const auto answer = parse_enrolment_answer(input);
+  if (const auto* found = value_of(answer))
+    require(*value_of(parse_enrolment_answer(serialise(*found))) == *found);
+  const auto token = parse_token_card(input);
+  if (const auto* found = value_of(token))
+    require(*value_of(parse_token_card(serialise(*found))) == *found);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const ByteView input{data, size};
+  try_payload(input);
+  const auto wrapped = parse_signed_bytes(input);
+  if (const auto* found = value_of(wrapped)) {
+    try_payload(found->payload);
+    static_cast<void>(open_appliance_card(*found));
+    static_cast<void>(open_enrolment_request(*found));
+    const Bytes again = encode(*found);
+    require(*value_of(parse_signed_bytes(again)) == *found);
+  }
+  const std::string name{as_chars(input)};
+  if (parse_name(name)) require(is_medium_name(name));
+  return 0;
+}
