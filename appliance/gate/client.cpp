@@ -1,0 +1,148 @@
+#include "appliance/gate/client.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+#include "keyferry/v1/gate.pb.h"
+#include "keyferry/v1/governance.pb.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/frame.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr int kFrontFd = 3;
+constexpr int kPinFd = 4;
+
+bool is_piece(const v1::GateReply& reply) {
+  return reply.has_body() || reply.has_records() || reply.has_sealed_certificates();
+}
+
+Fd connect_to(const std::filesystem::path& path) {
+  Fd fd{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string text = path.string();
+  if (!fd.valid() || text.size() >= sizeof address.sun_path) throw Error{Code::Channel, "no socket for " + text};
+  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    throw system_error(Code::Channel, "connect to the gate at " + text, errno);
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct GateClient::Impl {
+  GateStore& store;
+  Fd fd;
+  Child child;
+  std::uint64_t next_id = 1;
+  std::map<std::uint64_t, std::function<void(const v1::GateReply&)>> waiting;
+
+  void send(const v1::GateRequest& request) {
+    Bytes octets(request.ByteSizeLong());
+    request.SerializeToArray(octets.data(), static_cast<int>(octets.size()));
+    write_frame(fd.get(), octets);
+  }
+
+  void answer_store(const v1::GateReply& reply) {
+    KF_CUT("front.pending.before-store");
+    store.store_pending(reply.store_pending());
+    KF_CUT("front.pending.stored");
+    v1::GateRequest answer;
+    answer.set_id(reply.id());
+    answer.mutable_stored()->set_store_id(reply.store_pending().store_id());
+    send(answer);
+  }
+
+  void answer_leaves(const v1::GateReply& reply) {
+    const v1::AskLeaves& asked = reply.ask_leaves();
+    v1::GateRequest answer;
+    answer.set_id(reply.id());
+    v1::LeafHashes& leaves = *answer.mutable_leaf_hashes();
+    if (asked.whole()) {
+      for (const Bytes& leaf : store.leaves(asked.from(), asked.to())) leaves.add_leaves(to_string(leaf));
+    } else {
+      for (const Bytes& hash : store.leaf_hashes(asked.from(), asked.to())) leaves.add_hashes(to_string(hash));
+    }
+    send(answer);
+  }
+};
+
+GateClient::GateClient(const GateOptions& options, GateStore& store) : impl_{std::make_unique<Impl>(Impl{store, {}, {}, 1, {}})} {
+  if (options.socket) {
+    impl_->fd = connect_to(*options.socket);
+    return;
+  }
+  auto [ours, theirs] = socket_pair();
+  ChildSpec spec{.program = options.program.value_or(sibling_program("keyferry-hsm-gate")),
+                 .arguments = {"--settings", options.settings.string()},
+                 .descriptors = {{theirs.get(), kFrontFd}},
+                 .environment = {}};
+  if (options.pin_fd) {
+    spec.descriptors.emplace_back(*options.pin_fd, kPinFd);
+    spec.arguments.insert(spec.arguments.end(), {"--pin-fd", std::to_string(kPinFd)});
+  }
+  if (options.new_pin) spec.arguments.emplace_back("--new-pin");
+  for (const std::string& name : options.insecure_allow) {
+    spec.arguments.insert(spec.arguments.end(), {"--insecure-allow", name});
+  }
+  impl_->child = Child{spec};
+  impl_->fd = std::move(ours);
+}
+
+GateClient::~GateClient() {
+  impl_->fd.reset();  // the gate ends when its front end goes
+  if (impl_->child.pid() > 0) static_cast<void>(impl_->child.wait_for(std::chrono::seconds{10}));
+}
+
+std::uint64_t GateClient::start(v1::GateRequest request, std::function<void(const v1::GateReply&)> on_reply) {
+  const std::uint64_t id = impl_->next_id++;
+  request.set_id(id);
+  impl_->waiting.emplace(id, std::move(on_reply));
+  impl_->send(request);
+  return id;
+}
+
+v1::GateReply GateClient::call(v1::GateRequest request) {
+  std::optional<v1::GateReply> final_reply;
+  start(std::move(request), [&final_reply](const v1::GateReply& reply) { final_reply = reply; });
+  while (!final_reply) pump();
+  if (final_reply->has_error()) {
+    const v1::ErrorReply& error = final_reply->error();
+    throw Error{code_from_name(error.code()), error.text(), error.hint()};
+  }
+  return std::move(*final_reply);
+}
+
+void GateClient::pump() {
+  const auto frame = read_frame(impl_->fd.get());
+  if (!frame) {
+    const auto status = impl_->child.pid() > 0 ? impl_->child.wait_for(std::chrono::seconds{2}) : std::nullopt;
+    // The gate has said on stderr what it refused; its status is ours.
+    if (status == 1) throw Error{Code::Refused, "keyferry-hsm-gate refused to start"};
+    if (status == 2) throw Error{Code::Usage, "keyferry-hsm-gate did not start"};
+    throw Error{Code::Channel, "keyferry-hsm-gate has ended", "give the same command again: the work goes on where it stopped"};
+  }
+  v1::GateReply reply;
+  if (!reply.ParseFromArray(frame->data(), static_cast<int>(frame->size()))) {
+    throw Error{Code::Channel, "the gate sent what is no reply"};
+  }
+  if (reply.has_store_pending()) return impl_->answer_store(reply);
+  if (reply.has_ask_leaves()) return impl_->answer_leaves(reply);
+  const auto found = impl_->waiting.find(reply.id());
+  if (found == impl_->waiting.end()) throw Error{Code::Channel, "the gate answered what nobody asked"};
+  if (is_piece(reply)) return found->second(reply);
+  const auto handler = std::move(found->second);
+  impl_->waiting.erase(found);
+  handler(reply);
+}
+
+std::size_t GateClient::under_way() const { return impl_->waiting.size(); }
+
+pid_t GateClient::gate_pid() const { return impl_->child.pid(); }
+
+}  // namespace keyferry::appliance

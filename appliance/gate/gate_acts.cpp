@@ -1,0 +1,290 @@
+// Plans, reports, export and inbox: everything of the gate but login and segments.
+#include <fmt/format.h>
+
+#include "appliance/gate/approvals.h"
+#include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/operations.h"
+#include "token/container.h"
+#include "wrap/base/cut.h"
+#include "wrap/crypto/hash.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr int kMaxReportedLeaves = 4096;
+constexpr std::size_t kMaxReportedLeafBytes = 4096;
+
+v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers) {
+  v1::LogLeaf leaf;
+  v1::PlanLeaf& said = *leaf.mutable_plan();
+  said.set_plan_digest(plan.digest.str());
+  said.set_plan_number(plan.number);
+  said.set_operation(std::string{operation_name(plan.operation)});
+  for (const KeyId& officer : officers) said.add_officer_key_ids(officer.str());
+  said.set_subject(plan_subject(plan));
+  return leaf;
+}
+
+v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::KeyMade& made) {
+  v1::LogLeaf leaf;
+  leaf.mutable_key_made()->set_role(std::string{role});
+  leaf.mutable_key_made()->set_label(label);
+  leaf.mutable_key_made()->set_public_key(made.public_key());
+  leaf.mutable_key_made()->set_certificate(made.certificate());
+  return leaf;
+}
+
+struct StationRequest {
+  token::SignedBytes signed_request;
+  token::EnrolmentRequest request;
+  Digest sha256;
+};
+
+std::optional<StationRequest> station_request(const Plan& plan, const v1::RunPlanRequest& request) {
+  if (plan.operation != Operation::StationEnroll) return std::nullopt;
+  token::SignedBytes asked = signed_from_message(request.enrolment_request());
+  auto opened = token::open_enrolment_request(asked);
+  if (const auto* refusal = std::get_if<Refusal>(&opened)) throw to_error(*refusal);
+  const Digest sha256 = crypto::sha256(asked.payload);
+  return StationRequest{std::move(asked), std::get<token::EnrolmentRequest>(std::move(opened)), sha256};
+}
+
+Code code_of(const Refusal& refusal) { return refusal.reason == "quorum" ? Code::Quorum : Code::Refused; }
+
+[[noreturn]] void throw_refusal(const Refusal& refusal) {
+  throw Error{code_of(refusal), refusal.text, refusal.hint};
+}
+
+/// Makes the operation's key in the HSM, if it has one.
+std::optional<v1::WorkerRequest> key_request(const Plan& plan) {
+  v1::WorkerRequest request;
+  v1::MakeKey& make = *request.mutable_make_key();
+  if (plan.operation == Operation::TransportMasterCreate) {
+    make.set_role("transport-master");
+    make.set_name(std::get<TransportMasterPlan>(plan.detail).name);
+    return request;
+  }
+  if (plan.operation == Operation::CaCreate) {
+    const auto& detail = std::get<CaCreatePlan>(plan.detail);
+    make.set_role("ca");
+    make.set_name(detail.name);
+    make.set_subject(detail.subject);
+    make.set_not_before_ms(detail.not_before.value);
+    make.set_not_after_ms(detail.not_after.value);
+    return request;
+  }
+  return std::nullopt;
+}
+
+void open_batch_plan(GateState& next, const Plan& plan) {
+  v1::OpenPlan& open = *next.hsm.add_open_plans();
+  open.set_plan_digest(plan.digest.str());
+  open.set_plan_number(plan.number);
+  open.set_operation(std::string{operation_name(plan.operation)});
+  open.set_segment_count(plan.batch().segment_count());
+  open.set_exports_allowed(1);
+}
+
+void apply_plan(GateState& next, const Plan& plan) {
+  next.hsm.set_last_plan_number(plan.number);
+  if (plan.operation == Operation::Batch) open_batch_plan(next, plan);
+  if (plan.operation == Operation::BatchReexport) {
+    v1::OpenPlan* open = next.open_plan_of_batch(std::get<BatchReexportPlan>(plan.detail).batch);
+    open->set_exports_allowed(open->exports_allowed() + 1);
+  }
+}
+
+void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>& station, const v1::KeyMade& made,
+                          std::vector<v1::LogLeaf>& leaves) {
+  switch (plan.operation) {
+    case Operation::TransportMasterCreate:
+      leaves.push_back(key_leaf("transport-master", "kf-tk/" + std::get<TransportMasterPlan>(plan.detail).name, made));
+      return;
+    case Operation::CaCreate:
+      leaves.push_back(key_leaf("ca", "kf-ca/" + std::get<CaCreatePlan>(plan.detail).name, made));
+      return;
+    case Operation::StationEnroll: {
+      v1::LogLeaf leaf;
+      v1::StationLeafEnrolled& enrolled = *leaf.mutable_station_enrolled();
+      enrolled.set_station_id(token::station_id_of(station->request.signing_key).str());
+      enrolled.set_signing_key(to_string(station->request.signing_key.point()));
+      enrolled.set_agreement_key(to_string(station->request.agreement_key.point()));
+      enrolled.set_request_sha256(station->sha256.str());
+      leaves.push_back(std::move(leaf));
+      return;
+    }
+    case Operation::SeImport: {
+      const auto& detail = std::get<SeImportPlan>(plan.detail);
+      v1::LogLeaf leaf;
+      leaf.mutable_inventory()->set_source(detail.source);
+      leaf.mutable_inventory()->set_file_sha256(detail.file_sha256.str());
+      leaf.mutable_inventory()->set_rows(detail.rows);
+      leaves.push_back(std::move(leaf));
+      return;
+    }
+    case Operation::SourceAdd:
+    case Operation::Batch:
+    case Operation::BatchReexport:
+      return;
+  }
+}
+
+}  // namespace
+
+asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request) {
+  const auto guard = co_await mutex.lock();
+  const Plan plan = parsed_plan(request.plan());
+  std::vector<token::SignedBytes> approvals;
+  for (const v1::SignedBytes& approval : request.approvals()) approvals.push_back(signed_from_message(approval));
+  const auto checked = check_approvals(plan, approvals, ApprovalContext{*state, *log_key, clock.now()});
+  if (const auto* refusal = std::get_if<Refusal>(&checked)) throw_refusal(*refusal);
+  const auto station = station_request(plan, request);
+  const std::optional<token::EnrolmentRequest> asked =
+      station ? std::optional{station->request} : std::optional<token::EnrolmentRequest>{};
+  const std::optional<Digest> asked_sha256 = station ? std::optional{station->sha256} : std::optional<Digest>{};
+  if (const auto refusal = check_operation(plan, *state, asked, asked_sha256)) throw_refusal(*refusal);
+
+  v1::KeyMade made;
+  if (auto make_key = key_request(plan)) {
+    WorkerLink* worker = co_await key_worker(1);
+    v1::WorkerReply reply = co_await worker->call(std::move(*make_key));
+    made = std::move(*reply.mutable_key_made());
+  }
+  KF_CUT("gate.plan.key-made");
+  std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
+  add_operation_leaves(plan, station, made, typed);
+  std::vector<Bytes> leaves;
+  for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, clock.now()));
+  const std::function<void(GateState&)> change = [&plan](GateState& next) { apply_plan(next, plan); };
+  std::optional<v1::Registry> registry = registry_after(plan, *state, asked, as_bytes(made.certificate()));
+  co_await commit(front, id, std::move(leaves), change, std::move(registry));
+
+  v1::GateReply reply;
+  if (plan.operation == Operation::StationEnroll) {
+    // Signing is issuing and comes last: the station is in the registry before it gets its certificate.
+    v1::WorkerRequest answer;
+    *answer.mutable_make_answer()->mutable_request() = request.enrolment_request();
+    *answer.mutable_make_answer()->mutable_card() = card;
+    answer.mutable_make_answer()->set_checkpoint(state->hsm.checkpoint());
+    answer.mutable_make_answer()->set_now_ms(clock.now().value);
+    WorkerLink* worker = co_await key_worker(0);
+    v1::WorkerReply made_answer = co_await worker->call(std::move(answer));
+    *reply.mutable_enrolled()->mutable_answer() = std::move(*made_answer.mutable_signed_bytes());
+    reply.mutable_enrolled()->set_checkpoint(state->hsm.checkpoint());
+    reply.mutable_enrolled()->set_state(state->hsm.SerializeAsString());
+  } else {
+    fill_done(*reply.mutable_done());
+    reply.mutable_done()->set_made(made.certificate());
+  }
+  front.reply(id, std::move(reply));
+}
+
+asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t id, const v1::ExportRequest& request) {
+  const auto guard = co_await mutex.lock();
+  const Plan plan = parsed_plan(request.plan());
+  v1::OpenPlan* open = state->open_plan(plan.digest);
+  if (plan.operation != Operation::Batch || open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
+  if (!open->sealed() && !open->has_manifest()) {
+    throw Error{Code::Refused, "the batch is not sealed yet", "finish it first: keyferry-appliance plan run FILE"};
+  }
+  if (request.token_id().size() != TokenId::kSizeBytes) throw Error{Code::Refused, "the token id is not 16 octets"};
+  const auto& tokens = open->exported_to();
+  if (std::find(tokens.begin(), tokens.end(), request.token_id()) == tokens.end()) {
+    if (static_cast<std::uint32_t>(open->exported_to_size()) >= open->exports_allowed()) {
+      throw Error{Code::Refused, fmt::format("batch {} was exported already, to another token", plan.batch_id().hex()),
+                  "a second token needs officers: keyferry-appliance batch reexport ID --reason TEXT"};
+    }
+    v1::LogLeaf leaf;
+    leaf.mutable_exported()->set_batch_id(plan.batch_id().str());
+    leaf.mutable_exported()->set_token_id(request.token_id());
+    const std::function<void(GateState&)> change = [&](GateState& next) {
+      next.open_plan(plan.digest)->add_exported_to(request.token_id());
+    };
+    co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), change, std::nullopt);
+  }
+  const std::string seen_back =
+      own_checkpoint(request.checkpoint_seen_back(), *log_key, *appliance) ? request.checkpoint_seen_back() : std::string{};
+  v1::WorkerRequest make;
+  v1::MakeTokenCard& token_card = *make.mutable_make_token_card();
+  token_card.set_token_id(request.token_id());
+  token_card.set_appliance_id(appliance->str());
+  token_card.set_environment(state->hsm.environment());
+  token_card.set_batch_id(plan.batch_id().str());
+  token_card.set_station_id(plan.batch().station.str());
+  token_card.set_checkpoint(state->hsm.checkpoint());
+  token_card.set_checkpoint_seen_back(seen_back);
+  token_card.set_now_ms(clock.now().value);
+  WorkerLink* worker = co_await key_worker(0);
+  v1::WorkerReply made = co_await worker->call(std::move(make));
+  v1::GateReply reply;
+  *reply.mutable_ticket()->mutable_token_card() = std::move(*made.mutable_signed_bytes());
+  reply.mutable_ticket()->set_checkpoint(state->hsm.checkpoint());
+  reply.mutable_ticket()->set_state(state->hsm.SerializeAsString());
+  front.reply(id, std::move(reply));
+}
+
+asio::awaitable<void> Gate::Impl::open_inbox(FrontLink& front, std::uint64_t id, const v1::InboxRequest& request) {
+  const auto guard = co_await mutex.lock();
+  v1::WorkerRequest ask;
+  v1::OpenInbox& inbox = *ask.mutable_open_inbox();
+  inbox.set_header(request.header());
+  inbox.set_trailer(request.trailer());
+  *inbox.mutable_chunk_hashes() = request.chunk_hashes();
+  *inbox.mutable_stations() = state->registry.stations();
+  WorkerLink* worker = co_await key_worker(0);
+  v1::WorkerReply opened = co_await worker->call(std::move(ask));
+  const auto header = token::parse_header(as_bytes(request.header()));
+  v1::LogLeaf leaf;
+  leaf.mutable_inbox_opened()->set_container_id(std::get<token::Header>(header).container_id.str());
+  leaf.mutable_inbox_opened()->set_digest(crypto::sha256(as_bytes(request.trailer())).str());
+  leaf.mutable_inbox_opened()->set_station_id(opened.inbox_key().station_id());
+  co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), nullptr, std::nullopt);
+  v1::GateReply reply;
+  *reply.mutable_inbox_key() = std::move(*opened.mutable_inbox_key());
+  reply.mutable_inbox_key()->set_checkpoint(state->hsm.checkpoint());
+  front.reply(id, std::move(reply));
+}
+
+asio::awaitable<void> Gate::Impl::report(FrontLink& front, std::uint64_t id, const v1::ReportRequest& request) {
+  const auto guard = co_await mutex.lock();
+  if (request.leaves_size() == 0 || request.leaves_size() > kMaxReportedLeaves) {
+    throw Error{Code::Refused, "a report has 1 to 4,096 leaves"};
+  }
+  std::vector<Bytes> leaves;
+  for (const v1::LogLeaf& leaf : request.leaves()) {
+    if (!may_be_reported(leaf) || leaf.ByteSizeLong() > kMaxReportedLeafBytes) {
+      throw Error{Code::Refused, "a leaf of that kind or size is not the front end's to report"};
+    }
+    leaves.push_back(leaf_octets(leaf, v1::LEAF_ORIGIN_REPORTED, clock.now()));
+  }
+  co_await commit(front, id, std::move(leaves), nullptr, std::nullopt);
+  v1::GateReply reply;
+  fill_done(*reply.mutable_done());
+  front.reply(id, std::move(reply));
+}
+
+asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id, const v1::CloseBatchRequest& request) {
+  const auto guard = co_await mutex.lock();
+  const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
+  v1::OpenPlan* open = digest ? state->open_plan(*digest) : nullptr;
+  if (open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
+  if (!open->sealed()) {
+    if (!open->has_manifest()) throw Error{Code::Refused, "the batch has no manifest yet"};
+    v1::LogLeaf leaf;
+    leaf.mutable_note()->set_event("batch.sealed");
+    leaf.mutable_note()->set_subject(digest->hex().substr(0, 2 * BatchId::kSizeBytes));
+    const std::function<void(GateState&)> change = [&](GateState& next) {
+      v1::OpenPlan& sealed = *next.open_plan(*digest);
+      sealed.clear_trailers();
+      sealed.clear_manifest();
+      sealed.set_next_segment(sealed.segment_count());
+      sealed.set_sealed(true);
+    };
+    co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), change, std::nullopt);
+  }
+  v1::GateReply reply;
+  fill_done(*reply.mutable_done());
+  front.reply(id, std::move(reply));
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,140 @@
+#include "appliance/gate/internal/gate_state.h"
+
+#include <algorithm>
+
+#include "token/audit/checkpoint.h"
+#include "wrap/base/error.h"
+#include "wrap/crypto/hash.h"
+
+namespace keyferry::appliance {
+namespace {
+
+template <typename List, typename Predicate>
+auto* find_in(List& list, Predicate matches) {
+  const auto found = std::find_if(list.begin(), list.end(), matches);
+  return found == list.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+GateState GateState::from_octets(ByteView octets) {
+  GateState state;
+  Bytes frontier;
+  if (!state.hsm.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || state.hsm.version() != 1) {
+    throw Error{Code::Hsm, "kf-state was made by another program version"};
+  }
+  append_u64be(frontier, state.hsm.log_size());
+  for (const std::string& hash : state.hsm.frontier()) append(frontier, as_bytes(hash));
+  const auto parsed = audit::Frontier::parse(frontier);
+  if (!parsed) throw Error{Code::Hsm, "kf-state's frontier does not fit its log size"};
+  state.frontier = *parsed;
+  return state;
+}
+
+void GateState::take_registry(const std::vector<Bytes>& candidates) {
+  for (const Bytes& octets : candidates) {
+    if (crypto::sha256(octets).str() != hsm.registry_digest()) continue;
+    if (!registry.ParseFromArray(octets.data(), static_cast<int>(octets.size()))) break;
+    registry_octets = octets;
+    return;
+  }
+  throw Error{Code::Rollback, "the registry in the ledger is not the one that the HSM knows",
+              "the ledger was edited or restored from an older copy: restore the newest one"};
+}
+
+v1::OpenPlan* GateState::open_plan(const Digest& plan_digest) {
+  return find_in(*hsm.mutable_open_plans(),
+                 [&](const v1::OpenPlan& plan) { return plan.plan_digest() == plan_digest.str(); });
+}
+
+v1::OpenPlan* GateState::open_plan_of_batch(const BatchId& batch) {
+  return find_in(*hsm.mutable_open_plans(), [&](const v1::OpenPlan& plan) {
+    return plan.plan_digest().compare(0, BatchId::kSizeBytes, batch.str()) == 0;
+  });
+}
+
+const v1::OpenPlan* GateState::open_plan_of_batch(const BatchId& batch) const {
+  return find_in(hsm.open_plans(), [&](const v1::OpenPlan& plan) {
+    return plan.plan_digest().compare(0, BatchId::kSizeBytes, batch.str()) == 0;
+  });
+}
+
+const v1::StoredTrailer* GateState::trailer(const v1::OpenPlan& plan, std::uint32_t index) {
+  return find_in(plan.trailers(), [&](const v1::StoredTrailer& stored) { return stored.index() == index; });
+}
+
+const v1::Station* GateState::station(const StationId& id) const {
+  return find_in(registry.stations(), [&](const v1::Station& one) { return one.station_id() == id.str(); });
+}
+
+const v1::CertificateAuthority* GateState::authority(const std::string& name) const {
+  return find_in(registry.authorities(), [&](const v1::CertificateAuthority& one) { return one.name() == name; });
+}
+
+const v1::TransportMaster* GateState::master(const std::string& name) const {
+  return find_in(registry.transport_masters(), [&](const v1::TransportMaster& one) { return one.name() == name; });
+}
+
+const v1::Source* GateState::source(const std::string& name) const {
+  return find_in(registry.sources(), [&](const v1::Source& one) { return one.name() == name; });
+}
+
+v1::Registry first_registry(const std::string& name, const v1::Officer& officer) {
+  v1::Registry registry;
+  registry.set_version(1);
+  registry.set_epoch(1);
+  registry.set_appliance_name(name);
+  registry.mutable_policy()->set_epoch(1);
+  for (const Operation operation :
+       {Operation::SourceAdd, Operation::TransportMasterCreate, Operation::SeImport, Operation::StationEnroll,
+        Operation::CaCreate, Operation::Batch, Operation::BatchReexport}) {
+    v1::PolicyRule& rule = *registry.mutable_policy()->add_rules();
+    rule.set_operation(std::string{operation_name(operation)});
+    rule.set_officers_needed(1);
+  }
+  *registry.add_officers() = officer;
+  return registry;
+}
+
+Bytes leaf_octets(v1::LogLeaf leaf, v1::LeafOrigin origin, UtcMillis now) {
+  leaf.set_version(1);
+  leaf.set_origin(origin);
+  leaf.set_time_ms(now.value);
+  return to_bytes(as_bytes(leaf.SerializeAsString()));
+}
+
+bool may_be_reported(const v1::LogLeaf& leaf) {
+  switch (leaf.detail_case()) {
+    case v1::LogLeaf::kReceiptAccepted:
+    case v1::LogLeaf::kReceiptsImported:
+    case v1::LogLeaf::kIncident:
+    case v1::LogLeaf::kRefused:
+    case v1::LogLeaf::kNote:
+      return true;
+    case v1::LogLeaf::kInitialized:
+    case v1::LogLeaf::kPlan:
+    case v1::LogLeaf::kKeyMade:
+    case v1::LogLeaf::kStationEnrolled:
+    case v1::LogLeaf::kInventory:
+    case v1::LogLeaf::kSegmentIssued:
+    case v1::LogLeaf::kKeyIssued:
+    case v1::LogLeaf::kManifestIssued:
+    case v1::LogLeaf::kExported:
+    case v1::LogLeaf::kInboxOpened:
+    case v1::LogLeaf::DETAIL_NOT_SET:
+      return false;
+  }
+  return false;
+}
+
+std::optional<KnownCheckpoint> own_checkpoint(const std::string& note,
+                                              const crypto::PublicKey& log_key,
+                                              const ApplianceId& appliance) {
+  const std::string origin = "keyferry/" + appliance.hex().substr(0, 32);
+  const auto verified = audit::verify_checkpoint(note, origin, log_key);
+  const auto* checkpoint = std::get_if<audit::Checkpoint>(&verified);
+  if (checkpoint == nullptr) return std::nullopt;
+  return KnownCheckpoint{checkpoint->size, checkpoint->root};
+}
+
+}  // namespace keyferry::appliance

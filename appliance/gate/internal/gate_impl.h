@@ -1,0 +1,109 @@
+// The inside of the gate, split over gate.cpp (login, connections), gate_acts.cpp (plans, reports, export, inbox) and
+// gate_segments.cpp (segments, manifest). Includes Asio and protobuf: nobody else includes this.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "appliance/gate/async_mutex.h"
+#include "appliance/gate/internal/front_link.h"
+#include "appliance/gate/gate.h"
+#include "appliance/gate/internal/gate_state.h"
+#include "appliance/gate/surroundings.h"
+#include "appliance/gate/internal/worker_link.h"
+#include "keyferry/v1/gate.pb.h"
+#include "token/enrolment.h"
+#include "token/signed_bytes.h"
+
+namespace keyferry::appliance {
+
+/// Index of the manifest where segments have theirs.
+inline constexpr std::uint32_t kManifestIndex = UINT32_MAX;
+
+struct SegmentKey {
+  Digest plan;
+  std::uint32_t index = 0;
+  friend auto operator<=>(const SegmentKey&, const SegmentKey&) = default;
+};
+
+/// A segment (or manifest) between request and commit.
+struct InProgress {
+  const FrontLink* front = nullptr;
+  WorkerLink* worker = nullptr;
+  bool prepared = false;
+  ContainerId container;
+  v1::StoredTrailer stored;          // trailer and key empty until it is signed
+  std::vector<Digest> leaf_hashes;   // records' leaves, then the summary's
+};
+
+struct Gate::Impl {
+  Impl(asio::io_context& io_context, GateArguments gate_arguments, const Clock& system_clock);
+
+  // gate.cpp
+  asio::awaitable<void> serve(LocalSocket socket);
+  asio::awaitable<void> handle(std::shared_ptr<FrontLink> front, v1::GateRequest request);
+  asio::awaitable<void> answer(FrontLink& front, const v1::GateRequest& request);
+  asio::awaitable<void> log_refusal(FrontLink& front, std::uint64_t id, std::string what, const Error& error);
+  asio::awaitable<void> start_state_worker(bool may_initialize);
+  asio::awaitable<WorkerLink*> key_worker(std::uint64_t keys);
+  asio::awaitable<std::unique_ptr<WorkerLink>> start_worker(v1::WorkerRole role, bool may_initialize, v1::Started& started);
+  asio::awaitable<void> open(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
+  asio::awaitable<void> compare_with_ledger(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
+  asio::awaitable<void> initialize(FrontLink& front, std::uint64_t id, const v1::InitializeRequest& request);
+  asio::awaitable<void> refresh_card();
+
+  /// With the mutex held: leaves (and registry) stored by the front end, then kf-state with `change` written.
+  asio::awaitable<void> commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,
+                               std::function<void(GateState&)> change, std::optional<v1::Registry> registry);
+  /// With the mutex held: kf-state advances; the leaves are durable at the front end already.
+  asio::awaitable<void> write_state(GateState next, const std::vector<Digest>& leaf_hashes);
+
+  // gate_acts.cpp
+  asio::awaitable<void> run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request);
+  asio::awaitable<void> export_token(FrontLink& front, std::uint64_t id, const v1::ExportRequest& request);
+  asio::awaitable<void> open_inbox(FrontLink& front, std::uint64_t id, const v1::InboxRequest& request);
+  asio::awaitable<void> report(FrontLink& front, std::uint64_t id, const v1::ReportRequest& request);
+  asio::awaitable<void> close_batch(FrontLink& front, std::uint64_t id, const v1::CloseBatchRequest& request);
+
+  // gate_segments.cpp
+  asio::awaitable<void> segment(FrontLink& front, std::uint64_t id, const v1::SegmentRequest& request);
+  asio::awaitable<void> manifest(FrontLink& front, std::uint64_t id, const v1::ManifestRequest& request);
+  asio::awaitable<void> commit_segment(FrontLink& front, std::uint64_t id, const v1::SegmentCommit& request);
+  asio::awaitable<void> abandon_segment(FrontLink& front, std::uint64_t id, const v1::SegmentAbandon& request);
+  asio::awaitable<void> make(FrontLink& front, std::uint64_t id, SegmentKey key, WorkerLink* worker, v1::WorkerRequest request);
+  asio::awaitable<void> drop(SegmentKey key);
+  void reply_issued(FrontLink& front, std::uint64_t id, const v1::StoredTrailer& stored);
+  [[nodiscard]] v1::OpenPlan& open_batch(const Plan& plan);
+
+  void need_open(const FrontLink& front) const;
+  [[nodiscard]] Plan parsed_plan(const std::string& octets) const;
+  void fill_done(v1::Done& done) const;
+
+  asio::io_context& context;
+  GateArguments arguments;
+  const Clock& clock;
+  AirGapCheck gap;
+  AsyncMutex mutex;
+  std::unique_ptr<WorkerLink> state_worker;
+  std::vector<std::unique_ptr<WorkerLink>> key_workers;
+  std::optional<Error> login_failed;  // never tried again with the same PIN
+  bool broken = false;
+  v1::HsmFacts facts;
+  std::optional<crypto::PublicKey> log_key;
+  std::optional<ApplianceId> appliance;
+  std::optional<GateState> state;  // nothing: the HSM is blank, or nobody has opened yet
+  bool ledger_agrees = false;
+  v1::SignedBytes card;
+  std::map<SegmentKey, InProgress> in_progress;
+};
+
+/// One leaf for commit(). (g++ 12 cannot compile a braced list inside a co_await expression.)
+[[nodiscard]] std::vector<Bytes> one_leaf(v1::LogLeaf leaf, UtcMillis now);
+
+[[nodiscard]] token::SignedBytes signed_from_message(const v1::SignedBytes& message);
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,158 @@
+#include "appliance/gate/operations.h"
+
+#include <fmt/format.h>
+
+namespace keyferry::appliance {
+namespace {
+
+using Answer = std::optional<Refusal>;
+
+Answer taken(std::string_view what, const std::string& name) {
+  return Refusal{"name-taken", fmt::format("there is a {} \"{}\" already", what, name), "choose another name"};
+}
+
+Answer check(const SourceAddPlan& plan, const GateState& state) {
+  if (state.source(plan.name) != nullptr) return taken("source", plan.name);
+  return std::nullopt;
+}
+
+Answer check(const TransportMasterPlan& plan, const GateState& state) {
+  if (state.master(plan.name) != nullptr) return taken("transport master", plan.name);
+  return std::nullopt;
+}
+
+Answer check(const SeImportPlan& plan, const GateState& state) {
+  const v1::Source* source = state.source(plan.source);
+  if (source == nullptr) {
+    return Refusal{"source-unknown", fmt::format("no source \"{}\" is enrolled", plan.source),
+                   "enroll it first: keyferry-appliance source add NAME"};
+  }
+  if (source->kind() != v1::SOURCE_KIND_OFFICER_APPROVED) {
+    return Refusal{"source-unsupported",
+                   fmt::format("files of source \"{}\" need its own signature, which is not supported yet", plan.source)};
+  }
+  return std::nullopt;
+}
+
+Answer check(const CaCreatePlan& plan, const GateState& state) {
+  if (state.authority(plan.name) != nullptr) return taken("certificate authority", plan.name);
+  return std::nullopt;
+}
+
+Answer check(const BatchPlan& plan, const GateState& state) {
+  const v1::Station* station = state.station(plan.station);
+  if (station == nullptr || station->retired()) {
+    return Refusal{"batch-station", fmt::format("station {} is not enrolled", plan.station.hex())};
+  }
+  if (station->site() != plan.site) {
+    return Refusal{"batch-site", fmt::format("station {} stands at site \"{}\", the plan says \"{}\"", plan.station.hex(),
+                                             station->site(), plan.site)};
+  }
+  if (state.authority(plan.certificate_authority) == nullptr) {
+    return Refusal{"batch-authority", fmt::format("there is no certificate authority \"{}\"", plan.certificate_authority)};
+  }
+  if (auto refusal = se::unsupported(plan.family)) return refusal;
+  if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
+  if (plan.firmware_sha256) {
+    return Refusal{"batch-firmware", "a firmware check in the SE is not supported yet by any family here"};
+  }
+  if (plan.segment_count() > kMaxSegmentsPerBatch) {
+    return Refusal{"batch-segments", fmt::format("{} segments are more than {}", plan.segment_count(), kMaxSegmentsPerBatch),
+                   "choose a larger segment_size"};
+  }
+  return std::nullopt;
+}
+
+Answer check(const BatchReexportPlan& plan, const GateState& state) {
+  const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
+  if (open == nullptr) return Refusal{"batch-unknown", fmt::format("the HSM knows no batch {}", plan.batch.hex())};
+  return std::nullopt;
+}
+
+Answer check_station(const StationEnrollPlan& plan, const GateState& state,
+                     const std::optional<token::EnrolmentRequest>& request, const std::optional<Digest>& request_sha256) {
+  if (!request || !request_sha256 || *request_sha256 != plan.request_sha256 ||
+      token::station_id_of(request->signing_key) != plan.station || request->name != plan.name ||
+      request->site != plan.site) {
+    return Refusal{"station-request", "the enrolment request is not the one that was approved"};
+  }
+  if (static_cast<int>(request->environment) != static_cast<int>(state.hsm.environment())) {
+    return Refusal{"station-environment", "the station was made for another environment than this appliance"};
+  }
+  for (const v1::Station& known : state.registry.stations()) {
+    const bool same_id = known.station_id() == plan.station.str();
+    if (same_id && (known.agreement_key() != to_string(request->agreement_key.point()) || known.name() != plan.name ||
+                    known.site() != plan.site || known.retired())) {
+      return Refusal{"station-other", "that station was enrolled before with other keys, name or site, or is retired"};
+    }
+    if (!same_id && known.name() == plan.name) return taken("station", plan.name);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Refusal> check_operation(const Plan& plan,
+                                       const GateState& state,
+                                       const std::optional<token::EnrolmentRequest>& request,
+                                       const std::optional<Digest>& request_sha256) {
+  switch (plan.operation) {
+    case Operation::SourceAdd: return check(std::get<SourceAddPlan>(plan.detail), state);
+    case Operation::TransportMasterCreate: return check(std::get<TransportMasterPlan>(plan.detail), state);
+    case Operation::SeImport: return check(std::get<SeImportPlan>(plan.detail), state);
+    case Operation::StationEnroll:
+      return check_station(std::get<StationEnrollPlan>(plan.detail), state, request, request_sha256);
+    case Operation::CaCreate: return check(std::get<CaCreatePlan>(plan.detail), state);
+    case Operation::Batch: return check(plan.batch(), state);
+    case Operation::BatchReexport: return check(std::get<BatchReexportPlan>(plan.detail), state);
+  }
+  return Refusal{"operation-unknown", "the gate does not know that operation"};
+}
+
+std::optional<v1::Registry> registry_after(const Plan& plan,
+                                           const GateState& state,
+                                           const std::optional<token::EnrolmentRequest>& request,
+                                           ByteView ca_certificate) {
+  v1::Registry after = state.registry;
+  switch (plan.operation) {
+    case Operation::SourceAdd: {
+      const auto& detail = std::get<SourceAddPlan>(plan.detail);
+      v1::Source& source = *after.add_sources();
+      source.set_name(detail.name);
+      source.set_kind(detail.public_key.empty() ? v1::SOURCE_KIND_OFFICER_APPROVED : v1::SOURCE_KIND_VENDOR_KEY);
+      source.set_public_key(to_string(detail.public_key));
+      break;
+    }
+    case Operation::TransportMasterCreate: {
+      const auto& detail = std::get<TransportMasterPlan>(plan.detail);
+      v1::TransportMaster& master = *after.add_transport_masters();
+      master.set_name(detail.name);
+      master.set_kdf(detail.kdf);
+      break;
+    }
+    case Operation::StationEnroll: {
+      if (state.station(std::get<StationEnrollPlan>(plan.detail).station) != nullptr) return std::nullopt;
+      v1::Station& station = *after.add_stations();
+      station.set_station_id(token::station_id_of(request->signing_key).str());
+      station.set_name(request->name);
+      station.set_site(request->site);
+      station.set_signing_key(to_string(request->signing_key.point()));
+      station.set_agreement_key(to_string(request->agreement_key.point()));
+      break;
+    }
+    case Operation::CaCreate: {
+      v1::CertificateAuthority& authority = *after.add_authorities();
+      authority.set_name(std::get<CaCreatePlan>(plan.detail).name);
+      authority.set_certificate(to_string(ca_certificate));
+      break;
+    }
+    case Operation::SeImport:
+    case Operation::Batch:
+    case Operation::BatchReexport:
+      return std::nullopt;
+  }
+  after.set_epoch(after.epoch() + 1);
+  return after;
+}
+
+}  // namespace keyferry::appliance

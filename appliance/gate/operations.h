@@ -1,0 +1,27 @@
+// What an approved plan does to the registry. Pure: the gate makes keys and signs, this decides.
+#pragma once
+
+#include <optional>
+
+#include "appliance/gate/internal/gate_state.h"
+#include "appliance/plan/plan.h"
+#include "token/enrolment.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+
+/// May this plan be run on this state? `request`: station-enroll's. Reasons: name-taken, station-request, station-other,
+/// kdf-unsupported, batch-station, batch-site, batch-authority, batch-segments, batch-mode, batch-environment,
+/// family-unsupported, source-unknown, batch-unknown, source-unsupported.
+[[nodiscard]] std::optional<Refusal> check_operation(const Plan& plan,
+                                                     const GateState& state,
+                                                     const std::optional<token::EnrolmentRequest>& request,
+                                                     const std::optional<Digest>& request_sha256);
+
+/// The registry afterwards, epoch counted up; nothing when the operation leaves it as it is.
+[[nodiscard]] std::optional<v1::Registry> registry_after(const Plan& plan,
+                                                         const GateState& state,
+                                                         const std::optional<token::EnrolmentRequest>& request,
+                                                         ByteView ca_certificate);
+
+}  // namespace keyferry::appliance

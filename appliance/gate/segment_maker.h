@@ -1,0 +1,75 @@
+// Makes whole segments and manifests: checks the entries against the plan's root, makes, wraps, certifies, seals and
+// hashes. What it seals is noise until sign() gives the trailer, which comes last (design.md section 6).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "appliance/gate/hsm.h"
+#include "appliance/plan/plan.h"
+#include "token/container.h"
+#include "wrap/base/clock.h"
+#include "wrap/base/random.h"
+
+namespace keyferry::v1 {
+class IssuedRecords;
+class MakeManifest;
+class MakeSegment;
+class SegmentMade;
+}  // namespace keyferry::v1
+
+namespace keyferry::appliance {
+
+/// Where the pieces of a segment go while it is made.
+struct SegmentSink {
+  std::function<void(ByteView)> body;                          // header, then chunks
+  std::function<void(const v1::IssuedRecords&)> records;       // in order, some at a time
+  std::function<void(ByteView)> sealed_certificates;           // in pieces
+  std::function<void()> between_records;                       // other requests are served here
+};
+
+struct SignedTrailer {
+  Bytes trailer;
+  SecretBytes certificates_key;  // 32
+};
+
+class SegmentMaker {
+ public:
+  /// `hsm` is logged in and probed, and outlives this.
+  SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending);
+  ~SegmentMaker();
+  SegmentMaker(const SegmentMaker&) = delete;
+  SegmentMaker& operator=(const SegmentMaker&) = delete;
+
+  /// Error{Refused}: the entries are not those of the plan at this index, a family or transport is not supported, a
+  /// master is missing, the template refuses an entry. Error{Hsm} from the module. On any error nothing is pending.
+  void make_segment(const v1::MakeSegment& request, const SegmentSink& sink, v1::SegmentMade& made);
+
+  void make_manifest(const v1::MakeManifest& request, const SegmentSink& sink, v1::SegmentMade& made);
+
+  /// Signs what is pending under this container id, once. Error{NotFound} otherwise.
+  [[nodiscard]] SignedTrailer sign(const ContainerId& container);
+
+  /// Forgets it: nobody can open that body any more.
+  void drop(const ContainerId& container);
+
+  [[nodiscard]] std::uint64_t keys_made() const { return keys_made_; }
+
+ private:
+  struct Pending;
+  struct Factory;
+
+  void keep(const ContainerId& container, token::Sealed sealed, SecretBytes certificates_key);
+  [[nodiscard]] const crypto::PublicKey& export_key();
+
+  Hsm& hsm_;
+  RandomSource& random_;
+  unsigned max_pending_;
+  std::map<ContainerId, Pending> pending_;
+  std::optional<crypto::PublicKey> export_key_;
+  std::uint64_t keys_made_ = 0;
+};
+
+}  // namespace keyferry::appliance

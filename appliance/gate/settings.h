@@ -1,0 +1,32 @@
+// gate.toml: which HSM, how its module is started, and what the gate insists on. It lies beside the HSM's store.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "appliance/plan/plan.h"
+#include "wrap/base/bytes.h"
+
+namespace keyferry::appliance {
+
+struct GateSettings {
+  std::string uri;                                   // RFC 7512, with module-path; pin-source=file: for development
+  std::optional<std::filesystem::path> store;        // synced after each write of kf-state; for modules that do not
+  std::map<std::string, std::string> environment;    // of the worker only, e.g. SOFTHSM2_CONF
+  Environment kind = Environment::Development;
+  unsigned workers = 1;                              // key workers: processes
+  std::uint64_t keys_per_worker = 100'000;           // then it is replaced (modules leak)
+  std::vector<std::string> insecure_allow;           // "network", "swap", "memlock"
+  std::optional<std::filesystem::path> socket;       // production: where the gate listens
+  std::optional<unsigned> allow_uid;                 // production: the front end's user
+};
+
+/// Error{Usage} naming the field.
+[[nodiscard]] GateSettings parse_settings(ByteView toml, const std::string& where);
+[[nodiscard]] GateSettings read_settings(const std::filesystem::path& file);
+[[nodiscard]] std::string settings_text(const GateSettings& settings);
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,73 @@
+#include "appliance/gate/surroundings.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "wrap/base/process.h"
+#include "wrap/base/text.h"
+
+namespace keyferry::appliance {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr unsigned long kInterfaceUp = 0x1;  // IFF_UP, linux/if.h
+
+std::vector<std::string> networks_up() {
+  std::vector<std::string> up;
+  std::error_code failed;
+  for (const fs::directory_entry& entry : fs::directory_iterator{"/sys/class/net", failed}) {
+    const std::string name = entry.path().filename().string();
+    std::string flags;
+    std::ifstream{entry.path() / "flags"} >> flags;
+    if (name != "lo" && (std::strtoul(flags.c_str(), nullptr, 16) & kInterfaceUp) != 0) up.push_back(printable(name));
+  }
+  std::ranges::sort(up);
+  return up;
+}
+
+bool swap_is_on() {
+  std::ifstream swaps{"/proc/swaps"};
+  std::string line;
+  std::getline(swaps, line);  // the heading
+  return static_cast<bool>(std::getline(swaps, line));
+}
+
+bool core_dumps_are_on() {
+  rlimit limit{};
+  getrlimit(RLIMIT_CORE, &limit);
+  return limit.rlim_cur != 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+}
+
+}  // namespace
+
+Surroundings look_around() {
+  return Surroundings{networks_up(), swap_is_on(), core_dumps_are_on(), memlock_limit_bytes().value_or(UINT64_MAX)};
+}
+
+AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settings, const std::vector<std::string>& allow) {
+  AirGapCheck check;
+  const bool may_override = settings.kind != Environment::Production;
+  const auto judge = [&](const char* name, bool bad, const std::string& sentence) {
+    if (!bad) return;
+    const bool allowed = may_override && (std::ranges::find(allow, name) != allow.end() ||
+                                          std::ranges::find(settings.insecure_allow, name) != settings.insecure_allow.end());
+    (allowed ? check.overridden : check.problems).push_back(fmt::format("{} ({})", name, sentence));
+  };
+  judge("network", !around.networks.empty(), fmt::format("up: {}", fmt::join(around.networks, ", ")));
+  judge("swap", around.swap_on, "swap is on");
+  judge("core-dumps", around.core_dumps_on, "core dumps are on");
+  judge("memlock", around.memlock_bytes < kWantedMemlockBytes,
+        fmt::format("only {} KiB of memory can be locked", around.memlock_bytes / 1024));
+  check.memlock = around.memlock_bytes == UINT64_MAX
+                      ? std::string{"memory can be locked without limit"}
+                      : fmt::format("{} KiB of memory can be locked", around.memlock_bytes / 1024);
+  return check;
+}
+
+}  // namespace keyferry::appliance

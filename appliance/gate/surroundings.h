@@ -1,0 +1,33 @@
+// The air gap (design.md section 12): no login is held while a network interface but loopback is up, swap is on, core
+// dumps are on or memory cannot be locked, unless each is overridden by name. In production nothing is.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "appliance/gate/settings.h"
+
+namespace keyferry::appliance {
+
+struct Surroundings {
+  std::vector<std::string> networks;  // interfaces that are up, but for loopback
+  bool swap_on = false;
+  bool core_dumps_on = false;
+  std::uint64_t memlock_bytes = 0;    // UINT64_MAX: no limit
+};
+
+[[nodiscard]] Surroundings look_around();
+
+/// Locked memory that the gate and each worker want: PINs and keys of one record.
+inline constexpr std::uint64_t kWantedMemlockBytes = 512 * 1024;
+
+struct AirGapCheck {
+  std::vector<std::string> problems;    // not overridden: sentences
+  std::vector<std::string> overridden;  // "network (eth0 is up)"
+  std::string memlock;                  // what can be locked, as a sentence
+};
+
+[[nodiscard]] AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settings,
+                                        const std::vector<std::string>& allow);
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,343 @@
+#include "appliance/plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <bit>
+#include <utility>
+
+#include "appliance/plan/plan_fields.h"
+#include "wrap/base/text.h"
+#include "wrap/base/words.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/crypto/signing.h"
+#include "wrap/x509/template.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr std::array kOperations{
+    std::pair{Operation::SourceAdd, std::string_view{"source-add"}},
+    std::pair{Operation::TransportMasterCreate, std::string_view{"transport-master-create"}},
+    std::pair{Operation::SeImport, std::string_view{"se-import"}},
+    std::pair{Operation::StationEnroll, std::string_view{"station-enroll"}},
+    std::pair{Operation::CaCreate, std::string_view{"ca-create"}},
+    std::pair{Operation::Batch, std::string_view{"batch"}},
+    std::pair{Operation::BatchReexport, std::string_view{"batch-reexport"}},
+};
+
+constexpr std::array kEnvironments{
+    std::pair{Environment::Development, std::string_view{"development"}},
+    std::pair{Environment::Rehearsal, std::string_view{"rehearsal"}},
+    std::pair{Environment::Production, std::string_view{"production"}},
+};
+
+constexpr std::array kModes{
+    std::pair{BatchMode::Inject, std::string_view{"inject"}},
+    std::pair{BatchMode::OnDevice, std::string_view{"on-device"}},
+    std::pair{BatchMode::PreProvisioned, std::string_view{"pre-provisioned"}},
+};
+
+template <typename Table, typename Value>
+std::string_view name_in(const Table& table, Value value) {
+  for (const auto& [known, name] : table) {
+    if (known == value) return name;
+  }
+  throw Error{Code::Internal, "a value that its table does not name"};
+}
+
+template <typename Table>
+auto value_in(const Table& table, std::string_view name) -> std::optional<decltype(table.front().first)> {
+  for (const auto& [value, known] : table) {
+    if (known == name) return value;
+  }
+  return std::nullopt;
+}
+
+SourceAddPlan read_source(PlanFields& fields) {
+  SourceAddPlan plan{fields.name("name"), fields.text("kind", 32), {}};
+  if (plan.kind == "vendor-key") {
+    plan.public_key = fields.hex("public_key", crypto::PublicKey::kPointBytes);
+    if (!crypto::PublicKey::from_point(plan.public_key)) fields.refuse("public_key", "is no P-256 point");
+  } else if (plan.kind != "officer-approved") {
+    fields.refuse("kind", "is neither officer-approved nor vendor-key");
+  }
+  return plan;
+}
+
+TransportMasterPlan read_master(PlanFields& fields) {
+  TransportMasterPlan plan{fields.name("name"), fields.text("kdf", 16)};
+  if (plan.kdf != "kf-kdf-1") fields.refuse("kdf", "is not supported: only kf-kdf-1 is");
+  return plan;
+}
+
+SeImportPlan read_import(PlanFields& fields) {
+  SeImportPlan plan;
+  plan.source = fields.name("source");
+  plan.file_name = fields.text("file", 255);
+  plan.file_sha256 = fields.id<Digest>("file_sha256");
+  plan.rows = fields.integer("rows", 1, 1'000'000'000);
+  if (printable(plan.file_name) != plan.file_name) fields.refuse("file", "has characters that are not plain ASCII");
+  return plan;
+}
+
+StationEnrollPlan read_station(PlanFields& fields) {
+  StationEnrollPlan plan;
+  plan.name = fields.name("name");
+  plan.site = fields.name("site");
+  plan.request_sha256 = fields.id<Digest>("request_sha256");
+  plan.station = fields.id<StationId>("station");
+  return plan;
+}
+
+void check_validity(PlanFields& fields, UtcMillis not_before, UtcMillis not_after) {
+  if (not_after <= not_before) fields.refuse("not_after", "is not after not_before");
+}
+
+CaCreatePlan read_ca(PlanFields& fields) {
+  CaCreatePlan plan;
+  plan.name = fields.name("name");
+  plan.subject = fields.text("subject", x509::kMaxPatternBytes);
+  plan.not_before = fields.time("not_before");
+  plan.not_after = fields.time("not_after");
+  check_validity(fields, plan.not_before, plan.not_after);
+  const auto name = x509::fixed_name(plan.subject);
+  if (const auto* refusal = std::get_if<Refusal>(&name)) fields.refuse("subject", refusal->text);
+  return plan;
+}
+
+BatchPlan read_batch(PlanFields& fields) {
+  BatchPlan plan;
+  plan.site = fields.name("site");
+  plan.customer = fields.text("customer", 63);
+  if (!plan.customer.empty() && !is_name(plan.customer)) fields.refuse("customer", "is no name");
+  plan.station = fields.id<StationId>("station");
+  const auto family = se::family_from_name(fields.text("family", 32));
+  if (!family) fields.refuse("family", "is unknown");
+  plan.family = family.value_or(se::Family::Pkcs11);
+  const auto mode = value_in(kModes, fields.text("mode", 32));
+  if (!mode) fields.refuse("mode", "is unknown");
+  plan.mode = mode.value_or(BatchMode::Inject);
+  plan.key_name = fields.name("key_name");
+  plan.se_count = static_cast<std::uint32_t>(fields.integer("se_count", 1, kMaxBatchRecords));
+  plan.target_count = static_cast<std::uint32_t>(fields.integer("target_count", 1, kMaxBatchRecords));
+  if (plan.target_count > plan.se_count) fields.refuse("target_count", "is more than se_count");
+  plan.segment_size = static_cast<std::uint32_t>(fields.integer("segment_size", 1, kMaxSegmentRecords));
+  if (!std::has_single_bit(plan.segment_size)) fields.refuse("segment_size", "is no power of two");
+  plan.se_list_root = fields.id<Digest>("se_list_root");
+  plan.certificate_authority = fields.name("certificate_authority");
+  plan.certificate_template = fields.name("certificate_template");
+  if (plan.certificate_template != x509::kDeviceTemplateName) {
+    fields.refuse("certificate_template", "is not supported: only \"device\" is");
+  }
+  plan.certificate_subject = fields.text("certificate_subject", x509::kMaxPatternBytes);
+  const auto pattern = x509::SubjectPattern::parse(plan.certificate_subject);
+  if (const auto* refusal = std::get_if<Refusal>(&pattern)) fields.refuse("certificate_subject", refusal->text);
+  plan.not_before = fields.time("not_before");
+  plan.not_after = fields.time("not_after");
+  check_validity(fields, plan.not_before, plan.not_after);
+  plan.due = fields.time("due");
+  if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
+  return plan;
+}
+
+BatchReexportPlan read_reexport(PlanFields& fields) {
+  BatchReexportPlan plan;
+  plan.batch = fields.id<BatchId>("batch");
+  plan.reason = fields.text("reason", 200);
+  if (plan.reason.empty() || printable(plan.reason) != plan.reason) fields.refuse("reason", "is empty or not plain ASCII");
+  return plan;
+}
+
+void read_detail(PlanFields& fields, Plan& plan) {
+  switch (plan.operation) {
+    case Operation::SourceAdd: plan.detail = read_source(fields); return;
+    case Operation::TransportMasterCreate: plan.detail = read_master(fields); return;
+    case Operation::SeImport: plan.detail = read_import(fields); return;
+    case Operation::StationEnroll: plan.detail = read_station(fields); return;
+    case Operation::CaCreate: plan.detail = read_ca(fields); return;
+    case Operation::Batch: plan.detail = read_batch(fields); return;
+    case Operation::BatchReexport: plan.detail = read_reexport(fields); return;
+  }
+}
+
+std::string detail_text(const SourceAddPlan& plan) {
+  std::string text = fmt::format("name = \"{}\"\nkind = \"{}\"\n", plan.name, plan.kind);
+  if (!plan.public_key.empty()) text += fmt::format("public_key = \"{}\"\n", to_hex(plan.public_key));
+  return text;
+}
+
+std::string detail_text(const TransportMasterPlan& plan) {
+  return fmt::format("name = \"{}\"\nkdf = \"{}\"\n", plan.name, plan.kdf);
+}
+
+std::string detail_text(const SeImportPlan& plan) {
+  return fmt::format("source = \"{}\"\nfile = {}\nfile_sha256 = \"{}\"\nrows = {}\n", plan.source,
+                     toml_quoted(plan.file_name), plan.file_sha256.hex(), plan.rows);
+}
+
+std::string detail_text(const StationEnrollPlan& plan) {
+  return fmt::format("name = \"{}\"\nsite = \"{}\"\nrequest_sha256 = \"{}\"\nstation = \"{}\"\n", plan.name, plan.site,
+                     plan.request_sha256.hex(), plan.station.hex());
+}
+
+std::string validity_text(UtcMillis not_before, UtcMillis not_after) {
+  return fmt::format("not_before = \"{}\"\nnot_after = \"{}\"\n", to_rfc3339(not_before), to_rfc3339(not_after));
+}
+
+std::string detail_text(const CaCreatePlan& plan) {
+  return fmt::format("name = \"{}\"\nsubject = {}\n", plan.name, toml_quoted(plan.subject)) +
+         validity_text(plan.not_before, plan.not_after);
+}
+
+std::string detail_text(const BatchPlan& plan) {
+  std::string text = fmt::format("site = \"{}\"\ncustomer = \"{}\"\nstation = \"{}\"\n", plan.site, plan.customer,
+                                 plan.station.hex());
+  text += fmt::format("family = \"{}\"\nmode = \"{}\"\nkey_name = \"{}\"\n", se::family_name(plan.family),
+                      name_in(kModes, plan.mode), plan.key_name);
+  text += fmt::format("se_count = {}\ntarget_count = {}\nsegment_size = {}\nse_list_root = \"{}\"\n", plan.se_count,
+                      plan.target_count, plan.segment_size, plan.se_list_root.hex());
+  text += fmt::format("certificate_authority = \"{}\"\ncertificate_template = \"{}\"\ncertificate_subject = {}\n",
+                      plan.certificate_authority, plan.certificate_template, toml_quoted(plan.certificate_subject));
+  text += validity_text(plan.not_before, plan.not_after);
+  text += fmt::format("due = \"{}\"\n", to_rfc3339(plan.due));
+  if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
+  return text;
+}
+
+std::string detail_text(const BatchReexportPlan& plan) {
+  return fmt::format("batch = \"{}\"\nreason = {}\n", plan.batch.hex(), toml_quoted(plan.reason));
+}
+
+std::vector<std::string> detail_sentences(const SourceAddPlan& plan) {
+  return {fmt::format("From now on inventory is taken from source \"{}\" ({}).", plan.name, plan.kind)};
+}
+
+std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
+  return {fmt::format("The HSM makes transport-key master kf-tk/{} for {}; it never leaves the HSM.", plan.name, plan.kdf)};
+}
+
+std::vector<std::string> detail_sentences(const SeImportPlan& plan) {
+  return {fmt::format("{} secure elements are taken into the inventory from {} (source \"{}\").", plan.rows, plan.file_name,
+                      plan.source),
+          fmt::format("The file's SHA-256 is {}.", plan.file_sha256.hex())};
+}
+
+std::vector<std::string> detail_sentences(const StationEnrollPlan& plan) {
+  return {fmt::format("Station \"{}\" at site \"{}\" ({}) may receive batches.", plan.name, plan.site, plan.station.hex()),
+          fmt::format("Its request reads in words: {}.", key_words(plan.request_sha256.bytes()))};
+}
+
+std::vector<std::string> detail_sentences(const CaCreatePlan& plan) {
+  return {fmt::format("The HSM makes certificate authority kf-ca/{} with subject {}.", plan.name, plan.subject),
+          fmt::format("Its certificate is valid from {} to {}.", to_rfc3339(plan.not_before), to_rfc3339(plan.not_after))};
+}
+
+std::vector<std::string> detail_sentences(const BatchPlan& plan) {
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("{} keys named \"{}\" are made for {} secure elements of family {} (mode {}).", plan.se_count,
+                              plan.key_name, plan.se_count, se::family_name(plan.family), name_in(kModes, plan.mode)));
+  lines.push_back(fmt::format("They go to station {} at site \"{}\"{}, in {} segments of at most {} records.",
+                              plan.station.hex(), plan.site,
+                              plan.customer.empty() ? "" : fmt::format(" for customer \"{}\"", plan.customer),
+                              plan.segment_count(), plan.segment_size));
+  lines.push_back(fmt::format("The line stops at {} devices; the other {} records are returned.", plan.target_count,
+                              plan.se_count - plan.target_count));
+  lines.push_back(fmt::format("Certificates: kf-ca/{}, template \"{}\", subject {}, valid from {} to {}.",
+                              plan.certificate_authority, plan.certificate_template, plan.certificate_subject,
+                              to_rfc3339(plan.not_before), to_rfc3339(plan.not_after)));
+  lines.push_back(plan.firmware_sha256
+                      ? fmt::format("Each device's firmware must be the image {}.", plan.firmware_sha256->hex())
+                      : std::string{"No firmware image is checked in this batch."});
+  lines.push_back(fmt::format("What has no receipt by {} is overdue.", to_rfc3339(plan.due)));
+  return lines;
+}
+
+std::vector<std::string> detail_sentences(const BatchReexportPlan& plan) {
+  return {fmt::format("Batch {} is exported once more, the same sealed octets to the same station.", plan.batch.hex()),
+          fmt::format("Reason: {}.", plan.reason)};
+}
+
+std::string detail_subject(const SourceAddPlan& plan) { return plan.name; }
+
+std::string detail_subject(const TransportMasterPlan& plan) { return plan.name; }
+
+std::string detail_subject(const SeImportPlan& plan) { return plan.file_sha256.hex(); }
+
+std::string detail_subject(const StationEnrollPlan& plan) { return plan.station.hex(); }
+
+std::string detail_subject(const CaCreatePlan& plan) { return plan.name; }
+
+std::string detail_subject(const BatchPlan& plan) { return plan.site; }
+
+std::string detail_subject(const BatchReexportPlan& plan) { return plan.batch.hex(); }
+
+}  // namespace
+
+std::string_view operation_name(Operation operation) { return name_in(kOperations, operation); }
+
+std::optional<Operation> operation_from_name(std::string_view name) { return value_in(kOperations, name); }
+
+std::string_view environment_name(Environment environment) { return name_in(kEnvironments, environment); }
+
+std::optional<Environment> environment_from_name(std::string_view name) { return value_in(kEnvironments, name); }
+
+BatchId Plan::batch_id() const { return *BatchId::from_bytes(digest.bytes().first(BatchId::kSizeBytes)); }
+
+std::variant<Plan, Refusal> parse_plan(ByteView octets) {
+  if (octets.size() > kMaxPlanBytes) return Refusal{"plan-size", "the plan is larger than 64 KiB"};
+  PlanFields fields{octets};
+  if (fields.refusal()) return *fields.refusal();
+  Plan plan;
+  if (fields.integer("format", 1, 1'000'000) != 1) fields.refuse("format", "is not 1: made for another program version");
+  const auto operation = operation_from_name(fields.text("operation", 64));
+  if (!operation) fields.refuse("operation", "is unknown");
+  plan.operation = operation.value_or(Operation::Batch);
+  plan.number = fields.integer("number", 1, 1'000'000'000);
+  const auto environment = environment_from_name(fields.text("environment", 32));
+  if (!environment) fields.refuse("environment", "is unknown");
+  plan.environment = environment.value_or(Environment::Development);
+  plan.appliance = fields.id<ApplianceId>("appliance");
+  plan.expires = fields.time("expires");
+  plan.files = fields.files();
+  fields.enter(operation_name(plan.operation));
+  if (!fields.refusal()) read_detail(fields, plan);
+  fields.refuse_unknown();
+  if (fields.refusal()) return *fields.refusal();
+  plan.octets = to_bytes(octets);
+  plan.digest = crypto::sha256(octets);
+  return plan;
+}
+
+std::string plan_text(const Plan& plan) {
+  std::string text = fmt::format(
+      "# keyferry plan: officers approve exactly these octets\nformat = 1\noperation = \"{}\"\nnumber = {}\n"
+      "environment = \"{}\"\nappliance = \"{}\"\nexpires = \"{}\"\n",
+      operation_name(plan.operation), plan.number, environment_name(plan.environment), plan.appliance.hex(),
+      to_rfc3339(plan.expires));
+  for (const auto& [name, digest] : plan.files) {
+    text += fmt::format("\n[[file]]\nname = {}\nsha256 = \"{}\"\n", toml_quoted(name), digest.hex());
+  }
+  text += fmt::format("\n[{}]\n", operation_name(plan.operation));
+  text += std::visit([](const auto& detail) { return detail_text(detail); }, plan.detail);
+  return text;
+}
+
+std::vector<std::string> plan_sentences(const Plan& plan) {
+  std::vector<std::string> lines{fmt::format("Plan {} of appliance {}, environment {}: {}.", plan.number,
+                                             plan.appliance.hex().substr(0, 16), environment_name(plan.environment),
+                                             operation_name(plan.operation))};
+  const auto more = std::visit([](const auto& detail) { return detail_sentences(detail); }, plan.detail);
+  lines.insert(lines.end(), more.begin(), more.end());
+  for (const auto& [name, digest] : plan.files) {
+    lines.push_back(fmt::format("Outside file {} has SHA-256 {}.", name, digest.hex()));
+  }
+  lines.push_back(fmt::format("The approval ends at {}.", to_rfc3339(plan.expires)));
+  return lines;
+}
+
+std::string plan_subject(const Plan& plan) {
+  return std::visit([](const auto& detail) { return detail_subject(detail); }, plan.detail);
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,147 @@
+#include "appliance/plan/plan_fields.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <set>
+
+#include "wrap/base/text.h"
+
+namespace keyferry::appliance {
+
+struct PlanFields::Tables {
+  toml::table root;
+  const toml::table* current = nullptr;
+  std::set<std::string, std::less<>> read_at_root, read;
+  std::string section;
+
+  const toml::node* take(std::string_view field) {
+    (current == &root ? read_at_root : read).emplace(field);
+    return current->get(field);
+  }
+};
+
+std::string toml_quoted(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      quoted += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+PlanFields::PlanFields(ByteView octets) : tables_{std::make_unique<Tables>()} {
+  try {
+    tables_->root = toml::parse(as_chars(octets));
+  } catch (const toml::parse_error& error) {  // the parser's only way to say no
+    refusal_ = Refusal{"plan-syntax", fmt::format("the plan is no TOML: line {}: {}", error.source().begin.line,
+                                                  printable(error.description()))};
+  }
+  tables_->current = &tables_->root;
+}
+
+PlanFields::~PlanFields() = default;
+
+void PlanFields::refuse(std::string_view field, std::string_view why) {
+  if (refusal_) return;
+  const std::string where = tables_->section.empty() ? "" : " in [" + tables_->section + "]";
+  refusal_ = Refusal{"plan-field", fmt::format("plan field \"{}\"{} {}", printable(field), where, why),
+                     "correct the plan; it then needs new approvals"};
+}
+
+void PlanFields::enter(std::string_view section) {
+  const toml::node* node = tables_->take(section);
+  if (node == nullptr || !node->is_table()) {
+    refuse(section, "is missing: there must be a table of this name");
+    return;
+  }
+  tables_->current = node->as_table();
+  tables_->section = section;
+}
+
+void PlanFields::refuse_unknown() {
+  const auto check = [this](const toml::table& table, const auto& read) {
+    for (const auto& [key, node] : table) {
+      if (!read.contains(key.str())) refuse(key.str(), "is unknown");
+    }
+  };
+  check(tables_->root, tables_->read_at_root);
+  if (tables_->current != &tables_->root) check(*tables_->current, tables_->read);
+}
+
+bool PlanFields::has(std::string_view field) const { return tables_->current->contains(field); }
+
+std::string PlanFields::text(std::string_view field, std::size_t max_chars) {
+  const toml::node* node = tables_->take(field);
+  const auto value = node == nullptr ? std::nullopt : node->value_exact<std::string>();
+  if (!value) {
+    refuse(field, "is missing or no string");
+    return {};
+  }
+  if (value->size() > max_chars) {
+    refuse(field, fmt::format("is longer than {} characters", max_chars));
+    return {};
+  }
+  return *value;
+}
+
+std::string PlanFields::name(std::string_view field) {
+  std::string value = text(field, 63);
+  if (!is_name(value)) refuse(field, "is no name (a-z, 0-9, '-', '_', '.', at most 63)");
+  return value;
+}
+
+std::uint64_t PlanFields::integer(std::string_view field, std::uint64_t least, std::uint64_t most) {
+  const toml::node* node = tables_->take(field);
+  const auto value = node == nullptr ? std::nullopt : node->value_exact<std::int64_t>();
+  if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least || static_cast<std::uint64_t>(*value) > most) {
+    refuse(field, fmt::format("is missing or not an integer from {} to {}", least, most));
+    return least;
+  }
+  return static_cast<std::uint64_t>(*value);
+}
+
+UtcMillis PlanFields::time(std::string_view field) {
+  const auto value = from_rfc3339(text(field, 20));
+  if (!value) refuse(field, "is no time like \"2026-11-22T08:00:00Z\"");
+  return value.value_or(UtcMillis{});
+}
+
+Bytes PlanFields::hex(std::string_view field, std::size_t size_bytes) {
+  const auto value = from_hex(text(field, size_bytes * 2));
+  if (!value || value->size() != size_bytes) {
+    refuse(field, fmt::format("is not {} hex digits", size_bytes * 2));
+    return Bytes(size_bytes);
+  }
+  return *value;
+}
+
+std::map<std::string, Digest> PlanFields::files() {
+  std::map<std::string, Digest> files;
+  const toml::node* node = tables_->take("file");
+  if (node == nullptr) return files;
+  const toml::array* list = node->as_array();
+  if (list == nullptr || list->size() > 64) {
+    refuse("file", "is no list of at most 64 tables");
+    return files;
+  }
+  for (const toml::node& item : *list) {
+    const toml::table* table = item.as_table();
+    const auto name = table == nullptr ? std::nullopt : (*table)["name"].value_exact<std::string>();
+    const auto hex = table == nullptr ? std::nullopt : (*table)["sha256"].value_exact<std::string>();
+    const auto digest = hex ? Digest::from_hex(*hex) : std::nullopt;
+    if (!name || !digest || table->size() != 2 || name->empty() || printable(*name) != *name ||
+        !files.emplace(*name, *digest).second) {
+      refuse("file", "needs exactly name and sha256, each name once");
+    }
+  }
+  return files;
+}
+
+}  // namespace keyferry::appliance

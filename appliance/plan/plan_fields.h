@@ -1,0 +1,55 @@
+// Reads the fields of a plan file: every field once, in its type and bounds; what was not read is unknown and refused.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "wrap/base/bytes.h"
+#include "wrap/base/clock.h"
+#include "wrap/base/error.h"
+#include "wrap/base/ids.h"
+
+namespace keyferry::appliance {
+
+/// A TOML basic string with what must be escaped escaped.
+[[nodiscard]] std::string toml_quoted(std::string_view text);
+
+/// The first problem stays in refusal(); readers go on with harmless values, so callers check once at the end.
+class PlanFields {
+ public:
+  explicit PlanFields(ByteView octets);
+  ~PlanFields();
+  PlanFields(const PlanFields&) = delete;
+  PlanFields& operator=(const PlanFields&) = delete;
+
+  [[nodiscard]] const std::optional<Refusal>& refusal() const { return refusal_; }
+
+  void refuse(std::string_view field, std::string_view why);
+
+  /// From here on fields are read from the table [`section`].
+  void enter(std::string_view section);
+  /// Refuses what was not read, at the top and in the entered section.
+  void refuse_unknown();
+
+  [[nodiscard]] bool has(std::string_view field) const;
+  [[nodiscard]] std::string text(std::string_view field, std::size_t max_chars);
+  [[nodiscard]] std::string name(std::string_view field);  ///< is_name
+  [[nodiscard]] std::uint64_t integer(std::string_view field, std::uint64_t least, std::uint64_t most);
+  [[nodiscard]] UtcMillis time(std::string_view field);  ///< a string in RFC 3339 with Z
+  [[nodiscard]] Bytes hex(std::string_view field, std::size_t size_bytes);
+  [[nodiscard]] std::map<std::string, Digest> files();  ///< [[file]] name, sha256; at most 64
+
+  template <typename Id>
+  [[nodiscard]] Id id(std::string_view field) {
+    return Id::from_bytes(hex(field, Id::kSizeBytes)).value_or(Id{});
+  }
+
+ private:
+  struct Tables;
+  std::unique_ptr<Tables> tables_;
+  std::optional<Refusal> refusal_;
+};
+
+}  // namespace keyferry::appliance

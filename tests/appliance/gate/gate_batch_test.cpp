@@ -1,0 +1,139 @@
+#include "tests/appliance/gate/gate_fixture.h"
+#include "token/items.h"
+#include "wrap/base/durable_file.h"
+#include "wrap/crypto/aead.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/x509/path.h"
+
+namespace keyferry::appliance::test {
+namespace {
+
+class GateBatch : public GateFixture {
+ protected:
+  /// The station's view of body and trailer: records in order.
+  std::vector<token::Record> open_segment(const Made& made, const v1::SegmentIssued& issued) {
+    const std::filesystem::path file = store_.folder() / "segment.kf";
+    Bytes whole = made.body;
+    append(whole, as_bytes(issued.trailer()));
+    write_file_durably(file, whole, Overwrite::Replace);
+    const Fd fd = open_regular_file(file, Code::Storage);
+    const auto outlined = token::outline(fd, {.type = token::ContainerType::Segment,
+                                              .environment = token::Environment::Development,
+                                              .recipient = station_.agreement.public_key().key_id(),
+                                              .max_body_bytes = 1U << 30});
+    const auto& outline = std::get<token::Outline>(outlined);
+    EXPECT_EQ(outline.digest.str(), issued.digest());
+    crypto::SoftDhKey key{std::move(station_.agreement)};
+    const auto content_key = token::open_content_key(outline.trailer.enc, outline.header_bytes, key);
+    std::vector<token::Record> records;
+    const auto read = token::read_items(fd, outline, *content_key, [&](token::Item&& item) -> token::Checked {
+      if (auto* record = std::get_if<token::Record>(&item)) records.push_back(std::move(*record));
+      return std::monostate{};
+    });
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(read));
+    return records;
+  }
+};
+
+TEST_F(GateBatch, MakesASegmentThatOnlyItsStationOpensWithCertificatesThatChainToTheCa) {
+  const auto gate = start_gate();
+  EXPECT_FALSE(open(*gate).initialized());
+  make_appliance(*gate);
+  const Plan plan = batch_plan(5, 4);
+  run(*gate, plan);
+  const Made made = make(*gate, segment_request(plan, 0));
+  ASSERT_FALSE(made.error) << made.error->text();
+  ASSERT_EQ(made.records.size(), 4U);
+  const v1::SegmentIssued issued = commit(*gate, plan, made, 0);
+
+  Bytes certificates;
+  SecretBytes key = SecretBytes::copy_of(as_bytes(issued.certificates_key()));
+  ASSERT_TRUE(crypto::AesGcm{key}.open(Bytes(12), as_bytes(issued.container_id()), made.sealed_certificates, certificates));
+  const auto records = open_segment(made, issued);
+  ASSERT_EQ(records.size(), 4U);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    EXPECT_EQ(records[i].record_no.value, i);
+    EXPECT_EQ(records[i].payload.size(), 80U);
+    EXPECT_EQ(to_string(records[i].public_key.point()), made.records[i].public_key());
+    EXPECT_EQ(crypto::sha256(records[i].certificate).str(), made.records[i].certificate_sha256());
+    const std::vector<Bytes> chain{records[i].certificate};
+    const auto verified = x509::verify_chain(chain, records[i].issuers, UtcMillis{SystemClock{}.now().value + 1000});
+    ASSERT_TRUE(std::holds_alternative<x509::ChainFacts>(verified)) << std::get<Refusal>(verified).text;
+    EXPECT_EQ(std::get<x509::ChainFacts>(verified).key, records[i].public_key);
+  }
+}
+
+TEST_F(GateBatch, HandsOutTheSameTrailerAgainOctetForOctetAlsoAfterARestart) {
+  auto gate = start_gate();
+  make_appliance(*gate);
+  const Plan plan = batch_plan(4, 4);
+  run(*gate, plan);
+  const v1::SegmentIssued first = commit(*gate, plan, make(*gate, segment_request(plan, 0)), 0);
+  const Made again = make(*gate, segment_request(plan, 0));
+  ASSERT_TRUE(again.issued);
+  EXPECT_EQ(again.issued->trailer(), first.trailer());
+  EXPECT_TRUE(again.body.empty());
+  gate.reset();
+  gate = start_gate();
+  ASSERT_TRUE(open(*gate).initialized());
+  const Made later = make(*gate, segment_request(plan, 0));
+  ASSERT_TRUE(later.issued);
+  EXPECT_EQ(later.issued->trailer(), first.trailer());
+}
+
+TEST_F(GateBatch, MakesASegmentAnewWhenItsTrailerWasNeverStored) {
+  auto gate = start_gate();
+  make_appliance(*gate);
+  const Plan plan = batch_plan(4, 4);
+  run(*gate, plan);
+  const Made lost = make(*gate, segment_request(plan, 0));
+  gate.reset();  // cut before the commit
+  gate = start_gate();
+  ASSERT_TRUE(open(*gate).initialized());
+  const Made made = make(*gate, segment_request(plan, 0));
+  ASSERT_FALSE(made.issued);
+  EXPECT_NE(made.prepared.container_id(), lost.prepared.container_id());
+  EXPECT_NE(made.records[0].certificate_serial(), lost.records[0].certificate_serial());
+  EXPECT_FALSE(commit(*gate, plan, made, 0).trailer().empty());
+}
+
+TEST_F(GateBatch, SealsTheManifestLastAndExportsToOneTokenOnly) {
+  const auto gate = start_gate();
+  make_appliance(*gate);
+  const Plan plan = batch_plan(6, 4);
+  run(*gate, plan);
+  v1::GateRequest manifest;
+  manifest.mutable_manifest()->set_plan(to_string(plan.octets));
+  v1::GateRequest export_request;
+  export_request.mutable_export_token()->set_plan(to_string(plan.octets));
+  export_request.mutable_export_token()->set_token_id(std::string(16, 't'));
+  commit(*gate, plan, make(*gate, segment_request(plan, 0)), 0);
+  const Made early = make(*gate, manifest);
+  ASSERT_TRUE(early.error);
+  EXPECT_NE(early.error->text().find("1 of 2 segments"), std::string::npos) << early.error->text();
+  EXPECT_EQ(refusal_of(*gate, export_request).code(), Code::Refused);
+  commit(*gate, plan, make(*gate, segment_request(plan, 1)), 1);
+  const Made made = make(*gate, manifest);
+  ASSERT_FALSE(made.error) << made.error->text();
+  const v1::SegmentIssued issued = commit(*gate, plan, made, 0, true);
+  EXPECT_EQ(make(*gate, manifest).issued->trailer(), issued.trailer());
+
+  EXPECT_TRUE(gate->call(export_request).has_ticket());
+  EXPECT_TRUE(gate->call(export_request).has_ticket()) << "the same token again is the same export";
+  export_request.mutable_export_token()->set_token_id(std::string(16, 'u'));
+  EXPECT_EQ(refusal_of(*gate, export_request).code(), Code::Refused);
+  static_cast<void>(open(*gate));
+  Plan again = this->plan(Operation::BatchReexport);
+  again.detail = BatchReexportPlan{plan.batch_id(), "first token was lost"};
+  run(*gate, parsed(again));
+  EXPECT_TRUE(gate->call(export_request).has_ticket());
+
+  v1::GateRequest close;
+  close.mutable_close_batch()->set_plan_digest(plan.digest.str());
+  EXPECT_TRUE(gate->call(close).has_done());
+  EXPECT_TRUE(gate->call(close).has_done()) << "closing twice changes nothing";
+  ASSERT_TRUE(make(*gate, segment_request(plan, 0)).error) << "a sealed batch makes nothing more";
+}
+
+}  // namespace
+}  // namespace keyferry::appliance::test

@@ -1,0 +1,86 @@
+#include "appliance/plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+namespace keyferry::appliance {
+namespace {
+
+Plan batch() {
+  Plan plan;
+  plan.number = 7;
+  plan.appliance = *ApplianceId::from_bytes(Bytes(32, 0xab));
+  plan.expires = *from_rfc3339("2030-01-01T00:00:00Z");
+  plan.files.emplace("firmware.bin", *Digest::from_bytes(Bytes(32, 1)));
+  BatchPlan detail;
+  detail.site = "site-1";
+  detail.station = *StationId::from_bytes(Bytes(16, 2));
+  detail.key_name = "dac";
+  detail.se_count = 200;
+  detail.target_count = 190;
+  detail.segment_size = 64;
+  detail.certificate_authority = "ca";
+  detail.certificate_template = "device";
+  detail.certificate_subject = "CN={device_serial},O=ACME";
+  detail.not_before = *from_rfc3339("2026-01-01T00:00:00Z");
+  detail.not_after = *from_rfc3339("2036-01-01T00:00:00Z");
+  detail.due = *from_rfc3339("2026-03-01T00:00:00Z");
+  plan.detail = detail;
+  return plan;
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& with) {
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), with);
+}
+
+TEST(Plan, ReadsBackWhatItWrites) {
+  const std::string text = plan_text(batch());
+  const auto parsed = parse_plan(as_bytes(text));
+  ASSERT_TRUE(std::holds_alternative<Plan>(parsed)) << std::get<Refusal>(parsed).text;
+  EXPECT_EQ(plan_text(std::get<Plan>(parsed)), text);
+  EXPECT_EQ(std::get<Plan>(parsed).batch().segment_count(), 4U);
+  EXPECT_EQ(std::get<Plan>(parsed).batch_id().hex(), std::get<Plan>(parsed).digest.hex().substr(0, 32));
+}
+
+struct BadPlan {
+  const char* what;
+  const char* with;
+  const char* named;
+};
+
+class PlanRefusal : public ::testing::TestWithParam<BadPlan> {};
+
+TEST_P(PlanRefusal, NamesTheField) {
+  const std::string text = replaced(plan_text(batch()), GetParam().what, GetParam().with);
+  const auto parsed = parse_plan(as_bytes(text));
+  ASSERT_TRUE(std::holds_alternative<Refusal>(parsed)) << text;
+  EXPECT_NE(std::get<Refusal>(parsed).text.find(GetParam().named), std::string::npos) << std::get<Refusal>(parsed).text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fields, PlanRefusal,
+    ::testing::Values(BadPlan{"format = 1", "format = 2", "format"}, BadPlan{"number = 7", "number = 0", "number"},
+                      BadPlan{"number = 7", "number = -7", "number"}, BadPlan{"number = 7", "number = \"7\"", "number"},
+                      BadPlan{"\"batch\"", "\"bath\"", "operation"}, BadPlan{"development", "devel", "environment"},
+                      BadPlan{"abab", "zzab", "appliance"}, BadPlan{"2030-01-01T", "2030-13-01T", "expires"},
+                      BadPlan{"segment_size = 64", "segment_size = 63", "segment_size"},
+                      BadPlan{"segment_size = 64", "segment_size = 32768", "segment_size"},
+                      BadPlan{"target_count = 190", "target_count = 201", "target_count"},
+                      BadPlan{"se_count = 200", "se_count = 99999999999", "se_count"},
+                      BadPlan{"site = \"site-1\"", "site = \"../x\"", "site"},
+                      BadPlan{"{device_serial}", "{nonsense}", "certificate_subject"},
+                      BadPlan{"not_after = \"2036", "not_after = \"2016", "not_after"},
+                      BadPlan{"due = ", "unknown = 1\ndue = ", "unknown"}, BadPlan{"format = 1", "format = 1\nmore = 2", "more"},
+                      BadPlan{"[batch]", "[batch", "no TOML"}, BadPlan{"pkcs11", "pkcs12", "family"},
+                      BadPlan{"inject", "eject", "mode"}, BadPlan{"\"device\"", "\"matter\"", "certificate_template"},
+                      BadPlan{"name = \"firmware.bin\"", "name = \"\"", "file"}));
+
+TEST(Plan, RefusesMoreThan64KiB) {
+  EXPECT_TRUE(std::holds_alternative<Refusal>(parse_plan(Bytes(kMaxPlanBytes + 1, ' '))));
+}
+
+}  // namespace
+}  // namespace keyferry::appliance
