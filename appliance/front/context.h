@@ -1,0 +1,121 @@
+// What a command works with: home folder, ledger, gate, clock, output. Made once by main(), passed by reference.
+//
+// Files below the home (mode 0700):
+//   lock                              one writing command at a time (flock)
+//   settings.toml                     settings.h
+//   ledger.db (-wal, -shm)            the ledger
+//   card.kf                           SignedBytes of the appliance card, as put on tokens
+//   ca/NAME.pem                       CA certificates
+//   plans/<digest hex>.toml           plans that were made by a command (source add, ...)
+//   batches/<32 hex>/segment-00000.kf, segment-00000.kf.tmp, segment-00000.certs(.sealed), manifest.kf
+//   inbox/                            copies of what came in, while it is looked at
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "appliance/front/gate_session.h"
+#include "appliance/front/output.h"
+#include "appliance/front/settings.h"
+#include "appliance/ledger/ledger.h"
+#include "wrap/base/clock.h"
+#include "wrap/base/durable_file.h"
+#include "wrap/base/ids.h"
+#include "wrap/base/random.h"
+#include "wrap/base/secret_bytes.h"
+
+namespace keyferry::appliance {
+
+struct Paths {
+  std::filesystem::path home;
+
+  [[nodiscard]] std::filesystem::path lock() const { return home / "lock"; }
+
+  [[nodiscard]] std::filesystem::path settings() const { return home / "settings.toml"; }
+
+  [[nodiscard]] std::filesystem::path ledger() const { return home / "ledger.db"; }
+
+  [[nodiscard]] std::filesystem::path card() const { return home / "card.kf"; }
+
+  [[nodiscard]] std::filesystem::path plans() const { return home / "plans"; }
+
+  [[nodiscard]] std::filesystem::path authorities() const { return home / "ca"; }
+
+  [[nodiscard]] std::filesystem::path batches() const { return home / "batches"; }
+
+  [[nodiscard]] std::filesystem::path batch(const BatchId& id) const { return batches() / id.hex(); }
+
+  [[nodiscard]] std::filesystem::path inbox() const { return home / "inbox"; }
+};
+
+/// Read: the ledger as it is, no lock, no gate. Write: the lock, and the gate when a command asks for it.
+enum class Access { Read, Write };
+
+/// Options that every command has.
+struct CommonOptions {
+  std::filesystem::path home;
+  OutputForm form = OutputForm::Plain;
+  std::optional<int> pin_fd;                 // handed to the gate, never read here
+  std::optional<int> officer_passphrase_fd;  // where a command approves
+  std::optional<std::filesystem::path> officer_key;
+  std::vector<std::string> insecure_allow;   // added to the settings'
+};
+
+class Context {
+ public:
+  /// Error{NotFound} when the home was never initialised, Error{Storage} when another command holds the lock.
+  Context(CommonOptions options, Access access, const Clock& clock, RandomSource& random, Output& out);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  [[nodiscard]] const CommonOptions& options() const { return options_; }
+
+  [[nodiscard]] const Paths& paths() const { return paths_; }
+
+  [[nodiscard]] const Settings& settings() const { return settings_; }
+
+  [[nodiscard]] Ledger& ledger() { return *ledger_; }
+
+  [[nodiscard]] const Clock& clock() const { return clock_; }
+
+  [[nodiscard]] RandomSource& random() { return random_; }
+
+  [[nodiscard]] Output& out() { return out_; }
+
+  /// Opens the gate at the first call: pending block reconciled, then finish_prepared() of batch_run.h for what was cut
+  /// between "prepared" and "sealed". Error{Internal} with Access::Read; Error{NotFound} when the HSM has no keys.
+  [[nodiscard]] GateSession& gate();
+
+  /// The same for `init`: an HSM without keys is no error, finish_prepared() is not called.
+  [[nodiscard]] GateSession& gate_of_any_hsm();
+
+  [[nodiscard]] bool gate_is_open() const { return gate_ != nullptr; }
+
+  /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
+  [[nodiscard]] ApplianceId appliance_id();
+
+  /// Passphrase of the officer's key: from the descriptor, else a prompt. Read once and kept for this command.
+  [[nodiscard]] const SecretBytes& officer_passphrase();
+
+ private:
+  CommonOptions options_;
+  Paths paths_;
+  const Clock& clock_;
+  RandomSource& random_;
+  Output& out_;
+  std::optional<FileLock> lock_;
+  Settings settings_;
+  bool writes_ = false;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<GateSession> gate_;
+  std::optional<SecretBytes> passphrase_;
+};
+
+/// Options for the gate from settings and command line.
+[[nodiscard]] GateOptions gate_options(const Settings& settings, const CommonOptions& options);
+
+}  // namespace keyferry::appliance

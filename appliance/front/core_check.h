@@ -1,0 +1,57 @@
+// Each entry of a station's log against the ledger: what it claims must be about a record of that station's batch, and
+// what it proves must be proved by the key that was issued (design.md section 9). Decides what the entry will do.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/receipt_store.h"
+#include "token/receipt.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+
+class CoreCheck {
+ public:
+  enum class Seen { New, Before };  // Before: the leaf is part of the log that was accepted earlier
+
+  CoreCheck(Ledger& ledger,
+            const StationId& station,
+            std::uint32_t generation,
+            std::int64_t import,
+            std::uint64_t from_position);
+
+  /// Fills in what `entry` will do: accept, incident, both or neither. A refusal is one of the whole file: "receipt-leaf",
+  /// "receipt-core", "receipt-station", "receipt-batch", "receipt-manifest", "receipt-record", "receipt-certificate",
+  /// "receipt-challenge", "receipt-se", "receipt-device-serial", "receipt-verdicts", "receipt-evidence",
+  /// "receipt-void", and those of evidence::verify_evidence.
+  [[nodiscard]] std::optional<Refusal> check(StagedEntry& entry, Seen seen);
+
+ private:
+  struct BatchFacts {
+    BatchRow row;
+    Digest manifest_digest;
+    bool left = false;  // it was exported
+  };
+
+  [[nodiscard]] std::optional<Refusal> check_core(StagedEntry& entry, const token::ReceiptCore& core, ByteView octets,
+                                                  Seen seen);
+  [[nodiscard]] std::optional<Refusal> check_against_ledger(const token::ReceiptCore& core, const IssuedKey& key);
+  [[nodiscard]] std::optional<Refusal> check_evidence(const token::ReceiptCore& core, const IssuedKey& key,
+                                                      ByteView octets, ByteView signature);
+  [[nodiscard]] std::optional<Refusal> check_void(StagedEntry& entry, const token::VoidLeaf& leaf, Seen seen);
+  [[nodiscard]] const BatchFacts* batch(const BatchId& id);
+  void bind_device_serial(StagedEntry& entry, const token::ReceiptCore& core, const IssuedKey& key);
+
+  Ledger& ledger_;
+  ReceiptStore store_;
+  BatchStore batches_;
+  StationId station_;
+  std::uint32_t generation_;
+  std::int64_t import_;
+  std::uint64_t from_position_;
+  std::map<BatchId, std::optional<BatchFacts>> facts_;
+};
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,254 @@
+#include "appliance/front/init.h"
+
+#include <fmt/format.h>
+
+#include "appliance/front/officer.h"
+#include "appliance/gate/settings.h"
+#include "keyferry/v1/gate.pb.h"
+#include "token/enrolment.h"
+#include "token/signed_bytes.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/error.h"
+#include "wrap/base/process.h"
+#include "wrap/base/text.h"
+#include "wrap/base/words.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/p11/uri.h"
+
+namespace keyferry::appliance {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSoftHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
+constexpr std::size_t kSaltBytes = 16;
+constexpr std::size_t kMaxOfficerNameChars = 100;
+constexpr std::uint32_t kFirstOfficer = 1;
+
+void check_options(const CommonOptions& common, const InitOptions& options) {
+  if (!is_name(options.name)) {
+    throw Error{Code::Usage, "--name: 1 to 63 of a-z 0-9 - _ . are allowed"};
+  }
+  if (options.officer_name.empty() || options.officer_name.size() > kMaxOfficerNameChars ||
+      printable(options.officer_name) != options.officer_name) {
+    throw Error{Code::Usage, "--officer-name: 1 to 100 printable ASCII characters"};
+  }
+  if (!common.officer_key) throw Error{Code::Usage, "--officer-key is needed"};
+  if (options.environment == Environment::Production && !options.hsm_uri) {
+    throw Error{Code::Usage, "environment production needs a hardware HSM: name it with --hsm"};
+  }
+}
+
+v1::Environment wire_environment(Environment environment) {
+  switch (environment) {
+    case Environment::Development:
+      return v1::ENVIRONMENT_DEVELOPMENT;
+    case Environment::Rehearsal:
+      return v1::ENVIRONMENT_REHEARSAL;
+    case Environment::Production:
+      return v1::ENVIRONMENT_PRODUCTION;
+  }
+  return v1::ENVIRONMENT_UNSPECIFIED;
+}
+
+/// SoftHSM with a store of its own: the system's configuration is never read.
+void make_embedded_hsm(const fs::path& folder, const InitOptions& options, GateSettings& settings) {
+  const fs::path tokens = folder / "tokens";
+  const fs::path configuration = folder / "softhsm2.conf";
+  make_private_directory(tokens);
+  write_file_durably(configuration,
+                     as_bytes(fmt::format("directories.tokendir = {}\nobjectstore.backend = file\n"
+                                          "log.level = ERROR\nslots.removable = false\n",
+                                          tokens.string())),
+                     Overwrite::Replace);
+  p11::Uri uri;
+  uri.token = options.name;
+  uri.module_path = kSoftHsmModule;
+  settings.uri = p11::to_string(uri);
+  settings.store = tokens;
+  settings.environment["SOFTHSM2_CONF"] = configuration.string();
+}
+
+/// gate.toml beside the HSM's store; one that is there was written by this command before, or by a person.
+fs::path make_gate_settings(const CommonOptions& common, const InitOptions& options) {
+  const fs::path folder = hsm_folder(common.home);
+  const fs::path file = folder / "gate.toml";
+  make_private_directory(folder);
+  if (fs::exists(file)) return file;
+  GateSettings settings;
+  settings.kind = options.environment;
+  settings.insecure_allow = common.insecure_allow;
+  if (options.hsm_uri) {
+    settings.uri = *options.hsm_uri;
+    if (options.hsm_store) settings.store = fs::absolute(*options.hsm_store);
+  } else {
+    make_embedded_hsm(folder, options, settings);
+  }
+  for (const auto& [name, value] : options.hsm_environment) settings.environment[name] = value;
+  if (options.pin_file) {
+    p11::Uri uri = p11::uri_or_throw(settings.uri);
+    uri.pin_source = "file:" + fs::absolute(*options.pin_file).string();
+    settings.uri = p11::to_string(uri);
+  }
+  const std::string text = settings_text(settings);
+  static_cast<void>(parse_settings(as_bytes(text), "options of init"));
+  write_file_durably(file, as_bytes(text), Overwrite::Refuse);
+  KF_CUT("init.gate-settings");
+  return file;
+}
+
+SecretBytes new_passphrase(const CommonOptions& common) {
+  if (common.officer_passphrase_fd) return read_secret_line(*common.officer_passphrase_fd);
+  SecretBytes first = prompt_secret("new passphrase for the officer's key: ");
+  const SecretBytes second = prompt_secret("the same once more: ");
+  if (!equal(first.expose(), second.expose())) {
+    throw Error{Code::Usage, "the two passphrases differ"};
+  }
+  return first;
+}
+
+crypto::SoftKey make_or_read_officer_key(const CommonOptions& common) {
+  const fs::path& file = *common.officer_key;
+  if (!fs::exists(file)) {
+    crypto::SoftKey key = make_officer_key(file, new_passphrase(common));
+    KF_CUT("init.officer-key");
+    return key;
+  }
+  return read_officer_key(file, common.officer_passphrase_fd
+                                    ? read_secret_line(*common.officer_passphrase_fd)
+                                    : prompt_secret("passphrase of the officer's key: "));
+}
+
+/// The salt of person 1, made once: a repeated ceremony hashes the same name.
+Bytes person_salt(Ledger& ledger, const std::string& name, RandomSource& random) {
+  return store::guarded("ledger: note the first officer", [&] {
+    store::WriteTransaction transaction{ledger.database()};
+    SQLite::Statement query{ledger.database(), "SELECT salt, name FROM person WHERE number = 1"};
+    if (query.executeStep() && query.getColumn(1).getString() == name) {
+      return store::column_blob(query, 0);
+    }
+    const Bytes salt = random.bytes(kSaltBytes);
+    SQLite::Statement insert{
+        ledger.database(),
+        "INSERT OR REPLACE INTO person (number, salt, name) VALUES (1, :salt, :name)"};
+    store::bind_blob(insert, ":salt", salt);
+    insert.bind(":name", name);
+    insert.exec();
+    transaction.commit();
+    return salt;
+  });
+}
+
+void run_ceremony(Context& context, const InitOptions& options, const crypto::SoftKey& officer) {
+  const Bytes salt = person_salt(context.ledger(), options.officer_name, context.random());
+  v1::GateRequest request;
+  v1::InitializeRequest& initialize = *request.mutable_initialize();
+  initialize.set_name(options.name);
+  initialize.set_environment(wire_environment(options.environment));
+  initialize.set_officer_key(to_string(officer.public_key().point()));
+  initialize.set_officer_name_salt_hex(to_hex(salt));
+  initialize.set_officer_name_hash(
+      crypto::sha256_of({salt, as_bytes(options.officer_name)}).str());
+  KF_CUT("init.before-ceremony");
+  static_cast<void>(context.gate_of_any_hsm().call(std::move(request)));
+  KF_CUT("init.ceremony-done");
+}
+
+token::ApplianceCard keep_card(Context& context) {
+  const std::string octets = context.gate_of_any_hsm().card().SerializeAsString();
+  auto signed_card = token::parse_signed_bytes(as_bytes(octets));
+  if (const auto* refusal = std::get_if<Refusal>(&signed_card)) throw to_error(*refusal);
+  auto card = token::open_appliance_card(std::get<token::SignedBytes>(signed_card));
+  if (const auto* refusal = std::get_if<Refusal>(&card)) throw to_error(*refusal);
+  const auto& known = std::get<token::ApplianceCard>(card);
+  write_file_durably(context.paths().card(), as_bytes(octets), Overwrite::Replace);
+  KF_CUT("init.card");
+  context.ledger().set_value("appliance_id", known.appliance_id.bytes());
+  KF_CUT("init.done");
+  return known;
+}
+
+void check_same_appliance(Context& context, const InitOptions& options, const crypto::SoftKey& officer) {
+  const Registry registry = context.ledger().registry();
+  if (registry.appliance_name != options.name || context.settings().environment != options.environment) {
+    throw Error{Code::Refused,
+                fmt::format("the HSM belongs to appliance \"{}\" already", printable(registry.appliance_name)),
+                "name another HSM or home"};
+  }
+  for (const KnownOfficer& known : registry.officers) {
+    if (known.number == kFirstOfficer && equal(known.public_key, officer.public_key().point())) return;
+  }
+  throw Error{Code::Refused, "the first officer of this appliance has another key",
+              "name the file with --officer-key that was used at the first time"};
+}
+
+int print(Context& context, const token::ApplianceCard& card, bool done_before) {
+  const v1::HsmFacts& facts = context.gate_of_any_hsm().facts();
+  const std::string words = key_words(card.appliance_id.bytes());
+  Json json{{"name", card.name},
+            {"environment", environment_name(context.settings().environment)},
+            {"appliance_id", card.appliance_id.hex()},
+            {"fingerprint", words},
+            {"home", context.paths().home.string()},
+            {"gate_settings", context.settings().gate_settings.string()},
+            {"officer_key", context.settings().officer_key.string()},
+            {"module", printable(facts.module())},
+            {"insecure", Json::array()},
+            {"done_before", done_before}};
+  for (const std::string& insecure : facts.insecure()) json["insecure"].push_back(printable(insecure));
+  std::vector<std::string> lines{
+      fmt::format("appliance \"{}\" {} (environment {})", card.name,
+                  done_before ? "is there already" : "is ready",
+                  environment_name(context.settings().environment)),
+      "id           " + card.appliance_id.hex(),
+      "fingerprint  " + words,
+      "hsm          " + printable(facts.module()),
+  };
+  for (const std::string& insecure : facts.insecure()) {
+    lines.push_back("insecure     " + printable(insecure));
+  }
+  context.out().result("init", json, lines);
+  return 0;
+}
+
+}  // namespace
+
+fs::path hsm_folder(const fs::path& home) {
+  fs::path clean = fs::absolute(home).lexically_normal();
+  if (!clean.has_filename()) clean = clean.parent_path();
+  return clean.string() + "-hsm";
+}
+
+int init_appliance(const CommonOptions& common,
+                   const InitOptions& options,
+                   const Clock& clock,
+                   RandomSource& random,
+                   Output& out) {
+  check_options(common, options);
+  make_private_directory(common.home);
+  const Paths paths{common.home};
+  if (!fs::exists(paths.settings())) {
+    Settings settings{.name = options.name,
+                      .environment = options.environment,
+                      .gate_settings = make_gate_settings(common, options),
+                      .officer_key = fs::absolute(*common.officer_key),
+                      .officer_name = options.officer_name,
+                      .insecure_allow = common.insecure_allow};
+    write_home_settings(paths.settings(), settings);
+    KF_CUT("init.settings");
+  }
+  Context context{common, Access::Write, clock, random, out};
+  if (context.settings().name != options.name) {
+    throw Error{Code::Refused,
+                fmt::format("{} belongs to appliance \"{}\"", common.home.string(), context.settings().name),
+                "choose another --home"};
+  }
+  const crypto::SoftKey officer = make_or_read_officer_key(common);
+  GateSession& gate = context.gate_of_any_hsm();
+  if (!gate.initialized()) run_ceremony(context, options, officer);
+  check_same_appliance(context, options, officer);
+  const bool done_before = context.ledger().value("appliance_id").has_value();
+  return print(context, keep_card(context), done_before);
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,35 @@
+// `init`: home, settings, the embedded HSM's store beside the home, the officer's key, then the ceremony at the gate.
+// Cut off anywhere, the same command goes on; done before, it says so.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "appliance/front/context.h"
+
+namespace keyferry::appliance {
+
+struct InitOptions {
+  std::string name;
+  Environment environment = Environment::Development;
+  std::optional<std::string> hsm_uri;                            // nothing: SoftHSM in HOME-hsm
+  std::optional<std::filesystem::path> hsm_store;                // synced by the worker
+  std::vector<std::pair<std::string, std::string>> hsm_environment;
+  std::optional<std::filesystem::path> pin_file;                 // pin-source=file: of the URI
+  std::string officer_name;
+};
+
+/// Exit status. `common.officer_key` names the officer's key file, made when it is absent.
+int init_appliance(const CommonOptions& common,
+                   const InitOptions& options,
+                   const Clock& clock,
+                   RandomSource& random,
+                   Output& out);
+
+/// "HOME-hsm": beside the home, never below it.
+[[nodiscard]] std::filesystem::path hsm_folder(const std::filesystem::path& home);
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,268 @@
+#include "appliance/front/plan_check.h"
+
+#include <fmt/format.h>
+
+#include "appliance/front/context.h"
+#include "appliance/ledger/plan_store.h"
+#include "token/audit/merkle.h"
+#include "wrap/base/durable_file.h"
+#include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/path.h"
+#include "wrap/x509/template.h"
+
+namespace keyferry::appliance {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxListed = 20;
+constexpr std::uint64_t kRoomPerRecordBytes = 4096;  // sealed record, two certificates, ledger rows, log leaf
+constexpr std::uint64_t kRoomToSpareBytes = 16 * 1024 * 1024;
+constexpr std::uint64_t kMaxOutsideFileBytes = std::uint64_t{1} << 40;
+constexpr std::size_t kReadBytes = 1 << 20;
+
+class Checker {
+ public:
+  Checker(Context& context, const Plan& plan, const fs::path& folder)
+      : context_{context}, plan_{plan}, folder_{folder}, registry_{context.ledger().registry()} {}
+
+  PlanCheck run() {
+    check_frame();
+    for (const auto& [name, digest] : plan_.files) check_file(name, digest);
+    if (plan_.operation == Operation::Batch) check_batch(plan_.batch());
+    return std::move(result_);
+  }
+
+ private:
+  void refuse(std::string reason, std::string text, std::string hint = {}) {
+    result_.refusals.push_back({std::move(reason), std::move(text), std::move(hint)});
+  }
+
+  void refuse(const std::optional<Refusal>& refusal) {
+    if (refusal) result_.refusals.push_back(*refusal);
+  }
+
+  void check_frame();
+  void check_file(const std::string& name, const Digest& expected);
+  void check_batch(const BatchPlan& batch);
+  void check_station(const BatchPlan& batch);
+  void check_certificates(const BatchPlan& batch);
+  void check_list(const BatchPlan& batch);
+  [[nodiscard]] std::optional<Refusal> check_se(const BatchPlan& batch, const ListedSe& listed) const;
+  void check_room(const BatchPlan& batch);
+
+  Context& context_;
+  const Plan& plan_;
+  fs::path folder_;
+  Registry registry_;
+  std::optional<x509::SubjectPattern> pattern_;
+  PlanCheck result_;
+};
+
+void Checker::check_frame() {
+  if (plan_.appliance != context_.appliance_id()) {
+    refuse("plan-appliance", "the plan was made for another appliance");
+  }
+  if (plan_.environment != context_.settings().environment) {
+    refuse("plan-environment",
+           fmt::format("the plan is for environment {}, this appliance is in {}", environment_name(plan_.environment),
+                       environment_name(context_.settings().environment)));
+  }
+  if (plan_.expires <= context_.clock().now()) {
+    refuse("plan-expired", fmt::format("the plan expired at {}", to_rfc3339(plan_.expires)),
+           "make a new plan and have it approved");
+  }
+  const std::uint64_t last = PlanStore{context_.ledger()}.highest_run_number();
+  if (plan_.number <= last) {
+    refuse("plan-number", fmt::format("plan number {} is used: the last one was {}", plan_.number, last),
+           fmt::format("make the plan again with number {} or higher", last + 1));
+  }
+}
+
+void Checker::check_file(const std::string& name, const Digest& expected) {
+  const fs::path path = fs::path{name}.is_absolute() ? fs::path{name} : folder_ / name;
+  const std::string shown = printable(name);
+  if (!fs::is_regular_file(fs::symlink_status(path))) {
+    refuse("file-missing", fmt::format("outside file {} is not there", shown));
+    return;
+  }
+  const Fd fd = open_regular_file(path, Code::Storage);
+  const std::uint64_t size = file_size_bytes(fd);
+  if (size > kMaxOutsideFileBytes) {
+    refuse("file-changed", fmt::format("outside file {} is too large", shown));
+    return;
+  }
+  crypto::Sha256 hash;
+  Bytes piece;
+  for (std::uint64_t at = 0; at < size; at += piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, size - at)));
+    if (!read_exactly_at(fd, at, piece)) break;
+    hash.update(piece);
+  }
+  if (hash.finish() != expected) {
+    refuse("file-changed", fmt::format("outside file {} is not the one that the plan names", shown),
+           "put the approved file back, or make a new plan");
+  }
+}
+
+void Checker::check_batch(const BatchPlan& batch) {
+  refuse(se::unsupported(batch.family));
+  if (batch.mode != BatchMode::Inject) refuse("batch-mode", "only mode \"inject\" is supported yet");
+  if (batch.firmware_sha256) {
+    refuse("batch-firmware", "a firmware check in the SE is not supported yet by any family here");
+  }
+  if (batch.segment_count() > kMaxSegmentsPerBatch) {
+    refuse("batch-segments",
+           fmt::format("{} segments are more than {}", batch.segment_count(), kMaxSegmentsPerBatch),
+           "choose a larger --segment-size");
+  }
+  check_station(batch);
+  check_certificates(batch);
+  check_list(batch);
+  check_room(batch);
+}
+
+void Checker::check_station(const BatchPlan& batch) {
+  const KnownStation* station = registry_.station(batch.station);
+  if (station == nullptr || station->retired) {
+    refuse("batch-station", fmt::format("station {} is not enrolled here", batch.station.hex()),
+           "enroll it first: keyferry-appliance station enroll TOKEN-DIR");
+  } else if (station->site != batch.site) {
+    refuse("batch-site", fmt::format("station \"{}\" stands at site \"{}\", the plan says \"{}\"", station->name,
+                                     station->site, batch.site));
+  }
+}
+
+void Checker::check_certificates(const BatchPlan& batch) {
+  auto pattern = x509::SubjectPattern::parse(batch.certificate_subject);
+  if (const auto* refusal = std::get_if<Refusal>(&pattern)) {
+    refuse(*refusal);
+  } else {
+    pattern_ = std::get<x509::SubjectPattern>(std::move(pattern));
+  }
+  const KnownAuthority* authority = registry_.authority(batch.certificate_authority);
+  if (authority == nullptr) {
+    refuse("batch-authority", fmt::format("there is no CA \"{}\"", batch.certificate_authority),
+           "make it first: keyferry-appliance ca create NAME");
+    return;
+  }
+  const auto parsed = x509::parse_certificate(authority->certificate);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) {
+    refuse(*refusal);
+    return;
+  }
+  const auto& issuer = std::get<x509::CertificateFacts>(parsed);
+  const x509::DeviceTemplate device{.name = batch.certificate_template,
+                                    .subject = batch.certificate_subject,
+                                    .not_before = batch.not_before,
+                                    .not_after = batch.not_after,
+                                    .issuer_name = issuer.subject_name,
+                                    .issuer_key_identifier = issuer.subject_key_identifier};
+  if (const auto refusal = x509::validate(device)) {
+    refuse(*refusal);
+    return;
+  }
+  refuse(x509::validate(device, issuer));
+  if (batch.not_before < issuer.not_before) {
+    refuse("validity", fmt::format("certificates would begin at {}, before their CA does ({})",
+                                   to_rfc3339(batch.not_before), to_rfc3339(issuer.not_before)));
+  }
+}
+
+std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe& listed) const {
+  const se::Entry& entry = listed.entry;
+  const std::string name = fmt::format("SE {} ({}, key name \"{}\")", se::serial_text(entry.family, entry.serial),
+                                       se::family_name(entry.family), printable(entry.key_name));
+  if (listed.changed) {
+    return Refusal{"se-changed", name + ": its inventory row was changed after the plan was made",
+                   "find out who changed the ledger; make a new plan"};
+  }
+  if (!listed.visible) return Refusal{"se-unknown", name + " is not in the inventory"};
+  if (entry.family != batch.family || entry.key_name != batch.key_name) {
+    return Refusal{"se-other", name + " is not of the plan's family and key name"};
+  }
+  if (registry_.source(listed.source) == nullptr) {
+    return Refusal{"source-unknown", fmt::format("{}: source \"{}\" is not enrolled", name, printable(listed.source))};
+  }
+  if (entry.transport_kind != se::TransportKind::Derived) {
+    return Refusal{"transport-unsupported", name + ": only derived transport keys are supported yet"};
+  }
+  if (registry_.master(entry.transport_name) == nullptr) {
+    return Refusal{"master-unknown",
+                   fmt::format("{}: there is no transport-key master \"{}\"", name, printable(entry.transport_name))};
+  }
+  if (listed.live_in) {
+    return Refusal{"se-has-key", fmt::format("{} has a live key already, from batch {}", name, listed.live_in->hex()),
+                   "make a new plan: keyferry-appliance plan new chooses SEs without one"};
+  }
+  if (listed.reserved_by) {
+    return Refusal{"se-reserved", fmt::format("{} is in batch {}, which is approved", name, listed.reserved_by->hex()),
+                   "make a new plan, or let that batch's plan expire"};
+  }
+  if (pattern_) {
+    const x509::SubjectFields fields{
+        .device_serial = entry.device_serial.empty() ? std::nullopt : std::optional{entry.device_serial},
+        .se_serial = entry.serial,
+        .key_name = entry.key_name,
+        .part = entry.part,
+        .lot = entry.lot};
+    if (auto refusal = pattern_->check(fields)) {
+      return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
+    }
+  }
+  return std::nullopt;
+}
+
+void Checker::check_list(const BatchPlan& batch) {
+  InventoryStore inventory{context_.ledger()};
+  result_.list = inventory.list_by_root(batch.se_list_root);
+  if (!result_.list) {
+    refuse("se-list-unknown", "this ledger has no list of SEs with the plan's root",
+           "make the plan on this appliance: keyferry-appliance plan new");
+    return;
+  }
+  audit::Frontier frontier;
+  std::size_t listed_refusals = 0;
+  Progress progress{"checking SEs", batch.se_count};
+  inventory.visit_list(*result_.list, plan_.batch_id(), context_.clock().now(), [&](const ListedSe& listed) {
+    if (!listed.changed) frontier.append(se::entry_leaf_hash(se::canonical_entry(listed.entry)));
+    progress.at(listed.index);
+    const auto refusal = check_se(batch, listed);
+    if (!refusal) return;
+    if (++listed_refusals <= kMaxListed) {
+      refuse(*refusal);
+    } else {
+      ++result_.more_refusals;
+    }
+  });
+  const std::uint32_t count = inventory.list_count(*result_.list);
+  if (count != batch.se_count) {
+    refuse("se-count", fmt::format("the list has {} SEs, the plan says {}", count, batch.se_count));
+  } else if (frontier.root() != batch.se_list_root) {
+    refuse("se-list-root", "the root over the SEs is not the one in the plan: the ledger was changed");
+  }
+}
+
+void Checker::check_room(const BatchPlan& batch) {
+  const std::uint64_t needed = batch_room_bytes(batch.se_count);
+  const std::uint64_t available = fs::space(context_.paths().home).available;
+  if (available < needed) {
+    refuse("no-room", fmt::format("{} MiB are free at {}, the batch may take {} MiB", available >> 20,
+                                  context_.paths().home.string(), needed >> 20),
+           "make room, then check again");
+  }
+}
+
+}  // namespace
+
+std::uint64_t batch_room_bytes(std::uint64_t records) {
+  return records * kRoomPerRecordBytes + kRoomToSpareBytes;
+}
+
+PlanCheck check_plan(Context& context, const Plan& plan, const fs::path& folder) {
+  return Checker{context, plan, folder}.run();
+}
+
+}  // namespace keyferry::appliance

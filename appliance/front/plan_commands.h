@@ -1,0 +1,31 @@
+// `plan check | show | approve | run FILE`.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "appliance/front/plan_check.h"
+#include "appliance/plan/plan.h"
+
+namespace keyferry::appliance {
+
+class Context;
+
+/// Reads and parses; Error{Refused} with the parser's reason.
+[[nodiscard]] Plan read_plan(const std::filesystem::path& file);
+
+/// "FILE.approval": encoded token::SignedBytes of the officer's approval.
+[[nodiscard]] std::filesystem::path approval_file(const std::filesystem::path& plan_file);
+
+/// Sentences, digest as hex and as sixteen words, the batch id, and what `check` (if any) found.
+void print_plan(Context& context,
+                const Plan& plan,
+                const std::optional<PlanCheck>& check,
+                const std::filesystem::path& file);
+
+int plan_show(Context& context, const std::filesystem::path& file);
+int plan_check(Context& context, const std::filesystem::path& file);
+int plan_approve(Context& context, const std::filesystem::path& file);
+int plan_run(Context& context, const std::filesystem::path& file);
+
+}  // namespace keyferry::appliance

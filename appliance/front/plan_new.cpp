@@ -1,0 +1,132 @@
+#include "appliance/front/plan_new.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "appliance/front/context.h"
+#include "appliance/front/dates.h"
+#include "appliance/front/operation.h"
+#include "appliance/front/plan_commands.h"
+#include "appliance/ledger/inventory_store.h"
+#include "appliance/ledger/plan_store.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/error.h"
+#include "wrap/base/text.h"
+#include "wrap/x509/path.h"
+#include "wrap/x509/template.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr std::uint32_t kDefaultSegmentSize = 256;
+constexpr std::int64_t kDefaultDueDays = 90;
+constexpr std::int64_t kDefaultExpiryDays = 30;
+
+const KnownStation& find_station(const Registry& registry, const std::string& text) {
+  const auto id = StationId::from_hex(text);
+  const KnownStation* station = id ? registry.station(*id) : registry.station_by_name(text);
+  if (station == nullptr || station->retired) {
+    throw Error{Code::NotFound, fmt::format("station \"{}\" is not enrolled here", printable(text)),
+                "enroll it first: keyferry-appliance station enroll TOKEN-DIR"};
+  }
+  return *station;
+}
+
+x509::CertificateFacts find_authority(const Registry& registry, const std::string& name) {
+  const KnownAuthority* authority = registry.authority(name);
+  if (authority == nullptr) {
+    throw Error{Code::NotFound, fmt::format("there is no CA \"{}\"", printable(name)),
+                "make it first: keyferry-appliance ca create NAME"};
+  }
+  auto parsed = x509::parse_certificate(authority->certificate);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  return std::get<x509::CertificateFacts>(std::move(parsed));
+}
+
+std::uint32_t segment_size(const PlanNewOptions& options) {
+  if (options.segment_size) return *options.segment_size;
+  std::uint32_t size = kDefaultSegmentSize;
+  while (size < kMaxSegmentRecords && options.count / size >= kMaxSegmentsPerBatch) size *= 2;
+  return size;
+}
+
+InventoryStore::MadeList choose(Context& context, const PlanNewOptions& options, se::Family family) {
+  const Selection selection{.family = family,
+                            .key_name = options.key_name,
+                            .lot = options.lot,
+                            .source = options.source,
+                            .count = options.count};
+  auto made = InventoryStore{context.ledger()}.make_list(selection, context.clock().now());
+  if (const auto* refusal = std::get_if<Refusal>(&made)) throw to_error(*refusal);
+  return std::get<InventoryStore::MadeList>(made);
+}
+
+/// A plan in force that lies at `file`. The number and the times that nobody gave are taken from it, so that a command
+/// given again after a cut finds its own plan and makes no second one.
+std::optional<Plan> plan_at(const std::optional<Bytes>& octets, UtcMillis now) {
+  if (!octets) return std::nullopt;
+  auto parsed = parse_plan(*octets);
+  auto* plan = std::get_if<Plan>(&parsed);
+  if (plan == nullptr || plan->operation != Operation::Batch || plan->expires <= now) return std::nullopt;
+  return std::move(*plan);
+}
+
+}  // namespace
+
+int plan_new(Context& context, const PlanNewOptions& options) {
+  const Registry registry = context.ledger().registry();
+  const KnownStation& station = find_station(registry, options.station);
+  const x509::CertificateFacts authority = find_authority(registry, options.authority);
+  const auto family = se::family_from_name(options.family);
+  if (!family) throw Error{Code::Usage, fmt::format("--family: \"{}\" is unknown", printable(options.family))};
+  if (const auto refusal = se::unsupported(*family)) throw to_error(*refusal);
+  if (options.count == 0 || options.count > kMaxBatchRecords) {
+    throw Error{Code::Usage, fmt::format("--count: 1 to {}", kMaxBatchRecords)};
+  }
+
+  const UtcMillis now = context.clock().now();
+  const auto days_later = [now](std::int64_t days) { return UtcMillis{now.value + days * kDayMs}; };
+  const UtcMillis yesterday{(now.value / kDayMs - 1) * kDayMs};
+  PlanStore plans{context.ledger()};
+  const auto octets_there = read_file_if_exists(options.out, kMaxPlanBytes);
+  const auto there = plan_at(octets_there, now);
+  const std::uint64_t number = options.number.value_or(
+      there ? there->number : std::max(plans.highest_number(), plans.highest_run_number()) + 1);
+  const UtcMillis expires = there ? there->expires : days_later(kDefaultExpiryDays);
+  const UtcMillis not_before = there ? there->batch().not_before : std::max(yesterday, authority.not_before);
+  const UtcMillis due = there ? there->batch().due : days_later(kDefaultDueDays);
+
+  Plan draft = draft_plan(context, Operation::Batch, read_time_or("--expires", options.expires, expires), number);
+  BatchPlan batch;
+  batch.site = options.site.value_or(station.site);
+  batch.customer = options.customer;
+  batch.station = station.id;
+  batch.family = *family;
+  batch.key_name = options.key_name;
+  batch.se_count = options.count;
+  batch.target_count = options.target_count.value_or(options.count);
+  batch.segment_size = segment_size(options);
+  batch.certificate_authority = options.authority;
+  batch.certificate_template = x509::kDeviceTemplateName;
+  batch.certificate_subject = options.subject;
+  batch.not_before = read_time_or("--not-before", options.not_before, not_before);
+  batch.not_after = read_time_or("--not-after", options.not_after, authority.not_after);
+  batch.due = read_time_or("--due", options.due, due);
+  draft.detail = batch;
+  static_cast<void>(sealed_plan(draft));  // wrong options are told before the inventory is read
+
+  const InventoryStore::MadeList list = choose(context, options, *family);
+  batch.se_list_root = list.root;
+  draft.detail = batch;
+  const Plan plan = sealed_plan(draft);
+  plans.keep(plan, list.id, now);
+  if (!octets_there || !equal(*octets_there, plan.octets)) {
+    write_file_durably(options.out, plan.octets, Overwrite::Refuse);
+  }
+  KF_CUT("plan-new.written");
+  print_plan(context, plan, {}, options.out);
+  return 0;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,36 @@
+// `plan new`: chooses SEs without a live key and writes a batch plan for officers to look at.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace keyferry::appliance {
+
+class Context;
+
+struct PlanNewOptions {
+  std::string station;  // id in hex, or name
+  std::string authority;
+  std::uint32_t count = 0;
+  std::optional<std::string> lot, source;
+  std::string family = "pkcs11";
+  std::string key_name = "dac";
+  std::optional<std::uint32_t> target_count;  // default: count
+  std::optional<std::string> site;            // default: the station's
+  std::string customer;
+  std::optional<std::uint32_t> segment_size;  // default: 256, doubled as long as there would be too many segments
+  std::string subject = "CN={device_serial}";
+  std::optional<std::string> not_before;  // default: yesterday, not before the CA
+  std::optional<std::string> not_after;   // default: as long as the CA
+  std::optional<std::string> due;         // default: 90 days
+  std::optional<std::string> expires;     // default: 30 days
+  std::optional<std::uint64_t> number;    // default: the next one
+  std::filesystem::path out;
+};
+
+/// Exit status. Writes `out` (never over another plan) and keeps plan and list in the ledger.
+int plan_new(Context& context, const PlanNewOptions& options);
+
+}  // namespace keyferry::appliance

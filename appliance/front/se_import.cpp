@@ -1,0 +1,187 @@
+#include "appliance/front/se_import.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "appliance/front/context.h"
+#include "appliance/front/inventory_csv.h"
+#include "appliance/front/operation.h"
+#include "appliance/ledger/inventory_store.h"
+#include "keyferry/v1/gate.pb.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/error.h"
+#include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr std::uint64_t kMaxShown = 20;
+constexpr std::size_t kRowsPerChunk = InventoryStore::kRowsPerTransaction;
+constexpr std::size_t kHashBufferBytes = 1 << 20;
+
+/// Reads the file once, hashing what it reads.
+class HashedFile {
+ public:
+  explicit HashedFile(const std::filesystem::path& path)
+      : path_{path}, fd_{open_regular_file(path, Code::NotFound)} {}
+
+  std::size_t read(std::span<std::uint8_t> out) {
+    while (true) {
+      const ssize_t got = ::read(fd_.get(), out.data(), out.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) throw system_error(Code::Storage, "read " + path_.string(), errno);
+      const auto size = static_cast<std::size_t>(got);
+      hash_.update(out.first(size));
+      return size;
+    }
+  }
+
+  [[nodiscard]] std::uint64_t size_bytes() const { return file_size_bytes(fd_); }
+
+  [[nodiscard]] Digest finish() {
+    Bytes rest(kHashBufferBytes);
+    while (read(rest) > 0) {
+    }
+    return hash_.finish();
+  }
+
+ private:
+  std::filesystem::path path_;
+  Fd fd_;
+  crypto::Sha256 hash_;
+};
+
+/// The first kMaxShown problems are told at once, the rest is counted.
+class Problems {
+ public:
+  Problems(Output& out, std::string file) : out_{out}, file_{std::move(file)} {}
+
+  void add(const CsvProblem& problem) {
+    const std::string where =
+        fmt::format("{}:{}{}: {}", file_, problem.line,
+                    problem.column.empty() ? "" : fmt::format(" ({})", problem.column), problem.text);
+    if (count_++ == 0) first_ = where;
+    if (count_ <= kMaxShown) out_.note(where);
+  }
+
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+
+  [[nodiscard]] Refusal refusal() const {
+    return Refusal{"inventory-invalid",
+                   fmt::format("{} problem{} in the inventory file, nothing was taken in; the first: {}",
+                               count_, count_ == 1 ? "" : "s", first_),
+                   "correct the file at its source and import it again"};
+  }
+
+ private:
+  Output& out_;
+  std::string file_;
+  std::string first_;
+  std::uint64_t count_ = 0;
+};
+
+void add_doubled(Problems& problems, const std::vector<DoubledRow>& doubled) {
+  for (const DoubledRow& row : doubled) {
+    problems.add({row.line, "se_serial",
+                  row.earlier_line != 0
+                      ? fmt::format("family, serial and key name stand in line {} already", row.earlier_line)
+                      : fmt::format("family, serial and key name are in the inventory already (source \"{}\")",
+                                    row.earlier_source)});
+  }
+}
+
+struct Staged {
+  ImportId import;
+  Digest sha256;
+  std::uint64_t rows = 0;
+};
+
+Staged stage_file(Context& context, HashedFile& file, const std::string& name, const std::string& source,
+                  const Registry& registry, Problems& problems) {
+  InventoryStore inventory{context.ledger()};
+  Staged staged{inventory.begin_import(source, name, context.clock().now()), {}, 0};
+  InventoryCsv csv{[&file](std::span<std::uint8_t> out) { return file.read(out); }, registry};
+  Progress progress{"inventory rows", 0};
+  std::vector<InventoryStore::Row> chunk;
+  const auto flush = [&] {
+    add_doubled(problems, inventory.stage(staged.import, chunk));
+    chunk.clear();
+    progress.at(staged.rows);
+    KF_CUT("se-import.chunk");
+  };
+  while (true) {
+    auto read = csv.next();
+    if (const auto* problem = std::get_if<CsvProblem>(&read)) {
+      problems.add(*problem);
+      continue;
+    }
+    auto* line = std::get_if<InventoryLine>(&read);
+    if (line == nullptr) break;
+    ++staged.rows;
+    chunk.push_back({line->line, std::move(line->entry)});
+    if (chunk.size() == kRowsPerChunk) flush();
+  }
+  flush();
+  staged.sha256 = file.finish();
+  if (staged.rows == 0 && problems.count() == 0) problems.add({1, "", "no row behind the header"});
+  return staged;
+}
+
+}  // namespace
+
+int se_import(Context& context, const std::filesystem::path& path, const std::string& source) {
+  const std::string name = printable(path.filename().string());
+  GateSession& gate = context.gate();
+  const auto refuse = [&](const Refusal& refusal) {
+    gate.report_refused("se-import", refusal, name);
+    throw to_error(refusal);
+  };
+  const Registry registry = context.ledger().registry();
+  const KnownSource* known = registry.source(source);
+  if (known == nullptr) {
+    refuse({"source-unknown", fmt::format("no source \"{}\"", printable(source)),
+            "add it first: keyferry-appliance source add NAME"});
+  }
+  if (known->kind != "officer-approved") {
+    refuse({"source-kind", fmt::format("files of source \"{}\" ({}) cannot be taken in yet", source, known->kind)});
+  }
+
+  InventoryStore inventory{context.ledger()};
+  inventory.clean_staged();
+  HashedFile file{path};
+  {
+    HashedFile whole{path};
+    const Digest sha256 = whole.finish();
+    if (inventory.imported(source, sha256)) {
+      Json json{{"source", source}, {"file", name}, {"sha256", sha256.hex()}, {"done_before", true}};
+      context.out().result("se-import", json, {fmt::format("{} is in the inventory already", name)});
+      return 0;
+    }
+  }
+  Problems problems{context.out(), name};
+  const Staged staged = stage_file(context, file, name, source, registry, problems);
+  if (problems.count() > 0) {
+    inventory.clean_staged();
+    refuse(problems.refusal());
+  }
+  inventory.describe(staged.import, staged.sha256, staged.rows);
+  KF_CUT("se-import.staged");
+  OperationInput input;
+  input.action = import_final_action(staged.import);
+  run_operation(context, Operation::SeImport, SeImportPlan{source, name, staged.sha256, staged.rows}, input);
+
+  Json json{{"source", source},
+            {"file", name},
+            {"sha256", staged.sha256.hex()},
+            {"rows", staged.rows},
+            {"inventory", inventory.visible_rows()},
+            {"done_before", false}};
+  context.out().result("se-import", json,
+                       {fmt::format("{} secure elements taken in from {} (source \"{}\")", staged.rows, name, source)});
+  return 0;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,82 @@
+// What can become of a batch and of a record: two tables (style.md section 7). What is not in them is refused. Names are
+// those of the ledger's columns.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace keyferry::appliance {
+
+/// Where a record ended (I3). Issued = outstanding. A mark "on the CRL" may stand beside any state.
+enum class RecordState : std::uint8_t { Issued, Injected, Quarantined, Returned, NeverLeft, Revoked };
+enum class RecordEvent : std::uint8_t { ReceiptInjected, ReceiptQuarantined, ReceiptReturned, RevokedByQuorum };
+
+struct RecordRule {
+  RecordState from;
+  RecordEvent event;
+  RecordState to;
+};
+
+inline constexpr std::array kRecordRules{
+    RecordRule{RecordState::Issued, RecordEvent::ReceiptInjected, RecordState::Injected},
+    RecordRule{RecordState::Issued, RecordEvent::ReceiptQuarantined, RecordState::Quarantined},
+    RecordRule{RecordState::Issued, RecordEvent::ReceiptReturned, RecordState::Returned},
+    RecordRule{RecordState::Issued, RecordEvent::RevokedByQuorum, RecordState::Revoked},
+};
+
+enum class BatchState : std::uint8_t { Planned, Approved, Generating, Sealed, Out, Reconciling, Closed };
+enum class BatchEvent : std::uint8_t { Approval, Started, AllSealed, Exported, ReceiptsCame, NothingOutstanding };
+
+struct BatchRule {
+  BatchState from;
+  BatchEvent event;
+  BatchState to;
+};
+
+inline constexpr std::array kBatchRules{
+    BatchRule{BatchState::Planned, BatchEvent::Approval, BatchState::Approved},
+    BatchRule{BatchState::Approved, BatchEvent::Started, BatchState::Generating},
+    BatchRule{BatchState::Generating, BatchEvent::AllSealed, BatchState::Sealed},
+    BatchRule{BatchState::Sealed, BatchEvent::Exported, BatchState::Out},
+    BatchRule{BatchState::Out, BatchEvent::Exported, BatchState::Out},
+    BatchRule{BatchState::Reconciling, BatchEvent::Exported, BatchState::Reconciling},
+    BatchRule{BatchState::Out, BatchEvent::ReceiptsCame, BatchState::Reconciling},
+    BatchRule{BatchState::Reconciling, BatchEvent::ReceiptsCame, BatchState::Reconciling},
+    BatchRule{BatchState::Reconciling, BatchEvent::NothingOutstanding, BatchState::Closed},
+};
+
+[[nodiscard]] constexpr std::optional<RecordState> next(RecordState from, RecordEvent event) {
+  for (const RecordRule& rule : kRecordRules) {
+    if (rule.from == from && rule.event == event) return rule.to;
+  }
+  return std::nullopt;
+}
+
+[[nodiscard]] constexpr std::optional<BatchState> next(BatchState from, BatchEvent event) {
+  for (const BatchRule& rule : kBatchRules) {
+    if (rule.from == from && rule.event == event) return rule.to;
+  }
+  return std::nullopt;
+}
+
+static_assert(!next(RecordState::Injected, RecordEvent::ReceiptQuarantined), "the first accepted receipt is final");
+static_assert(!next(RecordState::Quarantined, RecordEvent::ReceiptInjected), "no second try on the line");
+static_assert(!next(BatchState::Closed, BatchEvent::Exported), "a closed batch does not leave again");
+static_assert(!next(BatchState::Generating, BatchEvent::Exported), "nothing half made leaves");
+
+/// "issued", "injected", "quarantined", "returned", "never_left", "revoked".
+[[nodiscard]] std::string_view state_name(RecordState state);
+[[nodiscard]] std::optional<RecordState> record_state_from_name(std::string_view name);
+
+/// "planned", "approved", "generating", "sealed", "out", "reconciling", "closed".
+[[nodiscard]] std::string_view state_name(BatchState state);
+[[nodiscard]] std::optional<BatchState> batch_state_from_name(std::string_view name);
+
+/// True from `generating` on: the batch's list counts as issued (I3).
+[[nodiscard]] constexpr bool has_started(BatchState state) {
+  return state != BatchState::Planned && state != BatchState::Approved;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,398 @@
+#include "appliance/ledger/batch_store.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "wrap/base/cut.h"
+#include "wrap/base/error.h"
+#include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
+
+namespace keyferry::appliance {
+namespace {
+
+using store::guarded;
+
+constexpr std::size_t kShortestPrefix = 4;
+
+constexpr const char* kBatchColumns =
+    "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, se_count, target_count, "
+    "segment_count, segment_size, due_ms, made_ms, started_ms, closed_ms FROM batch ";
+
+Error damaged(const std::string& what) {
+  return Error{Code::Storage, "ledger: " + what + " is damaged", "restore the ledger from its newest backup"};
+}
+
+template <typename Id>
+Id id_at(SQLite::Statement& row, int index) {
+  const auto id = Id::from_bytes(store::column_blob(row, index));
+  if (!id) throw damaged("an id");
+  return *id;
+}
+
+std::uint32_t small_at(SQLite::Statement& row, int index) {
+  return static_cast<std::uint32_t>(row.getColumn(index).getInt64());
+}
+
+std::uint64_t natural_at(SQLite::Statement& row, int index) {
+  return static_cast<std::uint64_t>(row.getColumn(index).getInt64());
+}
+
+std::optional<UtcMillis> time_at(SQLite::Statement& row, int index) {
+  if (row.getColumn(index).isNull()) return std::nullopt;
+  return UtcMillis{row.getColumn(index).getInt64()};
+}
+
+BatchRow batch_at(SQLite::Statement& row) {
+  const auto state = batch_state_from_name(row.getColumn(2).getString());
+  if (!state) throw damaged("a batch's state");
+  return BatchRow{.id = id_at<BatchId>(row, 0),
+                  .plan_digest = id_at<Digest>(row, 1),
+                  .state = *state,
+                  .list = ListId{row.getColumn(3).getInt64()},
+                  .site = row.getColumn(4).getString(),
+                  .customer = row.getColumn(5).getString(),
+                  .station = id_at<StationId>(row, 6),
+                  .authority = row.getColumn(7).getString(),
+                  .se_count = small_at(row, 8),
+                  .target_count = small_at(row, 9),
+                  .segment_count = small_at(row, 10),
+                  .segment_size = small_at(row, 11),
+                  .due = UtcMillis{row.getColumn(12).getInt64()},
+                  .made = UtcMillis{row.getColumn(13).getInt64()},
+                  .started = time_at(row, 14),
+                  .closed = time_at(row, 15)};
+}
+
+SealedPart part_at(SQLite::Statement& row, std::optional<SegmentIndex> index) {
+  return SealedPart{.index = index,
+                    .state = row.getColumn(0).getString() == "sealed" ? SealState::Sealed : SealState::Prepared,
+                    .count = small_at(row, 1),
+                    .container = id_at<ContainerId>(row, 2),
+                    .digest = id_at<Digest>(row, 3),
+                    .body_size_bytes = natural_at(row, 4),
+                    .first_leaf = natural_at(row, 5)};
+}
+
+void insert_records(store::Database& database,
+                    const BatchId& batch,
+                    SegmentIndex segment,
+                    const std::vector<RecordRow>& records) {
+  SQLite::Statement insert{
+      database,
+      "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, public_key, public_key_sha256, "
+      "certificate_serial, certificate_sha256, challenge, state) VALUES (:batch, :no, :segment, :se, :generation, "
+      ":key, :key_sha256, :serial, :certificate, :challenge, 'issued')"};
+  for (const RecordRow& record : records) {
+    const Digest key_sha256 = crypto::sha256(record.public_key);
+    store::bind_blob(insert, ":batch", batch.bytes());
+    insert.bind(":no", record.record_no.value);
+    insert.bind(":segment", segment.value);
+    insert.bind(":se", record.se.value);
+    insert.bind(":generation", record.generation);
+    store::bind_blob(insert, ":key", record.public_key);
+    store::bind_blob(insert, ":key_sha256", key_sha256.bytes());
+    store::bind_blob(insert, ":serial", record.certificate_serial);
+    store::bind_blob(insert, ":certificate", record.certificate_sha256.bytes());
+    store::bind_blob(insert, ":challenge", record.challenge.bytes());
+    insert.exec();
+    insert.reset();
+  }
+}
+
+}  // namespace
+
+// --- batches -----------------------------------------------------------------------------------------------------------
+
+std::optional<BatchRow> BatchStore::find(const BatchId& batch) {
+  return guarded("ledger: find a batch", [&]() -> std::optional<BatchRow> {
+    SQLite::Statement query{ledger_.database(), std::string{kBatchColumns} + "WHERE batch_id = :batch"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    if (!query.executeStep()) return std::nullopt;
+    return batch_at(query);
+  });
+}
+
+std::vector<BatchRow> BatchStore::all() {
+  return guarded("ledger: list batches", [&] {
+    std::vector<BatchRow> rows;
+    SQLite::Statement query{ledger_.database(), std::string{kBatchColumns} + "ORDER BY made_ms, batch_id"};
+    while (query.executeStep()) rows.push_back(batch_at(query));
+    return rows;
+  });
+}
+
+std::variant<BatchRow, Refusal> BatchStore::resolve(std::string_view text) {
+  std::vector<BatchRow> found;
+  const bool hex = text.size() >= kShortestPrefix && text.size() <= 2 * BatchId::kSizeBytes &&
+                   text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (hex) {
+    for (BatchRow& row : all()) {
+      if (row.id.hex().starts_with(text)) found.push_back(std::move(row));
+    }
+  }
+  if (found.size() == 1) return std::move(found.front());
+  if (found.empty()) {
+    return Refusal{"batch-unknown", fmt::format("there is no batch \"{}\"", printable(text)),
+                   "`keyferry-appliance batch status` lists the batches"};
+  }
+  return Refusal{"batch-ambiguous", fmt::format("{} batches begin with \"{}\"", found.size(), text),
+                 "give more digits of the id"};
+}
+
+void BatchStore::advance_in(store::Database& database, const BatchId& batch, BatchEvent event, UtcMillis now) {
+  SQLite::Statement query{database, "SELECT state FROM batch WHERE batch_id = :batch"};
+  store::bind_blob(query, ":batch", batch.bytes());
+  const auto from = query.executeStep() ? batch_state_from_name(query.getColumn(0).getString()) : std::nullopt;
+  const auto to = from ? next(*from, event) : std::nullopt;
+  if (!to) {
+    throw Error{Code::Internal, fmt::format("ledger: batch {} cannot take this step from state \"{}\"", batch.hex(),
+                                            from ? state_name(*from) : "unknown")};
+  }
+  SQLite::Statement update{
+      database,
+      "UPDATE batch SET state = :state, started_ms = CASE WHEN :state = 'generating' THEN :now ELSE started_ms END, "
+      "closed_ms = CASE WHEN :state = 'closed' THEN :now ELSE closed_ms END WHERE batch_id = :batch"};
+  update.bind(":state", std::string{state_name(*to)});
+  update.bind(":now", now.value);
+  store::bind_blob(update, ":batch", batch.bytes());
+  update.exec();
+}
+
+void BatchStore::advance(const BatchId& batch, BatchEvent event, UtcMillis now) {
+  guarded("ledger: change a batch's state", [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    advance_in(ledger_.database(), batch, event, now);
+    transaction.commit();
+  });
+}
+
+std::optional<std::string> BatchStore::conflict(const BatchRow& batch) {
+  return guarded("ledger: look for SEs with a live key", [&]() -> std::optional<std::string> {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT se.family, se.se_serial, se.key_name, other.batch_id FROM se_list_entry AS mine "
+        "JOIN se_list_entry AS theirs ON theirs.se_id = mine.se_id "
+        "JOIN batch AS other ON other.list_id = theirs.list_id AND other.batch_id <> :batch "
+        "JOIN se ON se.se_id = mine.se_id "
+        "LEFT JOIN record ON record.batch_id = other.batch_id AND record.record_no = theirs.idx "
+        "WHERE mine.list_id = :list AND (other.state = 'generating' OR (record.state IS NOT NULL "
+        "AND record.revoked = 0 AND record.state <> 'never_left')) ORDER BY mine.idx LIMIT 1"};
+    store::bind_blob(query, ":batch", batch.id.bytes());
+    query.bind(":list", batch.list.value);
+    if (!query.executeStep()) return std::nullopt;
+    return fmt::format("SE {} {} ({}) belongs to batch {}", query.getColumn(0).getString(),
+                       to_hex(store::column_blob(query, 1)), query.getColumn(2).getString(),
+                       id_at<BatchId>(query, 3).hex());
+  });
+}
+
+// --- segments and manifest ---------------------------------------------------------------------------------------------
+
+std::vector<SealedPart> BatchStore::segments(const BatchId& batch) {
+  return guarded("ledger: read a batch's segments", [&] {
+    std::vector<SealedPart> parts;
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT state, count, container_id, digest, body_size_bytes, first_leaf, idx FROM segment "
+                            "WHERE batch_id = :batch ORDER BY idx"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    while (query.executeStep()) parts.push_back(part_at(query, SegmentIndex{small_at(query, 6)}));
+    return parts;
+  });
+}
+
+std::optional<SealedPart> BatchStore::manifest(const BatchId& batch) {
+  return guarded("ledger: read a batch's manifest", [&]() -> std::optional<SealedPart> {
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT manifest.state, segment_count, container_id, digest, body_size_bytes, first_leaf "
+                            "FROM manifest JOIN batch USING (batch_id) WHERE batch_id = :batch"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    if (!query.executeStep()) return std::nullopt;
+    return part_at(query, std::nullopt);
+  });
+}
+
+std::uint64_t BatchStore::prepare(const BatchId& batch,
+                                  const SealedPart& part,
+                                  const std::vector<RecordRow>& records,
+                                  const std::vector<Bytes>& leaves) {
+  const std::string what = fmt::format("ledger: prepare a part of batch {}", batch.hex());
+  const auto body = [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    const std::uint64_t first_leaf = ledger_.add_pending(leaves, std::nullopt);
+    SQLite::Statement insert{
+        ledger_.database(),
+        part.index ? "INSERT INTO segment (batch_id, idx, state, count, container_id, digest, body_size_bytes, "
+                     "first_leaf) VALUES (:batch, :idx, 'prepared', :count, :container, :digest, :size, :first)"
+                   : "INSERT INTO manifest (batch_id, state, container_id, digest, body_size_bytes, first_leaf) "
+                     "VALUES (:batch, 'prepared', :container, :digest, :size, :first)"};
+    store::bind_blob(insert, ":batch", batch.bytes());
+    if (part.index) {
+      insert.bind(":idx", part.index->value);
+      insert.bind(":count", part.count);
+    }
+    store::bind_blob(insert, ":container", part.container.bytes());
+    store::bind_blob(insert, ":digest", part.digest.bytes());
+    insert.bind(":size", static_cast<std::int64_t>(part.body_size_bytes));
+    insert.bind(":first", static_cast<std::int64_t>(first_leaf));
+    insert.exec();
+    if (part.index) insert_records(ledger_.database(), batch, *part.index, records);
+    KF_CUT("front.prepare.before-commit");
+    transaction.commit();
+    return first_leaf;
+  };
+  try {
+    return body();
+  } catch (const SQLite::Exception& failure) {
+    if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
+    throw Error{Code::Refused,
+                fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})", what,
+                            failure.what()),
+                "make a plan without the SEs that have a live key"};
+  }
+}
+
+void BatchStore::seal(const BatchId& batch, const SealedPart& part, ByteView trailer, const std::string& checkpoint) {
+  guarded("ledger: seal a part of a batch", [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    ledger_.settle_in_transaction(checkpoint);
+    SQLite::Statement update{
+        ledger_.database(),
+        part.index ? "UPDATE segment SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch AND idx = :idx"
+                   : "UPDATE manifest SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch"};
+    store::bind_blob(update, ":trailer", trailer);
+    store::bind_blob(update, ":batch", batch.bytes());
+    if (part.index) update.bind(":idx", part.index->value);
+    update.exec();
+    KF_CUT("front.seal.before-commit");
+    transaction.commit();
+  });
+}
+
+void BatchStore::drop_prepared(const BatchId& batch, const SealedPart& part) {
+  guarded("ledger: drop a part that was never sealed", [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    if (part.index) {
+      SQLite::Statement records{ledger_.database(),
+                                "DELETE FROM record WHERE batch_id = :batch AND segment_idx = :idx"};
+      store::bind_blob(records, ":batch", batch.bytes());
+      records.bind(":idx", part.index->value);
+      records.exec();
+    }
+    SQLite::Statement remove{
+        ledger_.database(),
+        part.index ? "DELETE FROM segment WHERE batch_id = :batch AND idx = :idx AND state = 'prepared'"
+                   : "DELETE FROM manifest WHERE batch_id = :batch AND state = 'prepared'"};
+    store::bind_blob(remove, ":batch", batch.bytes());
+    if (part.index) remove.bind(":idx", part.index->value);
+    remove.exec();
+    KF_CUT("front.drop.before-commit");
+    transaction.commit();
+  });
+}
+
+std::vector<BatchStore::PreparedPart> BatchStore::prepared() {
+  std::vector<PreparedPart> found;
+  for (const BatchRow& batch : all()) {
+    if (batch.state != BatchState::Generating) continue;
+    for (const SealedPart& part : segments(batch.id)) {
+      if (part.state == SealState::Prepared) found.push_back({batch.id, part});
+    }
+    const auto manifest_part = manifest(batch.id);
+    if (manifest_part && manifest_part->state == SealState::Prepared) found.push_back({batch.id, *manifest_part});
+  }
+  return found;
+}
+
+// --- records and exports -----------------------------------------------------------------------------------------------
+
+std::vector<Digest> BatchStore::certificate_hashes(const BatchId& batch, SegmentIndex segment) {
+  return guarded("ledger: read certificate hashes", [&] {
+    std::vector<Digest> hashes;
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT certificate_sha256 FROM record WHERE batch_id = :batch AND segment_idx = :idx "
+                            "ORDER BY record_no"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    query.bind(":idx", segment.value);
+    while (query.executeStep()) hashes.push_back(id_at<Digest>(query, 0));
+    return hashes;
+  });
+}
+
+std::uint64_t BatchStore::sealed_records(const BatchId& batch) {
+  return guarded("ledger: count sealed records", [&] {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT coalesce(sum(count), 0) FROM segment WHERE batch_id = :batch AND state = 'sealed'"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    query.executeStep();
+    return natural_at(query, 0);
+  });
+}
+
+std::vector<ExportRow> BatchStore::exports(const BatchId& batch) {
+  return guarded("ledger: read a batch's exports", [&] {
+    std::vector<ExportRow> rows;
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT token_id, state, token_card FROM export WHERE batch_id = :batch "
+                            "ORDER BY begun_ms, token_id"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    while (query.executeStep()) {
+      rows.push_back({id_at<TokenId>(query, 0), query.getColumn(1).getString(), store::column_blob(query, 2)});
+    }
+    return rows;
+  });
+}
+
+void BatchStore::begin_export_in(store::Database& database,
+                                 const BatchId& batch,
+                                 const TokenId& token,
+                                 UtcMillis now) {
+  SQLite::Statement known{database, "INSERT OR IGNORE INTO token (token_id, first_seen_ms) VALUES (:token, :now)"};
+  store::bind_blob(known, ":token", token.bytes());
+  known.bind(":now", now.value);
+  known.exec();
+  SQLite::Statement insert{database,
+                           "INSERT OR IGNORE INTO export (batch_id, token_id, state, begun_ms) "
+                           "VALUES (:batch, :token, 'begun', :now)"};
+  store::bind_blob(insert, ":batch", batch.bytes());
+  store::bind_blob(insert, ":token", token.bytes());
+  insert.bind(":now", now.value);
+  insert.exec();
+}
+
+void BatchStore::keep_token_card(const BatchId& batch, const TokenId& token, ByteView card) {
+  guarded("ledger: keep a token card", [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    SQLite::Statement update{
+        ledger_.database(),
+        "UPDATE export SET token_card = :card WHERE batch_id = :batch AND token_id = :token"};
+    store::bind_blob(update, ":card", card);
+    store::bind_blob(update, ":batch", batch.bytes());
+    store::bind_blob(update, ":token", token.bytes());
+    update.exec();
+    transaction.commit();
+  });
+}
+
+void BatchStore::set_export_state(const BatchId& batch,
+                                  const TokenId& token,
+                                  const std::string& state,
+                                  UtcMillis now) {
+  guarded("ledger: note an export", [&] {
+    store::WriteTransaction transaction{ledger_.database()};
+    SQLite::Statement update{ledger_.database(),
+                             "UPDATE export SET state = :state, done_ms = CASE WHEN :state = 'done' THEN :now END "
+                             "WHERE batch_id = :batch AND token_id = :token"};
+    update.bind(":state", state);
+    update.bind(":now", now.value);
+    store::bind_blob(update, ":batch", batch.bytes());
+    store::bind_blob(update, ":token", token.bytes());
+    update.exec();
+    transaction.commit();
+  });
+}
+
+}  // namespace keyferry::appliance

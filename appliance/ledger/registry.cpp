@@ -1,0 +1,79 @@
+#include "appliance/ledger/registry.h"
+
+#include <algorithm>
+
+#include "keyferry/v1/governance.pb.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+namespace {
+
+std::string source_kind(v1::SourceKind kind) {
+  if (kind == v1::SOURCE_KIND_VENDOR_KEY) return "vendor-key";
+  if (kind == v1::SOURCE_KIND_PREPARATION) return "preparation";
+  return "officer-approved";
+}
+
+template <typename Item>
+const Item* find_by_name(const std::vector<Item>& items, std::string_view name) {
+  const auto at = std::ranges::find(items, name, &Item::name);
+  return at == items.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+const KnownSource* Registry::source(std::string_view name) const {
+  return find_by_name(sources, name);
+}
+
+const KnownStation* Registry::station(const StationId& id) const {
+  const auto at = std::ranges::find(stations, id, &KnownStation::id);
+  return at == stations.end() ? nullptr : &*at;
+}
+
+const KnownStation* Registry::station_by_name(std::string_view name) const {
+  return find_by_name(stations, name);
+}
+
+const KnownMaster* Registry::master(std::string_view name) const {
+  return find_by_name(masters, name);
+}
+
+const KnownAuthority* Registry::authority(std::string_view name) const {
+  return find_by_name(authorities, name);
+}
+
+Registry parse_registry(ByteView octets) {
+  const Error damaged{Code::Storage, "ledger: the registry in it is damaged",
+                      "restore the ledger from its newest backup"};
+  v1::Registry message;
+  if (!message.ParseFromArray(octets.data(), static_cast<int>(octets.size()))) throw damaged;
+  Registry registry;
+  registry.epoch = message.epoch();
+  registry.policy_epoch = message.policy().epoch();
+  registry.appliance_name = message.appliance_name();
+  for (const v1::Officer& officer : message.officers()) {
+    registry.officers.push_back(
+        {officer.number(), to_bytes(as_bytes(officer.public_key())), officer.disabled()});
+  }
+  for (const v1::Source& source : message.sources()) {
+    registry.sources.push_back({source.name(), source_kind(source.kind())});
+  }
+  for (const v1::Station& station : message.stations()) {
+    const auto id = StationId::from_bytes(as_bytes(station.station_id()));
+    if (!id) throw damaged;
+    registry.stations.push_back({*id, station.name(), station.site(),
+                                 to_bytes(as_bytes(station.signing_key())),
+                                 to_bytes(as_bytes(station.agreement_key())), station.retired()});
+  }
+  for (const v1::TransportMaster& master : message.transport_masters()) {
+    registry.masters.push_back({master.name(), master.kdf()});
+  }
+  for (const v1::CertificateAuthority& authority : message.authorities()) {
+    registry.authorities.push_back(
+        {authority.name(), to_bytes(as_bytes(authority.certificate()))});
+  }
+  return registry;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,235 @@
+#include "appliance/ledger/inventory_store.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/temp_folder.h"
+#include "token/audit/merkle.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr UtcMillis kNow{1'800'000'000'000};
+
+se::Entry entry(const std::string& serial, const std::string& lot = "L1") {
+  return se::Entry{.family = se::Family::Pkcs11,
+                   .serial = *SeSerial::from_bytes(as_bytes(serial)),
+                   .part = "P",
+                   .lot = lot,
+                   .key_name = "dac",
+                   .device_serial = "SN-" + serial,
+                   .generation = 1,
+                   .transport_kind = se::TransportKind::Derived,
+                   .transport_name = "m1",
+                   .transport_data = {}};
+}
+
+class InventoryTest : public testing::Test {
+ protected:
+  InventoryTest() { register_inventory_actions(ledger_); }
+
+  ImportId stage(const std::vector<std::string>& serials) {
+    const ImportId import = inventory_.begin_import("acme", "file.csv", kNow);
+    std::vector<InventoryStore::Row> rows;
+    std::uint64_t line = 2;
+    for (const std::string& serial : serials) rows.push_back({line++, entry(serial)});
+    EXPECT_TRUE(inventory_.stage(import, rows).empty());
+    Digest digest = *Digest::from_bytes(Bytes(32, static_cast<std::uint8_t>(import.value)));
+    inventory_.describe(import, digest, rows.size());
+    return import;
+  }
+
+  void finish(ImportId import) {
+    store::WriteTransaction transaction{ledger_.database()};
+    ledger_.apply_in_transaction(import_final_action(import));
+    transaction.commit();
+  }
+
+  std::variant<InventoryStore::MadeList, Refusal> choose(std::uint32_t count) {
+    return inventory_.make_list(Selection{.count = count}, kNow);
+  }
+
+  test::TempFolder folder_;
+  Ledger ledger_{folder_.path() / "ledger.db", store::Role::Writer};
+  InventoryStore inventory_{ledger_};
+};
+
+TEST_F(InventoryTest, ShowsNothingOfAnImportThatIsNotFinal) {
+  stage({"A", "B"});
+  EXPECT_TRUE(std::holds_alternative<Refusal>(choose(1)));
+  EXPECT_EQ(inventory_.visible_rows(), 0U);
+}
+
+TEST_F(InventoryTest, ShowsAllOfAFinalImport) {
+  finish(stage({"A", "B"}));
+  EXPECT_EQ(inventory_.visible_rows(), 2U);
+}
+
+TEST_F(InventoryTest, RemovesWhatACutImportLeft) {
+  stage({"A", "B"});
+  inventory_.clean_staged();
+  finish(stage({"A", "B"}));
+  EXPECT_EQ(inventory_.visible_rows(), 2U);
+}
+
+TEST_F(InventoryTest, KeepsFinalRowsWhenItCleans) {
+  finish(stage({"A"}));
+  inventory_.clean_staged();
+  EXPECT_TRUE(std::holds_alternative<InventoryStore::MadeList>(choose(1)));
+}
+
+TEST_F(InventoryTest, TellsTheEarlierLineOfADoubledRow) {
+  const ImportId import = inventory_.begin_import("acme", "file.csv", kNow);
+  const auto doubled = inventory_.stage(import, {{2, entry("A")}, {3, entry("B")}, {4, entry("A")}});
+  ASSERT_EQ(doubled.size(), 1U);
+  EXPECT_EQ(doubled[0].line, 4U);
+  EXPECT_EQ(doubled[0].earlier_line, 2U);
+}
+
+TEST_F(InventoryTest, TellsTheSourceOfARowThatWasThereBefore) {
+  finish(stage({"A"}));
+  const ImportId import = inventory_.begin_import("other", "more.csv", kNow);
+  const auto doubled = inventory_.stage(import, {{2, entry("A")}});
+  ASSERT_EQ(doubled.size(), 1U);
+  EXPECT_EQ(doubled[0].earlier_line, 0U);
+  EXPECT_EQ(doubled[0].earlier_source, "acme");
+}
+
+TEST_F(InventoryTest, ChoosesInAFixedOrderWhateverTheOrderOfTheFile) {
+  finish(stage({"C", "A", "B"}));
+  const auto list = std::get<InventoryStore::MadeList>(choose(3));
+  std::string order;
+  for (const auto& [id, one] : inventory_.entries(list.id, 0, 3)) order += to_string(one.serial.bytes());
+  EXPECT_EQ(order, "ABC");
+}
+
+TEST_F(InventoryTest, MakesTheRootOverTheCanonicalEntries) {
+  finish(stage({"A", "B", "C"}));
+  const auto list = std::get<InventoryStore::MadeList>(choose(3));
+  std::vector<Digest> leaves;
+  for (const char* serial : {"A", "B", "C"}) {
+    leaves.push_back(se::entry_leaf_hash(se::canonical_entry(entry(serial))));
+  }
+  EXPECT_EQ(list.root, audit::tree_root(leaves));
+  EXPECT_EQ(inventory_.leaf_hashes(list.id), leaves);
+}
+
+TEST_F(InventoryTest, GivesTheSameListForTheSameChoice) {
+  finish(stage({"A", "B"}));
+  const auto one = std::get<InventoryStore::MadeList>(choose(2));
+  const auto two = std::get<InventoryStore::MadeList>(choose(2));
+  EXPECT_EQ(one.id, two.id);
+}
+
+TEST_F(InventoryTest, RefusesMoreThanThereAre) {
+  finish(stage({"A"}));
+  const auto refused = choose(2);
+  EXPECT_EQ(std::get<Refusal>(refused).reason, "se-too-few");
+}
+
+TEST_F(InventoryTest, NamesARowThatWasChangedAfterTheListWasMade) {
+  finish(stage({"A", "B"}));
+  const auto list = std::get<InventoryStore::MadeList>(choose(2));
+  ledger_.database().exec("UPDATE se SET part = 'X' WHERE se_serial = x'42'");
+  std::string changed;
+  inventory_.visit_list(list.id, BatchId{}, kNow, [&](const ListedSe& listed) {
+    if (listed.changed) changed += to_string(listed.entry.serial.bytes());
+  });
+  EXPECT_EQ(changed, "B");
+}
+
+TEST_F(InventoryTest, NeverLetsAGenerationGoBack) {
+  finish(stage({"A"}));
+  ledger_.database().exec("UPDATE se SET generation = 2");
+  EXPECT_THROW(ledger_.database().exec("UPDATE se SET generation = 1"), SQLite::Exception);
+}
+
+/// Records and batches are made by hand here: what the constraints forbid must not depend on any program.
+class RecordConstraints : public InventoryTest {
+ protected:
+  RecordConstraints() {
+    finish(stage({"A", "B"}));
+    list_ = std::get<InventoryStore::MadeList>(choose(2)).id;
+    ledger_.database().exec(
+        "INSERT INTO station VALUES (zeroblob(16), 's', 's', zeroblob(65), zeroblob(65), 0);");
+    add_batch(1, "generating");
+    add_batch(2, "generating");
+  }
+
+  void add_batch(int number, const std::string& state) {
+    const std::string id = fmt::format("x'{:032x}'", number);
+    const std::string digest = fmt::format("x'{:064x}'", number);
+    ledger_.database().exec(fmt::format("INSERT INTO plan VALUES ({}, {}, 'batch', x'00', 'made', 0, 0)", digest, number));
+    ledger_.database().exec(fmt::format(
+        "INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, station_id, authority, se_count, "
+        "target_count, segment_count, segment_size, due_ms, expires_ms, made_ms) VALUES ({}, {}, '{}', {}, 's', '', "
+        "zeroblob(16), 'ca', 2, 2, 1, 2, 0, {}, 0)",
+        id, digest, state, list_.value, kNow.value + 1));
+  }
+
+  void add_record(int batch, int key, int serial, int se, int generation = 1, const std::string& state = "issued") {
+    ledger_.database().exec(fmt::format(
+        "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, public_key, public_key_sha256, "
+        "certificate_serial, certificate_sha256, challenge, state) VALUES (x'{:032x}', {}, 0, {}, {}, x'{:0130x}', "
+        "x'{:064x}', x'{:032x}', zeroblob(32), zeroblob(32), '{}')",
+        batch, se, se, generation, key, key, serial, state));
+  }
+
+  ListId list_;
+};
+
+TEST_F(RecordConstraints, RefuseASecondLiveKeyForOneSe) {
+  add_record(1, 1, 1, 1);
+  EXPECT_THROW(add_record(2, 2, 2, 1, 2), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, RefuseASecondKeyOfOneGenerationEvenWhenTheFirstIsRevoked) {
+  add_record(1, 1, 1, 1);
+  ledger_.database().exec("UPDATE record SET revoked = 1, state = 'revoked'");
+  EXPECT_THROW(add_record(2, 2, 2, 1, 1), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, AllowAHigherGenerationAfterRevocation) {
+  add_record(1, 1, 1, 1);
+  ledger_.database().exec("UPDATE record SET revoked = 1, state = 'revoked'");
+  EXPECT_NO_THROW(add_record(2, 2, 2, 1, 2));
+}
+
+TEST_F(RecordConstraints, RefuseAPublicKeyThatWasThereBefore) {
+  add_record(1, 1, 1, 1);
+  EXPECT_THROW(add_record(1, 1, 2, 2), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, RefuseACertificateSerialThatWasThereBefore) {
+  add_record(1, 1, 1, 1);
+  EXPECT_THROW(add_record(1, 2, 1, 2), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, LetARecordEndOnlyOnce) {
+  add_record(1, 1, 1, 1);
+  ledger_.database().exec("UPDATE record SET state = 'quarantined'");
+  EXPECT_THROW(ledger_.database().exec("UPDATE record SET state = 'injected'"), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, KeepKeysAsTheyAre) {
+  add_record(1, 1, 1, 1);
+  EXPECT_THROW(ledger_.database().exec("UPDATE record SET public_key_sha256 = zeroblob(32)"), SQLite::Exception);
+}
+
+TEST_F(RecordConstraints, HideReservedSesFromTheNextChoice) {
+  const auto refused = choose(1);
+  EXPECT_TRUE(std::holds_alternative<Refusal>(refused));
+}
+
+TEST_F(RecordConstraints, NameTheOtherBatchOfAnSe) {
+  add_record(1, 1, 1, 1);
+  const BatchId second = *BatchId::from_hex(fmt::format("{:032x}", 2));
+  const BatchId first = *BatchId::from_hex(fmt::format("{:032x}", 1));
+  inventory_.visit_list(list_, second, kNow, [&](const ListedSe& listed) {
+    EXPECT_EQ(listed.reserved_by, first);
+    EXPECT_EQ(listed.live_in.has_value(), listed.id.value == 1);
+  });
+}
+
+}  // namespace
+}  // namespace keyferry::appliance
