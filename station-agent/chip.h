@@ -1,0 +1,93 @@
+// The driver's seam: one secure element in a fixture. A driver passes records on, it does not
+// understand them. What the chip or its module refuses is a Refusal; a chip (or its helper process)
+// that is gone is ChipLost: then nobody knows what it holds, and the next start asks it first.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "station-agent/lane-p11/messages.h"
+#include "token/items.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::station {
+
+using lane_p11::KeyHandle;
+
+/// Name of a record's key on a chip: first 16 octets of SHA-256("keyferry/v1/key-handle", 0x00,
+/// batch id, u32be record number). Not secret; the same for every try of the record.
+[[nodiscard]] KeyHandle key_handle(const BatchId& batch_id, RecordNo record_no);
+
+class ChipLost : public Error {
+ public:
+  explicit ChipLost(const std::string& text)
+      : Error{Code::Channel,
+              text,
+              "put the SE back into the fixture, then give the same command again"} {}
+};
+
+struct ChipFacts {
+  SeSerial serial;
+  std::string model;
+  bool prepared = false;  // it has a transport key
+};
+
+/// The chip says no: not the one expected, no PIN, nothing there. `found`: the serial of another SE
+/// that is there.
+struct ChipRefusal {
+  Refusal refusal;
+  std::optional<SeSerial> found = {};
+};
+
+enum class Holding {
+  Empty,    // provably no key of this record, and none that this station did not put there
+  Key,      // a key under this record's handle, with the attributes it must have; it has not proved
+            // anything yet
+  Foreign,  // a key that this station did not put there
+  Unsound,  // a key under this handle with other attributes, or two
+};
+
+struct Asked {
+  Holding holding = Holding::Unsound;
+  std::string detail;
+};
+
+enum class ChipSigns { Challenge, Receipt };
+
+class Chip {
+ public:
+  virtual ~Chip() = default;
+
+  /// First. Reads the serial; opens what has to be opened.
+  [[nodiscard]] virtual std::variant<ChipFacts, ChipRefusal> identify() = 0;
+
+  /// Read only. `known`: handles of this station's other records for this chip.
+  [[nodiscard]] virtual Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>& known) = 0;
+
+  /// The step that cannot be taken back.
+  [[nodiscard]] virtual std::optional<Refusal> inject(const KeyHandle& handle,
+                                                      const token::Record& record) = 0;
+
+  /// Leaf and issuers; what is there already is left alone.
+  [[nodiscard]] virtual std::optional<Refusal> write_chain(const KeyHandle& handle,
+                                                           const token::Record& record) = 0;
+
+  /// As the chip has it, leaf first.
+  [[nodiscard]] virtual std::variant<std::vector<Bytes>, Refusal> read_chain(
+      const KeyHandle& handle) = 0;
+
+  /// Raw r || s over signing_digest(kind, message), made by the record's key. Not verified here.
+  [[nodiscard]] virtual std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
+                                                          ChipSigns kind,
+                                                          ByteView message) = 0;
+
+ protected:
+  Chip() = default;
+  Chip(const Chip&) = default;
+  Chip& operator=(const Chip&) = default;
+};
+
+}  // namespace keyferry::station

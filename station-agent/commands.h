@@ -1,0 +1,61 @@
+// What each command of keyferry-station does, apart from its command line: opens home, store and
+// identity, does the work, prints the result to stdout (text, or one JSON object) and progress to
+// stderr. The result is the exit status.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "token/types.h"
+
+namespace keyferry::station {
+
+struct CommonOptions {
+  std::filesystem::path home;
+  bool json = false;
+  int pin_fd = -1;  // -1: from the URI's pin-source, else asked on the terminal
+};
+
+struct InitOptions {
+  std::string name;
+  std::string site;
+  std::string environment = "development";
+  std::string hsm_uri;  // empty, or without a module: the embedded store beside the home
+  std::filesystem::path softhsm2_conf;  // of an HSM that is a SoftHSM of its own
+};
+
+struct EnrolOptions {
+  std::filesystem::path to;
+  std::filesystem::path from;
+  std::string fingerprint;
+};
+
+struct RunOptions {
+  std::filesystem::path lanes;
+  unsigned deadline_s = 30;
+};
+
+struct ReturnOptions {
+  std::string batch;
+  std::string confirm;
+  unsigned person = 0;
+  bool quarantine_doubtful = false;
+};
+
+int command_init(const CommonOptions& common, const InitOptions& options);
+int command_enrol(const CommonOptions& common, const EnrolOptions& options);
+int command_load(const CommonOptions& common, const std::filesystem::path& token);
+int command_run(const CommonOptions& common, const RunOptions& options);
+int command_return(const CommonOptions& common, const ReturnOptions& options);
+int command_status(const CommonOptions& common);
+int command_unload(const CommonOptions& common, const std::filesystem::path& token);
+
+/// The error on stderr (`keyferry-station: TEXT`, `hint: ...`), with --json also as an object on
+/// stdout (schema keyferry.station.error.v1).
+void print_error(const CommonOptions& common,
+                 const std::string& text,
+                 const std::string& hint,
+                 const std::string& code);
+
+}  // namespace keyferry::station

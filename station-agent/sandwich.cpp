@@ -1,0 +1,346 @@
+#include "station-agent/sandwich.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "wrap/base/cut.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/evidence/possession.h"
+#include "wrap/x509/path.h"
+
+namespace keyferry::station {
+namespace {
+
+/// What goes into receipts: `a-z-`, 1 to 64.
+std::string reason_code(const std::string& reason) {
+  const bool sound =
+      !reason.empty() && reason.size() <= token::kMaxReasonChars &&
+      std::ranges::all_of(reason, [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; });
+  return sound ? reason : "chip-refused";
+}
+
+Bytes challenge_message(const RecordKey& key, const Digest& challenge) {
+  Bytes message = to_bytes(key.batch_id.bytes());
+  append_u32be(message, key.record_no.value);
+  append(message, challenge.bytes());
+  return message;
+}
+
+std::vector<Bytes> chain_of(const token::Record& record) {
+  std::vector<Bytes> chain{record.certificate};
+  chain.insert(chain.end(), record.issuers.begin(), record.issuers.end());
+  return chain;
+}
+
+class Sandwich {
+ public:
+  Sandwich(const LinePlace& place, Chip& chip, StoredRecord stored)
+      : store_{place.store},
+        clock_{place.clock},
+        station_{place.station},
+        hand_{place.hand},
+        chip_{chip},
+        stored_{std::move(stored)},
+        handle_{key_handle(stored_.batch_id, stored_.record.record_no)},
+        start_{clock_.now()} {
+    outcome_.lane = hand_.lane;
+    outcome_.se_serial = stored_.record.se_serial;
+    outcome_.record = stored_.key();
+    outcome_.key_name = stored_.record.key_name;
+    outcome_.device_serial =
+        stored_.record.device_serial.empty() ? hand_.device_serial : stored_.record.device_serial;
+  }
+
+  DeviceOutcome run() {
+    const auto batch = store_.batch(stored_.batch_id);
+    if (!batch) throw Error{Code::Storage, "a record is of no batch: " + stored_.batch_id.hex()};
+    batch_ = *batch;
+    if (!may_begin()) return finish();
+    try {
+      begin();
+    } catch (const ChipLost& lost) {
+      note_lost(lost);
+    }
+    return finish();
+  }
+
+ private:
+  using Verdict = token::Verdict;
+
+  /// Part and state, before the chip sees an octet and before anything is noted.
+  bool may_begin() {
+    switch (stored_.state) {
+      case RecordState::Injected:
+        return green("already-injected");
+      case RecordState::Quarantined:
+        return red("quarantined",
+                   stored_.reason,
+                   "this SE is in quarantine: " + stored_.reason,
+                   "set it aside; only a new record in a new batch can release it");
+      case RecordState::Returned:
+        return red("refused",
+                   "record-returned",
+                   "this SE's record was returned unused",
+                   "ask for a new batch");
+      case RecordState::Loaded:
+      case RecordState::Injecting:
+      case RecordState::Doubtful:
+        break;
+    }
+    if (!stored_.record.device_serial.empty() && !hand_.device_serial.empty() &&
+        stored_.record.device_serial != hand_.device_serial) {
+      return red("refused",
+                 "device-serial-mismatch",
+                 "the record is for device " + stored_.record.device_serial + ", this is " +
+                     hand_.device_serial,
+                 "put the right device into the fixture, or mend the lanes file");
+    }
+    const auto chain = x509::verify_chain(chain_of(stored_.record), batch_.anchors, clock_.now());
+    if (const auto* refusal = std::get_if<Refusal>(&chain)) {
+      return red("refused",
+                 "record-chain",
+                 "the record's own certificates are not valid here: " + refusal->text,
+                 "check this station's clock; nothing was written");
+    }
+    const bool reached =
+        store_.counts(stored_.batch_id).of(RecordState::Injected) >= batch_.target_count;
+    if (stored_.state == RecordState::Loaded && reached) {
+      outcome_.colour = DeviceColour::Yellow;
+      outcome_.result = "spare";
+      outcome_.reason = "target-reached";
+      outcome_.text = "the batch has its " + std::to_string(batch_.target_count) + " devices";
+      outcome_.hint = "return what is left: keyferry-station return " + stored_.batch_id.hex();
+      return false;
+    }
+    return true;
+  }
+
+  void begin() {
+    if (stored_.state == RecordState::Injecting) {
+      // The last run was cut off between intent and receipt: nobody knows what the chip holds.
+      store_.note_cut_off(stored_.key(), hand_, "cut-off");
+      stored_.state = RecordState::Doubtful;
+    }
+    const Asked asked = ask();
+    switch (asked.holding) {
+      case Holding::Foreign:
+        quarantine("se-not-empty", "the SE is not empty: " + asked.detail);
+        return;
+      case Holding::Unsound:
+        quarantine("key-unsound", asked.detail);
+        return;
+      case Holding::Empty:
+        enter(RecordEvent::FoundEmpty);
+        inject();
+        return;
+      case Holding::Key:
+        enter(RecordEvent::FoundKey);
+        complete();
+        return;
+    }
+  }
+
+  Asked ask() {
+    std::vector<KeyHandle> known;
+    for (const RecordKey& key :
+         store_.all_records_for(stored_.record.family, stored_.record.se_serial)) {
+      if (key != stored_.key()) known.push_back(key_handle(key.batch_id, key.record_no));
+    }
+    Asked asked = chip_.ask(handle_, known);
+    // A later generation replaces a revoked key that another station may have put there.
+    if (asked.holding == Holding::Foreign && stored_.record.generation > 1)
+      asked.holding = Holding::Empty;
+    return asked;
+  }
+
+  /// Durable before the chip sees an octet.
+  void enter(RecordEvent found) {
+    if (stored_.state == RecordState::Loaded) {
+      store_.note_intent(stored_.key(), hand_);
+    } else {
+      store_.note_found(stored_.key(), found, hand_);
+    }
+    stored_.state = RecordState::Injecting;
+  }
+
+  void inject() {
+    KF_CUT("station.inject-before");
+    if (const auto refusal = chip_.inject(handle_, stored_.record)) {
+      quarantine(refusal->reason, refusal->text);
+      return;
+    }
+    KF_CUT("station.inject-after");  // cut here: doubtful; the chip is asked first and has the key
+    const Asked asked = ask();
+    if (asked.holding != Holding::Key) {
+      quarantine("key-unsound", "the key on the SE is not as it must be: " + asked.detail);
+      return;
+    }
+    complete();
+  }
+
+  /// The key is on the chip: certificates, verification, receipt.
+  void complete() {
+    if (const auto refusal = chip_.write_chain(handle_, stored_.record)) {
+      quarantine(refusal->reason, refusal->text);
+      return;
+    }
+    KF_CUT("station.chain-after");
+    if (const auto refusal = verify()) {
+      quarantine(refusal->reason, refusal->text);
+      return;
+    }
+    KF_CUT("station.verified");
+    write_receipt();
+  }
+
+  std::optional<Refusal> verify() {
+    const auto read = chip_.read_chain(handle_);
+    if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
+    const auto& certificates = std::get<std::vector<Bytes>>(read);
+    const auto chain = x509::verify_chain(certificates, batch_.anchors, clock_.now());
+    if (const auto* refusal = std::get_if<Refusal>(&chain)) {
+      verdicts_.chain = Verdict::Fail;
+      return Refusal{"chain-invalid", "the chain read back from the SE: " + refusal->text};
+    }
+    verdicts_.chain = Verdict::Pass;
+    const auto& facts = std::get<x509::ChainFacts>(chain);
+    const RecordKey key = stored_.key();
+    const Bytes message = challenge_message(key, stored_.record.challenge);
+    const auto answer = chip_.sign(handle_, ChipSigns::Challenge, message);
+    const auto* signature = std::get_if<Bytes>(&answer);
+    const bool proved =
+        signature != nullptr && facts.key == stored_.record.public_key &&
+        crypto::verify(facts.key, crypto::SignatureKind::Challenge, message, *signature);
+    verdicts_.challenge = proved ? Verdict::Pass : Verdict::Fail;
+    if (!proved)
+      return Refusal{"challenge-failed",
+                     "the SE did not answer the challenge with the certificate's key"};
+    const bool registered = facts.sha256 == crypto::sha256(stored_.record.certificate) &&
+                            store_.serial_registered(key.batch_id, facts.serial);
+    verdicts_.serial_registered = registered ? Verdict::Pass : Verdict::Fail;
+    if (!registered)
+      return Refusal{"serial-not-registered", "the certificate on the SE is not this record's"};
+    return std::nullopt;  // firmware: a batch that asks for it is refused when it is loaded
+  }
+
+  /// The core is a leaf, durably, before the SE is asked to sign it.
+  void write_receipt() {
+    token::ReceiptCore core = new_core();
+    core.outcome = token::Outcome::Injected;
+    core.evidence_kind = token::EvidenceKind::Possession;
+    const Bytes octets = token::serialise_core(core);
+    store_.append_core(stored_.key(), octets);
+    const auto answer = chip_.sign(handle_, ChipSigns::Receipt, octets);
+    KF_CUT("station.receipt-signed");  // cut here: the signature is lost, the core is voided, a new
+                                       // one is signed
+    const auto* signature = std::get_if<Bytes>(&answer);
+    if (signature == nullptr || evidence::verify_evidence(token::name_of(stored_.record.family),
+                                                          evidence::EvidenceKind::Possession,
+                                                          stored_.record.public_key,
+                                                          octets,
+                                                          *signature)) {
+      quarantine("receipt-not-signed", "the SE did not sign its receipt with the injected key");
+      return;
+    }
+    store_.store_signature(stored_.key(), *signature, hand_);
+    stored_.state = RecordState::Injected;
+    green("injected");
+  }
+
+  [[nodiscard]] token::ReceiptCore new_core() const {
+    token::ReceiptCore core = core_for(stored_, batch_, station_, hand_, start_, clock_.now());
+    core.verdicts = verdicts_;
+    return core;
+  }
+
+  void quarantine(const std::string& reason, const std::string& text) {
+    token::ReceiptCore core = new_core();
+    core.outcome = token::Outcome::Quarantined;
+    core.evidence_kind = token::EvidenceKind::None;
+    core.reason = reason_code(reason);
+    store_.quarantine(stored_.key(), token::serialise_core(core), core.reason, hand_);
+    stored_.state = RecordState::Quarantined;
+    red("quarantined",
+        core.reason,
+        text,
+        "set this device aside; there is no second try on the line");
+  }
+
+  /// Nothing is proved either way: the next run asks the chip.
+  void note_lost(const ChipLost& lost) {
+    if (stored_.state == RecordState::Injecting) {
+      store_.note_cut_off(stored_.key(), hand_, "se-lost");
+      stored_.state = RecordState::Doubtful;
+    }
+    red("lost", "se-lost", lost.what(), lost.hint());
+  }
+
+  bool green(const std::string& result) {
+    outcome_.colour = DeviceColour::Green;
+    outcome_.result = result;
+    return false;
+  }
+
+  bool red(const std::string& result,
+           const std::string& reason,
+           const std::string& text,
+           const std::string& hint) {
+    outcome_.colour = DeviceColour::Red;
+    outcome_.result = result;
+    outcome_.reason = reason;
+    outcome_.text = text;
+    outcome_.hint = hint;
+    return false;
+  }
+
+  DeviceOutcome finish() {
+    outcome_.duration_ms = clock_.now().value - start_.value;
+    return outcome_;
+  }
+
+  Store& store_;
+  const Clock& clock_;
+  const StationFacts& station_;
+  Hand hand_;
+  Chip& chip_;
+  StoredRecord stored_;
+  KeyHandle handle_;
+  UtcMillis start_;
+  BatchFacts batch_;
+  token::Verdicts verdicts_;
+  DeviceOutcome outcome_;
+};
+
+}  // namespace
+
+DeviceOutcome run_sandwich(const LinePlace& place, Chip& chip, StoredRecord stored) {
+  return Sandwich{place, chip, std::move(stored)}.run();
+}
+
+token::ReceiptCore core_for(const StoredRecord& stored,
+                            const BatchFacts& batch,
+                            const StationFacts& station,
+                            const Hand& hand,
+                            UtcMillis start,
+                            UtcMillis end) {
+  const token::Record& record = stored.record;
+  token::ReceiptCore core{
+      .record_no = record.record_no,
+      .batch_id = stored.batch_id,
+      .manifest_digest = batch.manifest_digest,
+      .certificate_sha256 = crypto::sha256(record.certificate),
+      .challenge = record.challenge,
+      .family = record.family,
+      .se_serial = record.se_serial,
+      .key_name = record.key_name,
+      .device_serial = record.device_serial.empty() ? hand.device_serial : record.device_serial,
+      .station_id = station.station_id,
+      .lane = hand.lane,
+      .person_number = hand.person_number,
+      .start = start,
+      .end = end,
+      .verdicts = {}};
+  return core;
+}
+
+}  // namespace keyferry::station

@@ -1,0 +1,257 @@
+// The sandwich against a chip of our own making, on a real store: what each answer of a chip leads
+// to.
+#include "station-agent/lane.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/station-agent/soft_appliance.h"
+#include "tests/support/temp_folder.h"
+
+namespace keyferry::station::test {
+namespace {
+
+/// A chip that does as it is told, and lies where a test says so.
+class FakeChip final : public Chip {
+ public:
+  struct State {
+    SeSerial serial;
+    std::optional<KeyHandle> held;
+    std::vector<Bytes> chain;
+    std::unique_ptr<crypto::SoftKey> key;
+    int injections = 0;
+    std::string lie;      // where
+    std::string lose_at;  // ChipLost there
+  };
+
+  explicit FakeChip(State& state, const SeStore& se) : state_{state}, se_{se} {}
+
+  std::variant<ChipFacts, ChipRefusal> identify() override {
+    return ChipFacts{state_.serial, "fake", true};
+  }
+
+  Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>&) override {
+    if (state_.lie == "foreign") return {Holding::Foreign, "it holds a key"};
+    if (state_.lie == "unsound" && state_.held) return {Holding::Unsound, "CKA_EXTRACTABLE"};
+    return {state_.held == handle ? Holding::Key : Holding::Empty, ""};
+  }
+
+  std::optional<Refusal> inject(const KeyHandle& handle, const token::Record& record) override {
+    if (state_.lose_at == "before-inject") throw ChipLost{"pulled"};
+    if (state_.lie == "refuse") return Refusal{"blob-refused", "no"};
+    ++state_.injections;
+    state_.held = handle;
+    state_.key = std::make_unique<crypto::SoftKey>(open_payload(se_, record));
+    if (state_.lose_at == "after-inject") throw ChipLost{"pulled"};
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> write_chain(const KeyHandle&, const token::Record& record) override {
+    state_.chain = {record.certificate};
+    state_.chain.insert(state_.chain.end(), record.issuers.begin(), record.issuers.end());
+    if (state_.lie == "chain") state_.chain.front()[state_.chain.front().size() - 1] ^= 1;
+    return std::nullopt;
+  }
+
+  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&) override {
+    return state_.chain;
+  }
+
+  std::variant<Bytes, Refusal> sign(const KeyHandle&, ChipSigns kind, ByteView message) override {
+    if (kind == ChipSigns::Receipt && state_.lose_at == "receipt") throw ChipLost{"pulled"};
+    if (kind == ChipSigns::Receipt && state_.lie == "receipt") return Bytes(64, 1);
+    if (kind == ChipSigns::Challenge && state_.lie == "challenge") return Bytes(64, 1);
+    return crypto::sign(*state_.key,
+                        kind == ChipSigns::Receipt ? crypto::SignatureKind::Receipt
+                                                   : crypto::SignatureKind::Challenge,
+                        message);
+  }
+
+ private:
+  State& state_;
+  const SeStore& se_;
+};
+
+class LaneSandwich : public testing::Test {
+ protected:
+  LaneSandwich() {
+    station_ =
+        std::make_unique<StationFacts>(StationFacts{token::station_id_of(signing_.public_key()),
+                                                    "cm",
+                                                    "factory-a",
+                                                    token::Environment::Development,
+                                                    signing_.public_key(),
+                                                    agreement_.public_key()});
+    store_.set_station(*station_);
+    appliance_.adopt({"cm",
+                      "factory-a",
+                      token::Environment::Development,
+                      signing_.public_key(),
+                      agreement_.public_key(),
+                      Bytes(16),
+                      clock_.now()});
+    for (int i = 0; i < 2; ++i) {
+      ses_.push_back({"",
+                      *SeSerial::from_bytes(as_bytes("se-" + std::to_string(i))),
+                      SystemRandom{}.bytes(32)});
+    }
+  }
+
+  void load(std::uint32_t target = 2) {
+    SoftBatch batch = appliance_.make_batch(ses_, 2);
+    batch.manifest.target_count = target;
+    store_.add_manifest(
+        batch.manifest, SystemRandom{}.id<ContainerId>(), SystemRandom{}.id<Digest>());
+    Store::SegmentLoad segment{store_, batch.manifest.batch_id, SegmentIndex{0}};
+    for (const token::Record& record : batch.segments[0]) EXPECT_FALSE(segment.add(record));
+    segment.commit(batch.sealed[0].id, batch.sealed[0].digest);
+    batch_id_ = batch.manifest.batch_id;
+  }
+
+  DeviceOutcome handle(std::size_t se = 0) {
+    states_.at(se).serial = ses_[se].serial;
+    LanePlan plan{LaneNo{1}, token::Family::Pkcs11, 7, {}};
+    Lane lane{plan, *station_, store_, clock_, [&](const SePlace&) {
+                return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
+              }};
+    return lane.handle(SePlace{{}, std::nullopt, device_serial_}).at(0);
+  }
+
+  RecordState state(std::uint32_t number = 0) {
+    return store_.record({batch_id_, RecordNo{number}})->state;
+  }
+
+  Sums sums() {
+    OpenedReceipts receipts;
+    receipts.entries = store_.entries(0, 1000);
+    return appliance_.sums(receipts);
+  }
+
+  keyferry::test::TempFolder folder_;
+  SystemClock clock_;
+  Store store_{folder_ / "station.db", store::Role::Writer, clock_};
+  crypto::SoftKey signing_ = crypto::SoftKey::generate();
+  crypto::SoftKey agreement_ = crypto::SoftKey::generate();
+  SoftAppliance appliance_;
+  std::unique_ptr<StationFacts> station_;
+  std::vector<SeStore> ses_;
+  std::map<std::size_t, FakeChip::State> states_ = make_states();
+  std::string device_serial_;
+  BatchId batch_id_;
+
+ private:
+  static std::map<std::size_t, FakeChip::State> make_states() {
+    std::map<std::size_t, FakeChip::State> states;
+    for (std::size_t i = 0; i < 2; ++i) {
+      states.emplace(
+          i, FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}});
+    }
+    return states;
+  }
+};
+
+TEST_F(LaneSandwich, EndsGreenWithASignedReceipt) {
+  load();
+  EXPECT_EQ(handle().result, "injected");
+  EXPECT_EQ(state(), RecordState::Injected);
+  EXPECT_EQ(sums(), (Sums{1, 0, 0, 0}));
+  EXPECT_TRUE(store_.record({batch_id_, RecordNo{0}})->record.payload.empty())
+      << "a settled record keeps no payload";
+}
+
+TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
+  const std::array<std::pair<const char*, const char*>, 6> kCases{
+      {{"refuse", "blob-refused"},
+       {"foreign", "se-not-empty"},
+       {"unsound", "key-unsound"},
+       {"chain", "chain-invalid"},
+       {"challenge", "challenge-failed"},
+       {"receipt", "receipt-not-signed"}}};
+  for (const auto& [lie, reason] : kCases) {
+    SCOPED_TRACE(lie);
+    load();
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}};
+    const DeviceOutcome outcome = handle();
+    EXPECT_EQ(outcome.result, "quarantined");
+    EXPECT_EQ(outcome.reason, reason);
+    EXPECT_EQ(state(), RecordState::Quarantined);
+    states_.at(0).lie.clear();
+    EXPECT_EQ(handle().colour, DeviceColour::Red) << "no second try on the line";
+    for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  }
+  OpenedReceipts receipts;
+  receipts.entries = store_.entries(0, 1000);
+  std::size_t voided = 0;
+  for (const auto& entry : receipts.entries) {
+    const auto leaf = std::get<token::StationLeaf>(token::parse_leaf(entry.leaf));
+    if (std::holds_alternative<token::VoidLeaf>(leaf.leaf)) ++voided;
+  }
+  EXPECT_EQ(voided, 1U) << "the core that the chip did not sign";
+}
+
+TEST_F(LaneSandwich, AsksTheChipFirstAfterItWasPulled) {
+  for (const char* where : {"before-inject", "after-inject", "receipt"}) {
+    SCOPED_TRACE(where);
+    load();
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, {}, where};
+    EXPECT_EQ(handle().result, "lost");
+    EXPECT_EQ(state(), RecordState::Doubtful);
+    states_.at(0).lose_at.clear();
+    EXPECT_EQ(handle().result, "injected");
+    EXPECT_EQ(states_.at(0).injections, 1) << "the key was written once";
+    for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  }
+}
+
+TEST_F(LaneSandwich, QuarantinesAKeyInDoubtThatCannotProveItself) {
+  load();
+  states_.at(0).lose_at = "after-inject";
+  EXPECT_EQ(handle().result, "lost");
+  states_.at(0).lose_at.clear();
+  states_.at(0).key = std::make_unique<crypto::SoftKey>(crypto::SoftKey::generate());
+  EXPECT_EQ(handle().reason, "challenge-failed");
+  EXPECT_EQ(state(), RecordState::Quarantined);
+}
+
+TEST_F(LaneSandwich, StopsAtTheTargetAndLeavesSpares) {
+  load(1);
+  EXPECT_EQ(handle(0).result, "injected");
+  const DeviceOutcome spare = handle(1);
+  EXPECT_EQ(spare.result, "spare");
+  EXPECT_EQ(spare.colour, DeviceColour::Yellow);
+  EXPECT_EQ(state(1), RecordState::Loaded);
+}
+
+TEST_F(LaneSandwich, BindsTheDeviceSerialOfTheLine) {
+  load();
+  device_serial_ = "DEV-77";
+  EXPECT_EQ(handle().result, "injected");
+  for (const auto& entry : store_.entries(0, 1000)) {
+    const auto leaf = std::get<token::StationLeaf>(token::parse_leaf(entry.leaf));
+    if (const auto* core = std::get_if<token::CoreLeaf>(&leaf.leaf)) {
+      EXPECT_EQ(std::get<token::ReceiptCore>(token::parse_core(core->core)).device_serial,
+                "DEV-77");
+    }
+  }
+}
+
+TEST_F(LaneSandwich, RefusesAnSeWithoutARecordAndChangesNothing) {
+  load();
+  ses_[0].serial = *SeSerial::from_bytes(as_bytes("stranger"));
+  const DeviceOutcome outcome = handle();
+  EXPECT_EQ(outcome.reason, "se-unknown");
+  EXPECT_EQ(store_.counts(batch_id_).of(RecordState::Loaded), 2U);
+}
+
+TEST_F(LaneSandwich, TheStoreRefusesStepsThatTheTableDoesNotHave) {
+  load();
+  const RecordKey key{batch_id_, RecordNo{0}};
+  EXPECT_THROW(store_.append_core(key, Bytes(10)), Error);
+  EXPECT_THROW(store_.store_signature(key, Bytes(64), {}), Error);
+  EXPECT_THROW(store_.note_cut_off(key, {}, "x"), Error);
+  store_.note_intent(key, {});
+  EXPECT_THROW(store_.note_intent(key, {}), Error);
+  EXPECT_THROW(store_.give_back(key, Bytes(10), {}), Error);
+}
+
+}  // namespace
+}  // namespace keyferry::station::test
