@@ -165,7 +165,9 @@ TokenInfo Module::find_token(const Uri& uri) {
     std::vector<TokenInfo> found;
     const ModuleInfo module = info();
     for (TokenInfo& token : tokens()) {
-      if (token.initialised && matches(uri, token, module)) found.push_back(std::move(token));
+      // Cut between C_InitToken and C_InitPIN: nobody can use that token, so it is not in the way of the one made next.
+      if (!token.initialised || !token.user_pin_set) continue;
+      if (matches(uri, token, module)) found.push_back(std::move(token));
     }
     if (found.size() == 1) return found.front();
     if (found.size() > 1) {

@@ -65,7 +65,7 @@ class Module {
 
   [[nodiscard]] TokenInfo token_info(SlotId slot) const;
 
-  /// The one initialised token that `uri` describes. When none is there and no session is open, the
+  /// The one initialised token with a user PIN that `uri` describes. When none is there and no session is open, the
   /// module is initialised anew a few times within about 0.3 s: SoftHSM misses a token when two
   /// processes start in one instant. Slot numbers told before that are void then (SoftHSM numbers
   /// its slots anew). Error{NotFound} when there is none, Error{Usage} when several match.
