@@ -20,13 +20,16 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::uint64_t kMaxCertificatesBytes = 128U * 1024 * 1024;  // 16,384 records of less than 8 KiB
+constexpr std::uint64_t kMaxCertificatesBytes =
+    128U * 1024 * 1024;  // 16,384 records of less than 8 KiB
 constexpr const char* kRestoreHint =
-    "put the file back from a copy of the home; its keys were issued and stay outstanding until then";
+    "put the file back from a copy of the home; its keys were issued and stay outstanding until "
+    "then";
 
 bool is_there(const std::filesystem::path& path) {
   std::error_code problem;
-  return std::filesystem::symlink_status(path, problem).type() == std::filesystem::file_type::regular;
+  return std::filesystem::symlink_status(path, problem).type() ==
+         std::filesystem::file_type::regular;
 }
 
 void remove_file(const std::filesystem::path& path) {
@@ -35,15 +38,20 @@ void remove_file(const std::filesystem::path& path) {
   if (problem) throw system_error(Code::Storage, "remove " + path.string(), problem.value());
 }
 
-// The body may have been cut in the middle of the trailer: it is shortened to what was prepared first.
+// The body may have been cut in the middle of the trailer: it is shortened to what was prepared
+// first.
 void append_trailer(const PartFiles& files, const SealedPart& part, ByteView trailer) {
   const std::string what = files.body.string();
   const Fd file{::open(files.body.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
   if (!file.valid()) {
-    throw Error{Code::Storage, fmt::format("the body of {} is gone: {}", part_name(part), what), kRestoreHint};
+    throw Error{Code::Storage,
+                fmt::format("the body of {} is gone: {}", part_name(part), what),
+                kRestoreHint};
   }
   if (file_size_bytes(file) < part.body_size_bytes) {
-    throw Error{Code::Storage, fmt::format("the body of {} is cut short: {}", part_name(part), what), kRestoreHint};
+    throw Error{Code::Storage,
+                fmt::format("the body of {} is cut short: {}", part_name(part), what),
+                kRestoreHint};
   }
   if (::ftruncate(file.get(), static_cast<off_t>(part.body_size_bytes)) != 0 ||
       ::lseek(file.get(), 0, SEEK_END) < 0) {
@@ -58,11 +66,15 @@ void append_trailer(const PartFiles& files, const SealedPart& part, ByteView tra
 }
 
 // What left is what was signed: one pass over the file on our own disk.
-void check_container(Context& context, const BatchRow& batch, const SealedPart& part, const PartFiles& files) {
+void check_container(Context& context,
+                     const BatchRow& batch,
+                     const SealedPart& part,
+                     const PartFiles& files) {
   const token::ApplianceCard card = own_card(context);
   const Registry registry = context.ledger().registry();
   const KnownStation* station = registry.station(batch.station);
-  const auto recipient = station ? crypto::PublicKey::from_point(station->agreement_key) : std::nullopt;
+  const auto recipient =
+      station ? crypto::PublicKey::from_point(station->agreement_key) : std::nullopt;
   if (!recipient) throw Error{Code::Internal, "the batch's station is not in the registry"};
   const Fd file = open_regular_file(files.container, Code::Storage);
   const token::Expectation expected{
@@ -75,11 +87,13 @@ void check_container(Context& context, const BatchRow& batch, const SealedPart& 
       .index = part.index ? part.index->value : 0U};
   const auto outlined = token::outline(file, expected);
   const auto* outline = std::get_if<token::Outline>(&outlined);
-  if (outline == nullptr || outline->digest != part.digest || outline->header.container_id != part.container ||
+  if (outline == nullptr || outline->digest != part.digest ||
+      outline->header.container_id != part.container ||
       std::holds_alternative<Refusal>(token::check_signature(*outline, card.export_key))) {
-    throw Error{Code::Storage,
-                fmt::format("{} is not what was signed for {}", files.container.string(), part_name(part)),
-                kRestoreHint};
+    throw Error{
+        Code::Storage,
+        fmt::format("{} is not what was signed for {}", files.container.string(), part_name(part)),
+        kRestoreHint};
   }
 }
 
@@ -100,10 +114,14 @@ void check_certificates(Context& context,
                         const SealedPart& part,
                         const std::vector<ByteView>& certificates,
                         const std::string& what) {
-  const std::vector<Digest> hashes = BatchStore{context.ledger()}.certificate_hashes(batch.id, *part.index);
+  const std::vector<Digest> hashes =
+      BatchStore{context.ledger()}.certificate_hashes(batch.id, *part.index);
   bool equal = hashes.size() == certificates.size();
-  for (std::size_t i = 0; equal && i < hashes.size(); ++i) equal = crypto::sha256(certificates[i]) == hashes[i];
-  if (!equal) throw Error{Code::Storage, what + " does not hold the certificates of the ledger", kRestoreHint};
+  for (std::size_t i = 0; equal && i < hashes.size(); ++i)
+    equal = crypto::sha256(certificates[i]) == hashes[i];
+  if (!equal)
+    throw Error{
+        Code::Storage, what + " does not hold the certificates of the ledger", kRestoreHint};
 }
 
 void open_certificates(Context& context,
@@ -118,7 +136,10 @@ void open_certificates(Context& context,
   if (!cipher.open(Bytes(crypto::kGcmNonceBytes), part.container.bytes(), sealed, octets)) {
     throw Error{Code::Storage, files.sealed_certificates.string() + " does not open", kRestoreHint};
   }
-  check_certificates(context, batch, part, certificates_in(octets, files.sealed_certificates.string()),
+  check_certificates(context,
+                     batch,
+                     part,
+                     certificates_in(octets, files.sealed_certificates.string()),
                      files.sealed_certificates.string());
   write_file_durably(files.certificates, octets, Overwrite::Replace);
   KF_CUT("front.certificates.opened");
@@ -128,7 +149,9 @@ void open_certificates(Context& context,
 
 PartFiles part_files(const std::filesystem::path& folder, std::optional<SegmentIndex> index) {
   const std::string stem = index ? fmt::format("segment-{:05}", index->value) : "manifest";
-  return {folder / (stem + ".kf"), folder / (stem + ".kf.tmp"), folder / (stem + ".certs"),
+  return {folder / (stem + ".kf"),
+          folder / (stem + ".kf.tmp"),
+          folder / (stem + ".certs"),
           folder / (stem + ".certs.sealed")};
 }
 
@@ -154,9 +177,9 @@ void complete_part(Context& context,
   if (!is_there(files.container)) append_trailer(files, part, trailer);
   check_container(context, batch, part, files);
   if (part.index) open_certificates(context, batch, part, files, certificates_key);
+  remove_file(files.sealed_certificates);
   BatchStore{context.ledger()}.seal(batch.id, part, trailer, checkpoint);
   KF_CUT("front.part.sealed");
-  remove_file(files.sealed_certificates);
 }
 
 void drop_part(Context& context, const BatchRow& batch, const SealedPart& part) {

@@ -1,4 +1,5 @@
-// What the batch half of the front end gives to the plan half; written in batch_run.cpp and receipts_import.cpp.
+// What the batch half of the front end gives to the plan half; written in batch_run.cpp and
+// receipts_import.cpp.
 #pragma once
 
 #include <vector>
@@ -16,16 +17,18 @@ namespace keyferry::appliance {
 class Context;
 class GateSession;
 
-/// Called by Context::gate() after the log was reconciled: prepared segments and manifests whose trailer is in
-/// state.open_plans are finished; the others are dropped, rows and bodies. Must not call context.gate().
+/// Called by Context::gate() after the log was reconciled: prepared segments and manifests whose
+/// trailer is in state.open_plans are finished; the others are dropped, rows and bodies. Must not
+/// call context.gate().
 void finish_prepared(Context& context, GateSession& gate, const v1::HsmState& state);
 
 /// Handlers of the pending actions that belong to batches, exports and receipts.
 void register_batch_actions(Ledger& ledger);
 void register_receipt_actions(Ledger& ledger);
 
-/// Runs (or goes on with) an approved batch. The plan was checked, its batch row exists in state `approved` or later.
-/// approvals: encoded token::SignedBytes. Prints the result. Returns the exit status.
+/// Runs (or goes on with) an approved batch. The plan was checked, its batch row exists in state
+/// `approved` or later. approvals: encoded token::SignedBytes. Prints the result. Returns the exit
+/// status.
 int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 }  // namespace keyferry::appliance

@@ -37,7 +37,8 @@ const v1::StoredTrailer* stored_trailer(const v1::OpenPlan& plan, const SealedPa
     return equal(as_bytes(trailer.container_id()), part.container.bytes()) &&
            equal(as_bytes(trailer.digest()), part.digest.bytes());
   };
-  if (!part.index) return plan.has_manifest() && is_it(plan.manifest()) ? &plan.manifest() : nullptr;
+  if (!part.index)
+    return plan.has_manifest() && is_it(plan.manifest()) ? &plan.manifest() : nullptr;
   for (const v1::StoredTrailer& trailer : plan.trailers()) {
     if (trailer.index() == part.index->value && is_it(trailer)) return &trailer;
   }
@@ -53,7 +54,10 @@ Action started_action(const BatchId& batch, UtcMillis now) {
 /// One run of one batch, from wherever the last run stopped.
 class BatchRun {
  public:
-  BatchRun(Context& context, const Plan& plan, const std::vector<Bytes>& approvals, const BatchRow& batch)
+  BatchRun(Context& context,
+           const Plan& plan,
+           const std::vector<Bytes>& approvals,
+           const BatchRow& batch)
       : context_{context},
         plan_{plan},
         approvals_{approvals},
@@ -81,13 +85,19 @@ class BatchRun {
   void read_list() {
     for (std::uint32_t index = 0; index < batch_.segment_count; ++index) {
       std::vector<Digest> leaves;
-      for (const auto& row : entries(index)) leaves.push_back(se::entry_leaf_hash(se::canonical_entry(row.entry)));
+      for (const auto& row : entries(index))
+        leaves.push_back(se::entry_leaf_hash(se::canonical_entry(row.entry)));
       roots_.push_back(audit::tree_root(leaves));
     }
     const auto path = audit::subtree_path(roots_, 0, batch_.segment_size, batch_.se_count);
-    if (!audit::verify_subtree(roots_.front(), 0, batch_.segment_size, batch_.se_count, path,
+    if (!audit::verify_subtree(roots_.front(),
+                               0,
+                               batch_.segment_size,
+                               batch_.se_count,
+                               path,
                                plan_.batch().se_list_root)) {
-      throw Error{Code::Refused, "the inventory's rows are not those that the officers approved",
+      throw Error{Code::Refused,
+                  "the inventory's rows are not those that the officers approved",
                   "a row was changed after approval: make a new plan, or put the ledger back"};
     }
   }
@@ -95,7 +105,8 @@ class BatchRun {
   [[nodiscard]] std::vector<InventoryStore::SegmentEntry> entries(std::uint32_t index) {
     const auto first = std::uint64_t{index} * batch_.segment_size;
     const std::uint64_t count = audit::block_length(index, batch_.segment_size, batch_.se_count);
-    return inventory_.entries(batch_.list, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count));
+    return inventory_.entries(
+        batch_.list, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(count));
   }
 
   void check_room() {
@@ -103,34 +114,44 @@ class BatchRun {
     const std::uint64_t needed = left * kRoomPerRecordBytes + kRoomToSpareBytes;
     std::error_code problem;
     const auto space = std::filesystem::space(folder_, problem);
-    if (problem) throw system_error(Code::Storage, "ask for free room at " + folder_.string(), problem.value());
+    if (problem)
+      throw system_error(
+          Code::Storage, "ask for free room at " + folder_.string(), problem.value());
     if (space.available < needed) {
       throw Error{Code::Storage,
-                  fmt::format("batch {}: {} records may take {} MiB, {} has {} MiB free", batch_.id.hex(), left,
-                              needed >> 20, context_.paths().home.string(), space.available >> 20),
+                  fmt::format("batch {}: {} records may take {} MiB, {} has {} MiB free",
+                              batch_.id.hex(),
+                              left,
+                              needed >> 20,
+                              context_.paths().home.string(),
+                              space.available >> 20),
                   "make room, then run the same command again"};
     }
   }
 
-  // Opens the plan at the gate unless it is open: that is what spends the plan's number and the approvals.
+  // Opens the plan at the gate unless it is open: that is what spends the plan's number and the
+  // approvals.
   void start() {
     GateSession& gate = context_.gate();
     batch_ = *store_.find(batch_.id);  // opening the gate may have settled a start that was cut
     if (batch_.state != BatchState::Approved) return;
     if (const auto clash = store_.conflict(batch_)) {
-      throw Error{Code::Refused, "a key for this list exists or is being made: " + *clash,
+      throw Error{Code::Refused,
+                  "a key for this list exists or is being made: " + *clash,
                   "make a plan without these SEs, or finish that batch"};
     }
     v1::GateRequest request;
     request.mutable_run_plan()->set_plan(octets_);
     for (const Bytes& approval : approvals_) {
-      if (!request.mutable_run_plan()->add_approvals()->ParseFromArray(approval.data(),
-                                                                       static_cast<int>(approval.size()))) {
-        throw Error{Code::Storage, "an approval in the ledger is damaged", "approve the plan again"};
+      if (!request.mutable_run_plan()->add_approvals()->ParseFromArray(
+              approval.data(), static_cast<int>(approval.size()))) {
+        throw Error{
+            Code::Storage, "an approval in the ledger is damaged", "approve the plan again"};
       }
     }
     KF_CUT("front.batch.before-start");
-    gate.call(std::move(request), plan_run_action(plan_.digest, started_action(batch_.id, context_.clock().now())));
+    gate.call(std::move(request),
+              plan_run_action(plan_.digest, started_action(batch_.id, context_.clock().now())));
     KF_CUT("front.batch.started");
   }
 
@@ -146,7 +167,8 @@ class BatchRun {
     std::uint64_t sealed = store_.sealed_records(batch_.id);
     progress.at(sealed);
     while (next < batch_.segment_count || !making.empty()) {
-      while (next < batch_.segment_count && making.size() < in_flight) making.push_back(begin_segment(next++));
+      while (next < batch_.segment_count && making.size() < in_flight)
+        making.push_back(begin_segment(next++));
       while (!making.front()->prepared()) context_.gate().client().pump();
       const SealedPart part = making.front()->store_prepared(store_, batch_.id);
       commit(part);
@@ -163,13 +185,16 @@ class BatchRun {
     segment.set_plan(octets_);
     segment.set_index(index);
     for (const auto& row : rows) segment.add_entries(to_string(se::canonical_entry(row.entry)));
-    for (const Digest& hash : audit::subtree_path(roots_, index, batch_.segment_size, batch_.se_count)) {
+    for (const Digest& hash :
+         audit::subtree_path(roots_, index, batch_.segment_size, batch_.se_count)) {
       segment.add_path(hash.str());
     }
     const auto first = static_cast<std::uint32_t>(std::uint64_t{index} * batch_.segment_size);
-    auto maker = std::make_unique<PartMaker>(folder_, SegmentIndex{index}, RecordNo{first}, std::move(rows));
-    context_.gate().client().start(std::move(request),
-                                   [part = maker.get()](const v1::GateReply& reply) { part->take(reply); });
+    auto maker =
+        std::make_unique<PartMaker>(folder_, SegmentIndex{index}, RecordNo{first}, std::move(rows));
+    context_.gate().client().start(
+        std::move(request),
+        [part = maker.get()](const v1::GateReply& reply) { part->take(reply); });
     return maker;
   }
 
@@ -183,13 +208,19 @@ class BatchRun {
     KF_CUT("front.commit.before");
     const v1::GateReply reply = context_.gate().client().call(std::move(request));
     KF_CUT("front.commit.issued");
-    if (!reply.has_issued()) throw Error{Code::Channel, "the gate did not answer a commit with a trailer"};
-    complete_part(context_, batch_, part, as_bytes(reply.issued().trailer()),
-                  as_bytes(reply.issued().certificates_key()), reply.issued().checkpoint());
+    if (!reply.has_issued())
+      throw Error{Code::Channel, "the gate did not answer a commit with a trailer"};
+    complete_part(context_,
+                  batch_,
+                  part,
+                  as_bytes(reply.issued().trailer()),
+                  as_bytes(reply.issued().certificates_key()),
+                  reply.issued().checkpoint());
   }
 
   void make_manifest() {
-    if (const auto there = store_.manifest(batch_.id); there && there->state == SealState::Sealed) return;
+    if (const auto there = store_.manifest(batch_.id); there && there->state == SealState::Sealed)
+      return;
     v1::GateRequest request;
     v1::ManifestRequest& asked = *request.mutable_manifest();
     asked.set_plan(octets_);
@@ -228,12 +259,19 @@ void close_at_gate(Context& context, const BatchRow& batch) {
 void print(Context& context, const BatchRow& batch) {
   const std::uint64_t records = BatchStore{context.ledger()}.sealed_records(batch.id);
   const std::string folder = context.paths().batch(batch.id).string();
-  const Json object{{"batch", batch.id.hex()},          {"state", std::string{state_name(batch.state)}},
-                    {"issued", records},                   {"segments", batch.segment_count},
-                    {"target_count", batch.target_count},  {"folder", folder}};
-  context.out().result("batch", object,
-                       {fmt::format("batch {}: {} keys in {} segments, {}", batch.id.hex(), records,
-                                    batch.segment_count, state_name(batch.state)),
+  const Json object{{"batch", batch.id.hex()},
+                    {"state", std::string{state_name(batch.state)}},
+                    {"issued", records},
+                    {"segments", batch.segment_count},
+                    {"target_count", batch.target_count},
+                    {"folder", folder}};
+  context.out().result("batch",
+                       object,
+                       {fmt::format("batch {}: {} keys in {} segments, {}",
+                                    batch.id.hex(),
+                                    records,
+                                    batch.segment_count,
+                                    state_name(batch.state)),
                         "files: " + folder});
 }
 
@@ -243,7 +281,8 @@ int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& appr
   BatchStore store{context.ledger()};
   auto batch = store.find(plan.batch_id());
   if (!batch || batch->state == BatchState::Planned) {
-    throw Error{Code::Refused, fmt::format("batch {} is not approved", plan.batch_id().hex()),
+    throw Error{Code::Refused,
+                fmt::format("batch {} is not approved", plan.batch_id().hex()),
                 "`keyferry-appliance plan approve FILE`"};
   }
   if (batch->state == BatchState::Approved || batch->state == BatchState::Generating) {
@@ -251,7 +290,8 @@ int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& appr
     close_at_gate(context, *batch);
   } else if (batch->state == BatchState::Sealed) {
     const v1::OpenPlan* open = open_plan(context.gate().state(), batch->plan_digest);
-    if (open != nullptr && (open->trailers_size() > 0 || open->has_manifest())) close_at_gate(context, *batch);
+    if (open != nullptr && (open->trailers_size() > 0 || open->has_manifest()))
+      close_at_gate(context, *batch);
   }
   print(context, *store.find(plan.batch_id()));
   return 0;
@@ -262,12 +302,17 @@ void finish_prepared(Context& context, GateSession&, const v1::HsmState& state) 
   for (const BatchStore::PreparedPart& found : store.prepared()) {
     const BatchRow batch = *store.find(found.batch);
     const v1::OpenPlan* plan = open_plan(state, batch.plan_digest);
-    const v1::StoredTrailer* trailer = plan == nullptr ? nullptr : stored_trailer(*plan, found.part);
+    const v1::StoredTrailer* trailer =
+        plan == nullptr ? nullptr : stored_trailer(*plan, found.part);
     KF_CUT("front.finish-prepared");
     if (trailer == nullptr) {
       drop_part(context, batch, found.part);
     } else {
-      complete_part(context, batch, found.part, as_bytes(trailer->trailer()), as_bytes(trailer->certificates_key()),
+      complete_part(context,
+                    batch,
+                    found.part,
+                    as_bytes(trailer->trailer()),
+                    as_bytes(trailer->certificates_key()),
                     {});
     }
   }

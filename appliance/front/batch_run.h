@@ -1,8 +1,9 @@
 // Batches: running one (a streaming, resumable pipeline in constant memory) and showing them.
 //
-// Signing is issuing, and comes last: body written and synced; records and log leaves committed as prepared; the trailer
-// signed and stored in kf-state by the gate; trailer appended, synced, renamed. A cut before the kf-state write: the body
-// cannot be opened by anyone and is thrown away. A cut after: the same trailer is handed out again (finish_prepared).
+// Signing is issuing, and comes last: body written and synced; records and log leaves committed as
+// prepared; the trailer signed and stored in kf-state by the gate; trailer appended, synced,
+// renamed. A cut before the kf-state write: the body cannot be opened by anyone and is thrown away.
+// A cut after: the same trailer is handed out again (finish_prepared).
 #pragma once
 
 #include "appliance/front/batch_hooks.h"

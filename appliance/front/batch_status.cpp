@@ -14,14 +14,16 @@ namespace {
 /// Records of sealed segments by state; rows of a segment that is not sealed stand for nothing.
 std::map<std::string, std::uint64_t> count_records(Ledger& ledger, const BatchId& batch) {
   return store::guarded("ledger: count a batch's records", [&] {
-    SQLite::Statement query{ledger.database(),
-                            "SELECT r.state, count(*) FROM record r LEFT JOIN segment s ON s.batch_id = r.batch_id AND "
-                            "s.idx = r.segment_idx WHERE r.batch_id = :batch AND (s.state = 'sealed' OR r.state = "
-                            "'never_left') GROUP BY r.state ORDER BY r.state"};
+    SQLite::Statement query{
+        ledger.database(),
+        "SELECT r.state, count(*) FROM record r LEFT JOIN segment s ON s.batch_id = r.batch_id AND "
+        "s.idx = r.segment_idx WHERE r.batch_id = :batch AND (s.state = 'sealed' OR r.state = "
+        "'never_left') GROUP BY r.state ORDER BY r.state"};
     store::bind_blob(query, ":batch", batch.bytes());
     std::map<std::string, std::uint64_t> counts;
     while (query.executeStep()) {
-      counts[query.getColumn(0).getString()] = static_cast<std::uint64_t>(query.getColumn(1).getInt64());
+      counts[query.getColumn(0).getString()] =
+          static_cast<std::uint64_t>(query.getColumn(1).getInt64());
     }
     return counts;
   });
@@ -32,7 +34,10 @@ struct Status {
   std::vector<std::string> lines;
 };
 
-Status status_of(Context& context, BatchStore& batches, const BatchRow& batch, const Registry& registry) {
+Status status_of(Context& context,
+                 BatchStore& batches,
+                 const BatchRow& batch,
+                 const Registry& registry) {
   auto counts = count_records(context.ledger(), batch.id);
   std::uint64_t sealed_segments = 0;
   for (const SealedPart& segment : batches.segments(batch.id)) {
@@ -72,16 +77,27 @@ Status status_of(Context& context, BatchStore& batches, const BatchRow& batch, c
   for (const ExportRow& row : batches.exports(batch.id)) {
     status.json["exports"].push_back({{"token", row.token.hex()}, {"state", row.state}});
   }
-  status.lines = {
-      fmt::format("batch {}  {}", batch.id.hex(), state_name(batch.state)),
-      fmt::format("  for station {} at {}{}, {} SEs, target {}", station_name, batch.site,
-                  batch.customer.empty() ? "" : " (" + batch.customer + ")", batch.se_count, batch.target_count),
-      fmt::format("  segments {} of {} sealed, manifest {}", sealed_segments, batch.segment_count,
-                  manifest_sealed ? "sealed" : "not made"),
-      fmt::format("  issued {} = injected {} + quarantined {} + returned {} + never left {} + revoked {} + outstanding {}",
-                  issued, counts["injected"], counts["quarantined"], counts["returned"], counts["never_left"],
-                  counts["revoked"], outstanding),
-      fmt::format("  due {}{}", to_rfc3339(batch.due), overdue ? ", overdue" : "")};
+  status.lines = {fmt::format("batch {}  {}", batch.id.hex(), state_name(batch.state)),
+                  fmt::format("  for station {} at {}{}, {} SEs, target {}",
+                              station_name,
+                              batch.site,
+                              batch.customer.empty() ? "" : " (" + batch.customer + ")",
+                              batch.se_count,
+                              batch.target_count),
+                  fmt::format("  segments {} of {} sealed, manifest {}",
+                              sealed_segments,
+                              batch.segment_count,
+                              manifest_sealed ? "sealed" : "not made"),
+                  fmt::format("  issued {} = injected {} + quarantined {} + returned {} + never "
+                              "left {} + revoked {} + outstanding {}",
+                              issued,
+                              counts["injected"],
+                              counts["quarantined"],
+                              counts["returned"],
+                              counts["never_left"],
+                              counts["revoked"],
+                              outstanding),
+                  fmt::format("  due {}{}", to_rfc3339(batch.due), overdue ? ", overdue" : "")};
   return status;
 }
 

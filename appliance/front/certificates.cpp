@@ -16,7 +16,9 @@ Bytes authority_certificate(Context& context, const BatchRow& batch) {
   const Registry registry = context.ledger().registry();
   const KnownAuthority* authority = registry.authority(batch.authority);
   if (authority == nullptr) {
-    throw Error{Code::NotFound, fmt::format("certificate authority \"{}\" is not in the registry", batch.authority)};
+    throw Error{
+        Code::NotFound,
+        fmt::format("certificate authority \"{}\" is not in the registry", batch.authority)};
   }
   return authority->certificate;
 }
@@ -34,7 +36,8 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   auto found = store.resolve(batch);
   if (const auto* refusal = std::get_if<Refusal>(&found)) throw to_error(*refusal);
   const BatchRow row = std::get<BatchRow>(std::move(found));
-  const std::string authority = x509::to_pem(x509::kPemCertificate, authority_certificate(context, row));
+  const std::string authority =
+      x509::to_pem(x509::kPemCertificate, authority_certificate(context, row));
   const bool folder = std::filesystem::is_directory(to);
   std::optional<DurableWriter> file;
   if (!folder) file.emplace(to);
@@ -58,9 +61,14 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
     file->write(as_bytes(authority));
     file->commit();
   }
-  context.out().result("certificates",
-                       Json{{"batch", row.id.hex()}, {"authority", row.authority}, {"count", count}, {"to", to.string()}},
-                       {fmt::format("{} certificates of batch {} and its CA: {}", count, row.id.hex(), to.string())});
+  context.out().result(
+      "certificates",
+      Json{{"batch", row.id.hex()},
+           {"authority", row.authority},
+           {"count", count},
+           {"to", to.string()}},
+      {fmt::format(
+          "{} certificates of batch {} and its CA: {}", count, row.id.hex(), to.string())});
   return 0;
 }
 

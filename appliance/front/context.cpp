@@ -6,8 +6,10 @@
 #include "appliance/front/batch_hooks.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/plan_store.h"
+#include "keyferry/v1/gate.pb.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
+#include "wrap/base/text.h"
 
 namespace keyferry::appliance {
 
@@ -24,11 +26,8 @@ GateOptions gate_options(const Settings& settings, const CommonOptions& options)
   return gate;
 }
 
-Context::Context(CommonOptions options,
-                 Access access,
-                 const Clock& clock,
-                 RandomSource& random,
-                 Output& out)
+Context::Context(
+    CommonOptions options, Access access, const Clock& clock, RandomSource& random, Output& out)
     : options_{std::move(options)},
       paths_{options_.home},
       clock_{clock},
@@ -62,9 +61,12 @@ GateSession& Context::gate() {
   GateSession& session = gate_of_any_hsm();
   if (!session.initialized()) {
     gate_.reset();
-    throw Error{Code::NotFound, "the HSM holds no keys of this appliance",
+    throw Error{Code::NotFound,
+                "the HSM holds no keys of this appliance",
                 "give the same keyferry-appliance init command again"};
   }
+  for (const std::string& name : session.facts().insecure())
+    out_.note("insecure: " + printable(name));
   finish_prepared(*this, session, session.state());
   return session;
 }
@@ -73,7 +75,8 @@ ApplianceId Context::appliance_id() {
   const auto octets = ledger_->value("appliance_id");
   const auto id = octets ? ApplianceId::from_bytes(*octets) : std::nullopt;
   if (!id) {
-    throw Error{Code::NotFound, "the appliance at " + paths_.home.string() + " is not complete",
+    throw Error{Code::NotFound,
+                "the appliance at " + paths_.home.string() + " is not complete",
                 "give the same keyferry-appliance init command again"};
   }
   return *id;

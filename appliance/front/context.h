@@ -1,4 +1,5 @@
-// What a command works with: home folder, ledger, gate, clock, output. Made once by main(), passed by reference.
+// What a command works with: home folder, ledger, gate, clock, output. Made once by main(), passed
+// by reference.
 //
 // Files below the home (mode 0700):
 //   lock                              one writing command at a time (flock)
@@ -7,8 +8,8 @@
 //   card.kf                           SignedBytes of the appliance card, as put on tokens
 //   ca/NAME.pem                       CA certificates
 //   plans/<digest hex>.toml           plans that were made by a command (source add, ...)
-//   batches/<32 hex>/segment-00000.kf, segment-00000.kf.tmp, segment-00000.certs(.sealed), manifest.kf
-//   inbox/                            copies of what came in, while it is looked at
+//   batches/<32 hex>/segment-00000.kf, segment-00000.kf.tmp, segment-00000.certs(.sealed),
+//   manifest.kf inbox/                            copies of what came in, while it is looked at
 #pragma once
 
 #include <filesystem>
@@ -46,12 +47,15 @@ struct Paths {
 
   [[nodiscard]] std::filesystem::path batches() const { return home / "batches"; }
 
-  [[nodiscard]] std::filesystem::path batch(const BatchId& id) const { return batches() / id.hex(); }
+  [[nodiscard]] std::filesystem::path batch(const BatchId& id) const {
+    return batches() / id.hex();
+  }
 
   [[nodiscard]] std::filesystem::path inbox() const { return home / "inbox"; }
 };
 
-/// Read: the ledger as it is, no lock, no gate. Write: the lock, and the gate when a command asks for it.
+/// Read: the ledger as it is, no lock, no gate. Write: the lock, and the gate when a command asks
+/// for it.
 enum class Access { Read, Write };
 
 /// Options that every command has.
@@ -61,13 +65,15 @@ struct CommonOptions {
   std::optional<int> pin_fd;                 // handed to the gate, never read here
   std::optional<int> officer_passphrase_fd;  // where a command approves
   std::optional<std::filesystem::path> officer_key;
-  std::vector<std::string> insecure_allow;   // added to the settings'
+  std::vector<std::string> insecure_allow;  // added to the settings'
 };
 
 class Context {
  public:
-  /// Error{NotFound} when the home was never initialised, Error{Storage} when another command holds the lock.
-  Context(CommonOptions options, Access access, const Clock& clock, RandomSource& random, Output& out);
+  /// Error{NotFound} when the home was never initialised, Error{Storage} when another command holds
+  /// the lock.
+  Context(
+      CommonOptions options, Access access, const Clock& clock, RandomSource& random, Output& out);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -86,8 +92,9 @@ class Context {
 
   [[nodiscard]] Output& out() { return out_; }
 
-  /// Opens the gate at the first call: pending block reconciled, then finish_prepared() of batch_run.h for what was cut
-  /// between "prepared" and "sealed". Error{Internal} with Access::Read; Error{NotFound} when the HSM has no keys.
+  /// Opens the gate at the first call: pending block reconciled, then finish_prepared() of
+  /// batch_run.h for what was cut between "prepared" and "sealed". Error{Internal} with
+  /// Access::Read; Error{NotFound} when the HSM has no keys.
   [[nodiscard]] GateSession& gate();
 
   /// The same for `init`: an HSM without keys is no error, finish_prepared() is not called.
@@ -98,7 +105,8 @@ class Context {
   /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
   [[nodiscard]] ApplianceId appliance_id();
 
-  /// Passphrase of the officer's key: from the descriptor, else a prompt. Read once and kept for this command.
+  /// Passphrase of the officer's key: from the descriptor, else a prompt. Read once and kept for
+  /// this command.
   [[nodiscard]] const SecretBytes& officer_passphrase();
 
  private:

@@ -10,9 +10,12 @@
 namespace keyferry::appliance {
 namespace {
 
-Refusal refuse(std::string reason, std::string text) { return Refusal{std::move(reason), std::move(text)}; }
+Refusal refuse(std::string reason, std::string text) {
+  return Refusal{std::move(reason), std::move(text)};
+}
 
-// Firmware: no family here has the check yet (the gate refuses a plan that asks for it), so "not applicable" passes.
+// Firmware: no family here has the check yet (the gate refuses a plan that asks for it), so "not
+// applicable" passes.
 bool passes(const token::Verdicts& verdicts) {
   return verdicts.chain == token::Verdict::Pass && verdicts.challenge == token::Verdict::Pass &&
          verdicts.serial_registered == token::Verdict::Pass &&
@@ -38,7 +41,8 @@ std::optional<Refusal> CoreCheck::check(StagedEntry& entry, Seen seen) {
   const auto parsed = token::parse_leaf(entry.entry.leaf);
   const auto* leaf = std::get_if<token::StationLeaf>(&parsed);
   if (leaf == nullptr) return refuse("receipt-leaf", "it is no leaf of a station's log");
-  if (const auto* voided = std::get_if<token::VoidLeaf>(&leaf->leaf)) return check_void(entry, *voided, seen);
+  if (const auto* voided = std::get_if<token::VoidLeaf>(&leaf->leaf))
+    return check_void(entry, *voided, seen);
   const auto* core_leaf = std::get_if<token::CoreLeaf>(&leaf->leaf);
   if (core_leaf == nullptr) {
     if (entry.entry.signature.empty()) return std::nullopt;
@@ -55,25 +59,30 @@ std::optional<Refusal> CoreCheck::check_core(StagedEntry& entry,
                                              const token::ReceiptCore& core,
                                              ByteView octets,
                                              Seen seen) {
-  if (core.station_id != station_) return refuse("receipt-station", "the receipt is of another station");
+  if (core.station_id != station_)
+    return refuse("receipt-station", "the receipt is of another station");
   const Digest core_sha256 = crypto::sha256(octets);
   const auto first = store_.receipt_core(core.batch_id, core.record_no, import_);
   if (first && seen == Seen::Before) return std::nullopt;  // judged when it came first
 
   const BatchFacts* facts = batch(core.batch_id);
   if (facts == nullptr || !facts->left) {
-    return refuse("receipt-batch", fmt::format("no batch {} has left this appliance", core.batch_id.hex()));
+    return refuse("receipt-batch",
+                  fmt::format("no batch {} has left this appliance", core.batch_id.hex()));
   }
   if (facts->row.station != station_) {
-    return refuse("receipt-batch", fmt::format("batch {} is for another station", core.batch_id.hex()));
+    return refuse("receipt-batch",
+                  fmt::format("batch {} is for another station", core.batch_id.hex()));
   }
   if (core.manifest_digest != facts->manifest_digest) {
-    return refuse("receipt-manifest", fmt::format("it is about another manifest than batch {}'s", core.batch_id.hex()));
+    return refuse("receipt-manifest",
+                  fmt::format("it is about another manifest than batch {}'s", core.batch_id.hex()));
   }
   const auto key = store_.issued_key(core.batch_id, core.record_no);
   if (!key) {
-    return refuse("receipt-record",
-                  fmt::format("batch {} has no record {}", core.batch_id.hex(), core.record_no.value));
+    return refuse(
+        "receipt-record",
+        fmt::format("batch {} has no record {}", core.batch_id.hex(), core.record_no.value));
   }
   if (auto refusal = check_against_ledger(core, *key)) return refusal;
   if (auto refusal = check_evidence(core, *key, octets, entry.entry.signature)) return refusal;
@@ -96,7 +105,8 @@ std::optional<Refusal> CoreCheck::check_core(StagedEntry& entry,
   return std::nullopt;
 }
 
-std::optional<Refusal> CoreCheck::check_against_ledger(const token::ReceiptCore& core, const IssuedKey& key) {
+std::optional<Refusal> CoreCheck::check_against_ledger(const token::ReceiptCore& core,
+                                                       const IssuedKey& key) {
   if (core.certificate_sha256 != key.certificate_sha256) {
     return refuse("receipt-certificate", "it names another certificate than the record's");
   }
@@ -124,19 +134,26 @@ std::optional<Refusal> CoreCheck::check_evidence(const token::ReceiptCore& core,
   }
   if (signature.empty()) return std::nullopt;
   const auto public_key = crypto::PublicKey::from_point(key.public_key);
-  if (!public_key) return refuse("receipt-record", "the record's public key in the ledger is damaged");
-  const auto kind = core.evidence_kind == token::EvidenceKind::Possession ? evidence::EvidenceKind::Possession
-                                                                          : evidence::EvidenceKind::Attested;
-  if (auto refusal = evidence::verify_evidence(key.family, kind, *public_key, octets, signature)) return refusal;
+  if (!public_key)
+    return refuse("receipt-record", "the record's public key in the ledger is damaged");
+  const auto kind = core.evidence_kind == token::EvidenceKind::Possession
+                        ? evidence::EvidenceKind::Possession
+                        : evidence::EvidenceKind::Attested;
+  if (auto refusal = evidence::verify_evidence(key.family, kind, *public_key, octets, signature))
+    return refusal;
   if (core.outcome == token::Outcome::Injected && !passes(core.verdicts)) {
     return refuse("receipt-verdicts", "it says injected and a check at the line did not pass");
   }
   return std::nullopt;
 }
 
-std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry, const token::VoidLeaf& leaf, Seen seen) {
-  if (!entry.entry.signature.empty()) return refuse("receipt-void", "a void leaf bears a signature");
-  if (leaf.position >= entry.position) return refuse("receipt-void", "it voids an entry that comes later");
+std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry,
+                                             const token::VoidLeaf& leaf,
+                                             Seen seen) {
+  if (!entry.entry.signature.empty())
+    return refuse("receipt-void", "a void leaf bears a signature");
+  if (leaf.position >= entry.position)
+    return refuse("receipt-void", "it voids an entry that comes later");
   if (seen == Seen::Before) return std::nullopt;
   std::optional<Bytes> target;
   if (leaf.position >= from_position_) {
@@ -147,9 +164,11 @@ std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry, const token::Vo
   const auto parsed = target ? token::parse_leaf(*target) : Refusal{};
   const auto* voided = std::get_if<token::StationLeaf>(&parsed);
   if (voided == nullptr || !std::holds_alternative<token::CoreLeaf>(voided->leaf)) {
-    return refuse("receipt-void", fmt::format("it voids entry {}, which is no receipt", leaf.position));
+    return refuse("receipt-void",
+                  fmt::format("it voids entry {}, which is no receipt", leaf.position));
   }
-  if (store_.accepted_at(station_, generation_, leaf.position, import_)) entry.incident = "receipt-voided";
+  if (store_.accepted_at(station_, generation_, leaf.position, import_))
+    entry.incident = "receipt-voided";
   return std::nullopt;
 }
 
@@ -160,7 +179,8 @@ const CoreCheck::BatchFacts* CoreCheck::batch(const BatchId& id) {
     const auto row = batches_.find(id);
     const auto manifest = row ? batches_.manifest(id) : std::nullopt;
     if (manifest && manifest->state == SealState::Sealed) {
-      facts = BatchFacts{*row, manifest->digest,
+      facts = BatchFacts{*row,
+                         manifest->digest,
                          row->state == BatchState::Out || row->state == BatchState::Reconciling ||
                              row->state == BatchState::Closed};
     }
@@ -169,10 +189,14 @@ const CoreCheck::BatchFacts* CoreCheck::batch(const BatchId& id) {
   return found->second ? &*found->second : nullptr;
 }
 
-// A serial that another SE bears already is not bound: the claim is shown as an incident, the injection stays proved.
-void CoreCheck::bind_device_serial(StagedEntry& entry, const token::ReceiptCore& core, const IssuedKey& key) {
+// A serial that another SE bears already is not bound: the claim is shown as an incident, the
+// injection stays proved.
+void CoreCheck::bind_device_serial(StagedEntry& entry,
+                                   const token::ReceiptCore& core,
+                                   const IssuedKey& key) {
   if (!key.device_serial.empty() || core.device_serial.empty()) return;
-  if (store_.device_serial_taken(core.device_serial, core.key_name, core.batch_id, core.record_no, import_)) {
+  if (store_.device_serial_taken(
+          core.device_serial, core.key_name, core.batch_id, core.record_no, import_)) {
     entry.incident = "device-serial-doubled";
   } else {
     entry.device_serial = core.device_serial;

@@ -1,5 +1,6 @@
-// Each entry of a station's log against the ledger: what it claims must be about a record of that station's batch, and
-// what it proves must be proved by the key that was issued (design.md section 9). Decides what the entry will do.
+// Each entry of a station's log against the ledger: what it claims must be about a record of that
+// station's batch, and what it proves must be proved by the key that was issued (design.md section
+// 9). Decides what the entry will do.
 #pragma once
 
 #include <map>
@@ -22,10 +23,11 @@ class CoreCheck {
             std::int64_t import,
             std::uint64_t from_position);
 
-  /// Fills in what `entry` will do: accept, incident, both or neither. A refusal is one of the whole file: "receipt-leaf",
-  /// "receipt-core", "receipt-station", "receipt-batch", "receipt-manifest", "receipt-record", "receipt-certificate",
-  /// "receipt-challenge", "receipt-se", "receipt-device-serial", "receipt-verdicts", "receipt-evidence",
-  /// "receipt-void", and those of evidence::verify_evidence.
+  /// Fills in what `entry` will do: accept, incident, both or neither. A refusal is one of the
+  /// whole file: "receipt-leaf", "receipt-core", "receipt-station", "receipt-batch",
+  /// "receipt-manifest", "receipt-record", "receipt-certificate", "receipt-challenge",
+  /// "receipt-se", "receipt-device-serial", "receipt-verdicts", "receipt-evidence", "receipt-void",
+  /// and those of evidence::verify_evidence.
   [[nodiscard]] std::optional<Refusal> check(StagedEntry& entry, Seen seen);
 
  private:
@@ -35,12 +37,19 @@ class CoreCheck {
     bool left = false;  // it was exported
   };
 
-  [[nodiscard]] std::optional<Refusal> check_core(StagedEntry& entry, const token::ReceiptCore& core, ByteView octets,
+  [[nodiscard]] std::optional<Refusal> check_core(StagedEntry& entry,
+                                                  const token::ReceiptCore& core,
+                                                  ByteView octets,
                                                   Seen seen);
-  [[nodiscard]] std::optional<Refusal> check_against_ledger(const token::ReceiptCore& core, const IssuedKey& key);
-  [[nodiscard]] std::optional<Refusal> check_evidence(const token::ReceiptCore& core, const IssuedKey& key,
-                                                      ByteView octets, ByteView signature);
-  [[nodiscard]] std::optional<Refusal> check_void(StagedEntry& entry, const token::VoidLeaf& leaf, Seen seen);
+  [[nodiscard]] std::optional<Refusal> check_against_ledger(const token::ReceiptCore& core,
+                                                            const IssuedKey& key);
+  [[nodiscard]] std::optional<Refusal> check_evidence(const token::ReceiptCore& core,
+                                                      const IssuedKey& key,
+                                                      ByteView octets,
+                                                      ByteView signature);
+  [[nodiscard]] std::optional<Refusal> check_void(StagedEntry& entry,
+                                                  const token::VoidLeaf& leaf,
+                                                  Seen seen);
   [[nodiscard]] const BatchFacts* batch(const BatchId& id);
   void bind_device_serial(StagedEntry& entry, const token::ReceiptCore& core, const IssuedKey& key);
 

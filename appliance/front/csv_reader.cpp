@@ -96,7 +96,8 @@ std::variant<std::monostate, CsvRecord, CsvProblem> CsvReader::next() {
       place = Place::Plain;
       continue;
     }
-    if (octet == '\r' && take() != '\n') return problem(line_, "a carriage return without line feed");
+    if (octet == '\r' && take() != '\n')
+      return problem(line_, "a carriage return without line feed");
     record.fields.push_back(std::move(field));
     field.clear();
     const bool blank = record.fields.size() == 1 && record.fields[0].empty() && !quoted_any;

@@ -1,5 +1,6 @@
-// RFC 4180 from outside, a record at a time in constant memory: LF or CRLF, a byte order mark tolerated, UTF-8 demanded,
-// a record at most 64 KiB. Strict where RFC 4180 is: a quote stands at the ends of a field or doubled inside a quoted one.
+// RFC 4180 from outside, a record at a time in constant memory: LF or CRLF, a byte order mark
+// tolerated, UTF-8 demanded, a record at most 64 KiB. Strict where RFC 4180 is: a quote stands at
+// the ends of a field or doubled inside a quoted one.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace keyferry::appliance {
 
-/// What is wrong and where; `column` is the header's name for it, or empty when the line as a whole is meant.
+/// What is wrong and where; `column` is the header's name for it, or empty when the line as a whole
+/// is meant.
 struct CsvProblem {
   std::uint64_t line = 0;  // from 1
   std::string column;
@@ -34,7 +36,8 @@ class CsvReader {
 
   explicit CsvReader(Source source);
 
-  /// Nothing (monostate) at the end. After a problem the reader is done: what follows cannot be told apart.
+  /// Nothing (monostate) at the end. After a problem the reader is done: what follows cannot be
+  /// told apart.
   [[nodiscard]] std::variant<std::monostate, CsvRecord, CsvProblem> next();
 
  private:

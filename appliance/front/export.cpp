@@ -70,13 +70,17 @@ class Export {
       const auto source = part_files(folder, index).container;
       parts_.push_back({name, source, file_size_bytes(open_regular_file(source, Code::Storage))});
     };
-    for (const SealedPart& part : store_.segments(batch_.id)) add(token::segment_name(batch_.id, *part.index), part.index);
+    for (const SealedPart& part : store_.segments(batch_.id))
+      add(token::segment_name(batch_.id, *part.index), part.index);
     add(token::manifest_name(batch_.id), std::nullopt);  // last: a token without it is half made
   }
 
-  // The id of the card on the token; else the one that a cut run was given and never got onto a token; else a new one.
+  // The id of the card on the token; else the one that a cut run was given and never got onto a
+  // token; else a new one.
   TokenId choose_token() {
     if (const auto there = token_on_medium()) return *there;
+    static_cast<void>(
+        context_.gate());  // settles an export that was cut off while the gate agreed to it
     for (const ExportRow& row : store_.exports(batch_.id)) {
       if (row.state == "begun") return row.token;
     }
@@ -91,17 +95,20 @@ class Export {
     }
     const auto parsed = token::parse_signed_bytes(std::get<Bytes>(read));
     const auto* octets = std::get_if<token::SignedBytes>(&parsed);
-    if (octets == nullptr || !token::verify_signed(*octets, crypto::SignatureKind::TokenCard, card_.export_key)) {
+    if (octets == nullptr ||
+        !token::verify_signed(*octets, crypto::SignatureKind::TokenCard, card_.export_key)) {
       throw to_error(unusable("its card is not signed by this appliance"));
     }
     const auto card = token::parse_token_card(octets->payload);
     const auto* found = std::get_if<token::TokenCard>(&card);
-    if (found == nullptr || found->appliance_id != card_.appliance_id) throw to_error(unusable("its card is not ours"));
+    if (found == nullptr || found->appliance_id != card_.appliance_id)
+      throw to_error(unusable("its card is not ours"));
     return found->token_id;
   }
 
   Refusal unusable(const std::string& why) const {
-    return Refusal{"token-foreign", fmt::format("the token at {} cannot be used: {}", folder_.string(), why),
+    return Refusal{"token-foreign",
+                   fmt::format("the token at {} cannot be used: {}", folder_.string(), why),
                    "take another token, or erase this one"};
   }
 
@@ -110,12 +117,16 @@ class Export {
     const token::TokenListing there = token::list_token(medium_);
     for (const TokenPart& part : parts_) {
       const auto same = std::ranges::find(there.files, part.name, &token::TokenFile::name);
-      if (same == there.files.end() || same->size_bytes != part.size_bytes) needed += part.size_bytes;
+      if (same == there.files.end() || same->size_bytes != part.size_bytes)
+        needed += part.size_bytes;
     }
     if (const std::uint64_t free = medium_.free_bytes(); free < needed) {
       throw Error{Code::Medium,
-                  fmt::format("batch {} needs {} MiB on the token, {} has {} MiB free", batch_.id.hex(),
-                              (needed >> 20) + 1, folder_.string(), free >> 20),
+                  fmt::format("batch {} needs {} MiB on the token, {} has {} MiB free",
+                              batch_.id.hex(),
+                              (needed >> 20) + 1,
+                              folder_.string(),
+                              free >> 20),
                   "take a larger token; nothing was written"};
     }
   }
@@ -126,17 +137,21 @@ class Export {
       if (row.token == token && !row.token_card.empty()) return row.token_card;
     }
     const auto plan = PlanStore{context_.ledger()}.find_batch(batch_.id);
-    if (!plan) throw Error{Code::Storage, fmt::format("the plan of batch {} is not in the ledger", batch_.id.hex())};
+    if (!plan)
+      throw Error{Code::Storage,
+                  fmt::format("the plan of batch {} is not in the ledger", batch_.id.hex())};
     v1::GateRequest request;
     v1::ExportRequest& asked = *request.mutable_export_token();
     asked.set_plan(to_string(plan->octets));
     asked.set_token_id(token.str());
-    asked.set_checkpoint_seen_back(context_.ledger().text_value("checkpoint_seen_back").value_or(""));
+    asked.set_checkpoint_seen_back(
+        context_.ledger().text_value("checkpoint_seen_back").value_or(""));
     KF_CUT("front.export.before-ticket");
-    const v1::GateReply reply =
-        context_.gate().call(std::move(request), begun_action(batch_.id, token, context_.clock().now()));
+    const v1::GateReply reply = context_.gate().call(
+        std::move(request), begun_action(batch_.id, token, context_.clock().now()));
     KF_CUT("front.export.ticket");
-    if (!reply.has_ticket()) throw Error{Code::Channel, "the gate did not answer with a token card"};
+    if (!reply.has_ticket())
+      throw Error{Code::Channel, "the gate did not answer with a token card"};
     Bytes ticket = to_bytes(as_bytes(reply.ticket().token_card().SerializeAsString()));
     store_.keep_token_card(batch_.id, token, ticket);
     KF_CUT("front.export.ticket-kept");
@@ -145,7 +160,9 @@ class Export {
 
   void write(const TokenId& token, const Bytes& ticket) {
     note(token::write_out(medium_, std::string{token::kTokenCardName}, ticket, Overwrite::Replace));
-    note(token::write_out(medium_, std::string{token::kApplianceCardName}, own_card_octets(context_),
+    note(token::write_out(medium_,
+                          std::string{token::kApplianceCardName},
+                          own_card_octets(context_),
                           Overwrite::Replace));
     KF_CUT("front.export.card-written");
     mark(token, "begun", "writing");
@@ -153,7 +170,8 @@ class Export {
     for (const TokenPart& part : parts_) total += part.size_bytes;
     Progress progress{"token (bytes)", total};
     for (const TokenPart& part : parts_) {
-      note(token::write_out(medium_, part.name, open_regular_file(part.source, Code::Storage), Overwrite::Refuse));
+      note(token::write_out(
+          medium_, part.name, open_regular_file(part.source, Code::Storage), Overwrite::Refuse));
       KF_CUT("front.export.part-written");
       done += part.size_bytes;
       progress.at(done);
@@ -180,10 +198,18 @@ class Export {
     const std::size_t files = parts_.size() + 2;
     context_.out().result(
         "export",
-        Json{{"batch", batch_.id.hex()}, {"token", token.hex()}, {"station_id", batch_.station.hex()},
-             {"folder", folder_.string()}, {"files", files}, {"written", written_}, {"bytes", bytes}},
-        {fmt::format("batch {} is on token {}: {} files, {} bytes, read back and compared", batch_.id.hex(), token.hex(),
-                     files, bytes),
+        Json{{"batch", batch_.id.hex()},
+             {"token", token.hex()},
+             {"station_id", batch_.station.hex()},
+             {"folder", folder_.string()},
+             {"files", files},
+             {"written", written_},
+             {"bytes", bytes}},
+        {fmt::format("batch {} is on token {}: {} files, {} bytes, read back and compared",
+                     batch_.id.hex(),
+                     token.hex(),
+                     files,
+                     bytes),
          "safe to remove after unmounting"});
   }
 
@@ -200,22 +226,27 @@ class Export {
 }  // namespace
 
 int export_batch(Context& context, std::string_view batch, const std::filesystem::path& to) {
-  // What a cut run was granted may still be pending: the gate settles it, and then the token's id is known.
+  // What a cut run was granted may still be pending: the gate settles it, and then the token's id
+  // is known.
   Ledger& ledger = context.ledger();
   if (ledger.log_size() != ledger.final_log_size()) static_cast<void>(context.gate());
   BatchRow row = batch_by_name(context, batch);
   if (!next(row.state, BatchEvent::Exported)) {
     throw to_error(Refusal{
-        "batch-state", fmt::format("batch {} is {}: it cannot go out", row.id.hex(), state_name(row.state)),
-        row.state == BatchState::Closed ? "nothing of it is outstanding" : "`keyferry-appliance plan run FILE` finishes it"});
+        "batch-state",
+        fmt::format("batch {} is {}: it cannot go out", row.id.hex(), state_name(row.state)),
+        row.state == BatchState::Closed ? "nothing of it is outstanding"
+                                        : "`keyferry-appliance plan run FILE` finishes it"});
   }
   return Export{context, std::move(row), to}.run();
 }
 
 int reexport_batch(Context& context, std::string_view batch, const std::string& reason) {
   const BatchRow row = batch_by_name(context, batch);
-  static_cast<void>(run_operation(context, Operation::BatchReexport, BatchReexportPlan{row.id, reason}));
-  context.out().result("reexport", Json{{"batch", row.id.hex()}, {"reason", reason}},
+  static_cast<void>(
+      run_operation(context, Operation::BatchReexport, BatchReexportPlan{row.id, reason}));
+  context.out().result("reexport",
+                       Json{{"batch", row.id.hex()}, {"reason", reason}},
                        {fmt::format("batch {} may go out on one more token", row.id.hex())});
   return 0;
 }
@@ -224,8 +255,8 @@ void register_export_actions(Ledger& ledger) {
   ledger.on_action(kExportBegun, [](store::Database& database, ByteView data) {
     const auto batch = BatchId::from_bytes(data.first(BatchId::kSizeBytes));
     const auto token = TokenId::from_bytes(data.subspan(BatchId::kSizeBytes, TokenId::kSizeBytes));
-    const UtcMillis now{
-        static_cast<std::int64_t>(read_u64be(data.subspan(BatchId::kSizeBytes + TokenId::kSizeBytes)))};
+    const UtcMillis now{static_cast<std::int64_t>(
+        read_u64be(data.subspan(BatchId::kSizeBytes + TokenId::kSizeBytes)))};
     BatchStore::begin_export_in(database, *batch, *token, now);
     BatchStore::advance_in(database, *batch, BatchEvent::Exported, now);
   });

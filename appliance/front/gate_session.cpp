@@ -30,7 +30,9 @@ class LedgerStore final : public GateStore {
     std::vector<Bytes> leaves;
     leaves.reserve(static_cast<std::size_t>(pending.leaves_size()));
     for (const std::string& leaf : pending.leaves()) leaves.push_back(to_bytes(as_bytes(leaf)));
-    ledger_.store_pending(pending.first_leaf(), leaves, as_bytes(pending.registry()),
+    ledger_.store_pending(pending.first_leaf(),
+                          leaves,
+                          as_bytes(pending.registry()),
                           tells_of_refusals_only(pending) ? std::nullopt : action_);
   }
 

@@ -1,5 +1,5 @@
-// One connection to the gate, opened and reconciled: what was pending when the last run was cut off is final or dropped
-// before anything new is asked (gate.proto, "store_pending").
+// One connection to the gate, opened and reconciled: what was pending when the last run was cut off
+// is final or dropped before anything new is asked (gate.proto, "store_pending").
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ namespace keyferry::appliance {
 
 class GateSession {
  public:
-  /// Starts the gate, sends `open`, reconciles the ledger's pending block. Error{Rollback}, Error{Hsm}, ... from the
-  /// gate. An HSM without keys is no error: see initialized().
+  /// Starts the gate, sends `open`, reconciles the ledger's pending block. Error{Rollback},
+  /// Error{Hsm}, ... from the gate. An HSM without keys is no error: see initialized().
   GateSession(const GateOptions& options, Ledger& ledger);
   ~GateSession();
   GateSession(const GateSession&) = delete;
@@ -32,17 +32,20 @@ class GateSession {
 
   [[nodiscard]] bool initialized() const;
 
-  /// kf-state as of `open` or the newest reply that carried it. Between the replies of a batch it may be older than the
-  /// HSM's: only `open_plans` of the time of opening are meant to be read then.
+  /// kf-state as of `open` or the newest reply that carried it. Between the replies of a batch it
+  /// may be older than the HSM's: only `open_plans` of the time of opening are meant to be read
+  /// then.
   [[nodiscard]] const v1::HsmState& state() const;
   [[nodiscard]] const v1::HsmFacts& facts() const;
   [[nodiscard]] const v1::SignedBytes& card() const;
 
-  /// Sends `request`, with `action` stored in the pending block that it makes, waits for the final reply and settles
-  /// the ledger with the reply's checkpoint. Not for segment and manifest requests, which stream: use client().
+  /// Sends `request`, with `action` stored in the pending block that it makes, waits for the final
+  /// reply and settles the ledger with the reply's checkpoint. Not for segment and manifest
+  /// requests, which stream: use client().
   v1::GateReply call(v1::GateRequest request, std::optional<Action> action = std::nullopt);
 
-  /// Typed leaves (version, origin and time unset), at most 4096: they become leaves marked `reported`.
+  /// Typed leaves (version, origin and time unset), at most 4096: they become leaves marked
+  /// `reported`.
   void report(const std::vector<v1::LogLeaf>& leaves, std::optional<Action> action = std::nullopt);
 
   /// One `refused` leaf. subject: ids in hex or printable(); cut to 128 characters.

@@ -69,7 +69,8 @@ void make_embedded_hsm(const fs::path& folder, const InitOptions& options, GateS
   settings.environment["SOFTHSM2_CONF"] = configuration.string();
 }
 
-/// gate.toml beside the HSM's store; one that is there was written by this command before, or by a person.
+/// gate.toml beside the HSM's store; one that is there was written by this command before, or by a
+/// person.
 fs::path make_gate_settings(const CommonOptions& common, const InitOptions& options) {
   const fs::path folder = hsm_folder(common.home);
   const fs::path file = folder / "gate.toml";
@@ -93,7 +94,7 @@ fs::path make_gate_settings(const CommonOptions& common, const InitOptions& opti
   const std::string text = settings_text(settings);
   static_cast<void>(parse_settings(as_bytes(text), "options of init"));
   write_file_durably(file, as_bytes(text), Overwrite::Refuse);
-  KF_CUT("init.gate-settings");
+  KF_CUT("front.init.gate-settings");
   return file;
 }
 
@@ -111,12 +112,13 @@ crypto::SoftKey make_or_read_officer_key(const CommonOptions& common) {
   const fs::path& file = *common.officer_key;
   if (!fs::exists(file)) {
     crypto::SoftKey key = make_officer_key(file, new_passphrase(common));
-    KF_CUT("init.officer-key");
+    KF_CUT("front.init.officer-key");
     return key;
   }
-  return read_officer_key(file, common.officer_passphrase_fd
-                                    ? read_secret_line(*common.officer_passphrase_fd)
-                                    : prompt_secret("passphrase of the officer's key: "));
+  return read_officer_key(file,
+                          common.officer_passphrase_fd
+                              ? read_secret_line(*common.officer_passphrase_fd)
+                              : prompt_secret("passphrase of the officer's key: "));
 }
 
 /// The salt of person 1, made once: a repeated ceremony hashes the same name.
@@ -147,11 +149,21 @@ void run_ceremony(Context& context, const InitOptions& options, const crypto::So
   initialize.set_environment(wire_environment(options.environment));
   initialize.set_officer_key(to_string(officer.public_key().point()));
   initialize.set_officer_name_salt_hex(to_hex(salt));
-  initialize.set_officer_name_hash(
-      crypto::sha256_of({salt, as_bytes(options.officer_name)}).str());
-  KF_CUT("init.before-ceremony");
+  initialize.set_officer_name_hash(crypto::sha256_of({salt, as_bytes(options.officer_name)}).str());
+  KF_CUT("front.init.before-ceremony");
   static_cast<void>(context.gate_of_any_hsm().call(std::move(request)));
-  KF_CUT("init.ceremony-done");
+  KF_CUT("front.init.ceremony-done");
+}
+
+/// The gate signs the card anew at each asking; what is kept and was handed out stays as long as it
+/// says the same.
+bool is_kept(Context& context, const token::SignedBytes& card) {
+  const auto octets = read_file_if_exists(context.paths().card(), token::kMaxSignedBytes);
+  if (!octets) return false;
+  const auto kept = token::parse_signed_bytes(*octets);
+  const auto* signed_card = std::get_if<token::SignedBytes>(&kept);
+  return signed_card != nullptr && equal(signed_card->payload, card.payload) &&
+         std::holds_alternative<token::ApplianceCard>(token::open_appliance_card(*signed_card));
 }
 
 token::ApplianceCard keep_card(Context& context) {
@@ -161,24 +173,32 @@ token::ApplianceCard keep_card(Context& context) {
   auto card = token::open_appliance_card(std::get<token::SignedBytes>(signed_card));
   if (const auto* refusal = std::get_if<Refusal>(&card)) throw to_error(*refusal);
   const auto& known = std::get<token::ApplianceCard>(card);
-  write_file_durably(context.paths().card(), as_bytes(octets), Overwrite::Replace);
-  KF_CUT("init.card");
+  if (!is_kept(context, std::get<token::SignedBytes>(signed_card))) {
+    write_file_durably(context.paths().card(), as_bytes(octets), Overwrite::Replace);
+  }
+  KF_CUT("front.init.card");
   context.ledger().set_value("appliance_id", known.appliance_id.bytes());
-  KF_CUT("init.done");
+  KF_CUT("front.init.done");
   return known;
 }
 
-void check_same_appliance(Context& context, const InitOptions& options, const crypto::SoftKey& officer) {
+void check_same_appliance(Context& context,
+                          const InitOptions& options,
+                          const crypto::SoftKey& officer) {
   const Registry registry = context.ledger().registry();
-  if (registry.appliance_name != options.name || context.settings().environment != options.environment) {
+  if (registry.appliance_name != options.name ||
+      context.settings().environment != options.environment) {
     throw Error{Code::Refused,
-                fmt::format("the HSM belongs to appliance \"{}\" already", printable(registry.appliance_name)),
+                fmt::format("the HSM belongs to appliance \"{}\" already",
+                            printable(registry.appliance_name)),
                 "name another HSM or home"};
   }
   for (const KnownOfficer& known : registry.officers) {
-    if (known.number == kFirstOfficer && equal(known.public_key, officer.public_key().point())) return;
+    if (known.number == kFirstOfficer && equal(known.public_key, officer.public_key().point()))
+      return;
   }
-  throw Error{Code::Refused, "the first officer of this appliance has another key",
+  throw Error{Code::Refused,
+              "the first officer of this appliance has another key",
               "name the file with --officer-key that was used at the first time"};
 }
 
@@ -195,9 +215,11 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
             {"module", printable(facts.module())},
             {"insecure", Json::array()},
             {"done_before", done_before}};
-  for (const std::string& insecure : facts.insecure()) json["insecure"].push_back(printable(insecure));
+  for (const std::string& insecure : facts.insecure())
+    json["insecure"].push_back(printable(insecure));
   std::vector<std::string> lines{
-      fmt::format("appliance \"{}\" {} (environment {})", card.name,
+      fmt::format("appliance \"{}\" {} (environment {})",
+                  card.name,
                   done_before ? "is there already" : "is ready",
                   environment_name(context.settings().environment)),
       "id           " + card.appliance_id.hex(),
@@ -232,16 +254,17 @@ int init_appliance(const CommonOptions& common,
                       .environment = options.environment,
                       .gate_settings = make_gate_settings(common, options),
                       .officer_key = fs::absolute(*common.officer_key),
-                      .officer_name = options.officer_name,
                       .insecure_allow = common.insecure_allow};
     write_home_settings(paths.settings(), settings);
-    KF_CUT("init.settings");
+    KF_CUT("front.init.settings");
   }
   Context context{common, Access::Write, clock, random, out};
   if (context.settings().name != options.name) {
-    throw Error{Code::Refused,
-                fmt::format("{} belongs to appliance \"{}\"", common.home.string(), context.settings().name),
-                "choose another --home"};
+    throw Error{
+        Code::Refused,
+        fmt::format(
+            "{} belongs to appliance \"{}\"", common.home.string(), context.settings().name),
+        "choose another --home"};
   }
   const crypto::SoftKey officer = make_or_read_officer_key(common);
   GateSession& gate = context.gate_of_any_hsm();

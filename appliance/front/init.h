@@ -1,5 +1,5 @@
-// `init`: home, settings, the embedded HSM's store beside the home, the officer's key, then the ceremony at the gate.
-// Cut off anywhere, the same command goes on; done before, it says so.
+// `init`: home, settings, the embedded HSM's store beside the home, the officer's key, then the
+// ceremony at the gate. Cut off anywhere, the same command goes on; done before, it says so.
 #pragma once
 
 #include <filesystem>
@@ -15,10 +15,10 @@ namespace keyferry::appliance {
 struct InitOptions {
   std::string name;
   Environment environment = Environment::Development;
-  std::optional<std::string> hsm_uri;                            // nothing: SoftHSM in HOME-hsm
-  std::optional<std::filesystem::path> hsm_store;                // synced by the worker
+  std::optional<std::string> hsm_uri;              // nothing: SoftHSM in HOME-hsm
+  std::optional<std::filesystem::path> hsm_store;  // synced by the worker
   std::vector<std::pair<std::string, std::string>> hsm_environment;
-  std::optional<std::filesystem::path> pin_file;                 // pin-source=file: of the URI
+  std::optional<std::filesystem::path> pin_file;  // pin-source=file: of the URI
   std::string officer_name;
 };
 

@@ -21,9 +21,14 @@ enum Column : std::size_t {
   kTransportData,
 };
 
-constexpr std::array<std::string_view, 8> kColumns{
-    "family", "se_serial", "part_number", "lot", "key_name", "device_serial", "transport",
-    "transport_data"};
+constexpr std::array<std::string_view, 8> kColumns{"family",
+                                                   "se_serial",
+                                                   "part_number",
+                                                   "lot",
+                                                   "key_name",
+                                                   "device_serial",
+                                                   "transport",
+                                                   "transport_data"};
 constexpr std::string_view kDefaultKeyName = "dac";
 
 struct Transport {
@@ -35,7 +40,9 @@ std::variant<Transport, std::string> read_transport(const std::string& text) {
   const std::size_t colon = text.find(':');
   const auto kind = se::transport_kind_from_name(text.substr(0, colon));
   const std::string name = colon == std::string::npos ? "" : text.substr(colon + 1);
-  if (!kind) return fmt::format("\"{}\" is none of derived:MASTER, delivered:VENDOR, public", printable(text));
+  if (!kind)
+    return fmt::format("\"{}\" is none of derived:MASTER, delivered:VENDOR, public",
+                       printable(text));
   if (*kind == se::TransportKind::Public) {
     if (colon != std::string::npos) return std::string{"public takes no name"};
     return Transport{*kind, "public"};
@@ -100,14 +107,15 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
     return CsvProblem{record.line, std::string{kColumns[column]}, std::move(text)};
   };
   if (record.fields.size() != width_) {
-    return CsvProblem{record.line, "",
-                      fmt::format("{} fields, the header has {}", record.fields.size(), width_)};
+    return CsvProblem{
+        record.line, "", fmt::format("{} fields, the header has {}", record.fields.size(), width_)};
   }
   const auto field = [&](Column column) -> const std::string& {
     return record.fields[place_[column]];
   };
   const auto family = se::family_from_name(field(kFamily));
-  if (!family) return problem(kFamily, fmt::format("\"{}\" is no family", printable(field(kFamily))));
+  if (!family)
+    return problem(kFamily, fmt::format("\"{}\" is no family", printable(field(kFamily))));
   if (const auto refusal = se::unsupported(*family)) return problem(kFamily, refusal->text);
   const auto raw = from_hex(field(kSerial));
   if (!raw || raw->empty()) {
@@ -124,20 +132,22 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
     return problem(kTransport, fmt::format("no transport-key master \"{}\"", known.name));
   }
   if (known.kind != se::TransportKind::Derived) {
-    return problem(kTransport,
-                   fmt::format("transport keys that are {} are not supported yet: only derived ones",
-                               se::transport_kind_name(known.kind)));
+    return problem(
+        kTransport,
+        fmt::format("transport keys that are {} are not supported yet: only derived ones",
+                    se::transport_kind_name(known.kind)));
   }
-  se::Entry entry{.family = *family,
-                  .serial = std::get<SeSerial>(serial),
-                  .part = field(kPart),
-                  .lot = field(kLot),
-                  .key_name = field(kKeyName).empty() ? std::string{kDefaultKeyName} : field(kKeyName),
-                  .device_serial = field(kDeviceSerial),
-                  .generation = 1,
-                  .transport_kind = known.kind,
-                  .transport_name = known.name,
-                  .transport_data = *data};
+  se::Entry entry{
+      .family = *family,
+      .serial = std::get<SeSerial>(serial),
+      .part = field(kPart),
+      .lot = field(kLot),
+      .key_name = field(kKeyName).empty() ? std::string{kDefaultKeyName} : field(kKeyName),
+      .device_serial = field(kDeviceSerial),
+      .generation = 1,
+      .transport_kind = known.kind,
+      .transport_name = known.name,
+      .transport_data = *data};
   const auto wrong = [](Column column, const std::string& text) {
     return fmt::format("\"{}\" is not allowed for {}", printable(text), kColumns[column]);
   };
@@ -148,7 +158,8 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
     return problem(kDeviceSerial, wrong(kDeviceSerial, entry.device_serial));
   }
   if (const auto refusal = se::check_entry(entry)) {
-    return problem(refusal->reason == "entry-transport-data" ? kTransportData : kSerial, refusal->text);
+    return problem(refusal->reason == "entry-transport-data" ? kTransportData : kSerial,
+                   refusal->text);
   }
   return InventoryLine{record.line, std::move(entry)};
 }

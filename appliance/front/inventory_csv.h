@@ -1,6 +1,7 @@
-// SE inventory files: CSV with the columns family, se_serial, part_number, lot, key_name, device_serial, transport,
-// transport_data in any order, all in the header. se_serial and transport_data are hex; key_name empty = "dac";
-// device_serial may be empty; transport is derived:MASTER, delivered:VENDOR or public.
+// SE inventory files: CSV with the columns family, se_serial, part_number, lot, key_name,
+// device_serial, transport, transport_data in any order, all in the header. se_serial and
+// transport_data are hex; key_name empty = "dac"; device_serial may be empty; transport is
+// derived:MASTER, delivered:VENDOR or public.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class InventoryCsv {
   /// Names in `registry` decide which masters are known.
   InventoryCsv(CsvReader::Source source, const Registry& registry);
 
-  /// Nothing at the end. A problem of one line's fields does not stop the reader; one of the form does.
+  /// Nothing at the end. A problem of one line's fields does not stop the reader; one of the form
+  /// does.
   [[nodiscard]] std::variant<std::monostate, InventoryLine, CsvProblem> next();
 
  private:

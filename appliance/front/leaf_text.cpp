@@ -10,42 +10,60 @@
 namespace keyferry::appliance {
 namespace {
 
-std::string hex(const std::string& octets) { return to_hex(as_bytes(octets)); }
+std::string hex(const std::string& octets) {
+  return to_hex(as_bytes(octets));
+}
 
 std::string environment_text(v1::Environment environment) {
   switch (environment) {
-    case v1::ENVIRONMENT_DEVELOPMENT: return "development";
-    case v1::ENVIRONMENT_REHEARSAL: return "rehearsal";
-    case v1::ENVIRONMENT_PRODUCTION: return "production";
-    default: return "unknown";
+    case v1::ENVIRONMENT_DEVELOPMENT:
+      return "development";
+    case v1::ENVIRONMENT_REHEARSAL:
+      return "rehearsal";
+    case v1::ENVIRONMENT_PRODUCTION:
+      return "production";
+    default:
+      return "unknown";
   }
 }
 
 std::string family_text(v1::Family family) {
   switch (family) {
-    case v1::FAMILY_PKCS11: return "pkcs11";
-    case v1::FAMILY_ATECC608: return "atecc608";
-    case v1::FAMILY_OPTIGA_TRUST_M: return "optiga-trust-m";
-    case v1::FAMILY_TPM2: return "tpm2";
-    default: return "unknown";
+    case v1::FAMILY_PKCS11:
+      return "pkcs11";
+    case v1::FAMILY_ATECC608:
+      return "atecc608";
+    case v1::FAMILY_OPTIGA_TRUST_M:
+      return "optiga-trust-m";
+    case v1::FAMILY_TPM2:
+      return "tpm2";
+    default:
+      return "unknown";
   }
 }
 
 Json fields_of(const v1::InitializedLeaf& leaf) {
-  return Json{{"appliance", hex(leaf.appliance_id())}, {"environment", environment_text(leaf.environment())},
-              {"name", printable(leaf.name())},        {"officer", leaf.first_officer()},
-              {"approved_by", printable(leaf.approved_by())}, {"module", printable(leaf.module())}};
+  return Json{{"appliance", hex(leaf.appliance_id())},
+              {"environment", environment_text(leaf.environment())},
+              {"name", printable(leaf.name())},
+              {"officer", leaf.first_officer()},
+              {"approved_by", printable(leaf.approved_by())},
+              {"module", printable(leaf.module())}};
 }
 
 Json fields_of(const v1::PlanLeaf& leaf) {
   Json officers = Json::array();
   for (const std::string& id : leaf.officer_key_ids()) officers.push_back(hex(id));
-  return Json{{"operation", printable(leaf.operation())}, {"number", leaf.plan_number()},
-              {"subject", printable(leaf.subject())}, {"plan", hex(leaf.plan_digest())}, {"officers", officers}};
+  return Json{{"operation", printable(leaf.operation())},
+              {"number", leaf.plan_number()},
+              {"subject", printable(leaf.subject())},
+              {"plan", hex(leaf.plan_digest())},
+              {"officers", officers}};
 }
 
 Json fields_of(const v1::KeyMadeLeaf& leaf) {
-  return Json{{"role", printable(leaf.role())}, {"label", printable(leaf.label())},
+  return Json{{"role", printable(leaf.role())},
+              {"label", printable(leaf.label())},
               {"public_key", hex(leaf.public_key())}};
 }
 
@@ -54,24 +72,34 @@ Json fields_of(const v1::StationLeafEnrolled& leaf) {
 }
 
 Json fields_of(const v1::InventoryLeaf& leaf) {
-  return Json{{"source", printable(leaf.source())}, {"rows", leaf.rows()}, {"file_sha256", hex(leaf.file_sha256())}};
+  return Json{{"source", printable(leaf.source())},
+              {"rows", leaf.rows()},
+              {"file_sha256", hex(leaf.file_sha256())}};
 }
 
 Json fields_of(const v1::SegmentIssuedLeaf& leaf) {
-  return Json{{"batch", hex(leaf.batch_id())}, {"index", leaf.index()}, {"count", leaf.count()},
-              {"container", hex(leaf.container_id())}, {"digest", hex(leaf.digest())}};
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"index", leaf.index()},
+              {"count", leaf.count()},
+              {"container", hex(leaf.container_id())},
+              {"digest", hex(leaf.digest())}};
 }
 
 Json fields_of(const v1::KeyIssuedLeaf& leaf) {
-  return Json{{"batch", hex(leaf.batch_id())}, {"record", leaf.record_no()}, {"family", family_text(leaf.family())},
-              {"se", hex(leaf.se_serial())}, {"key_name", printable(leaf.key_name())},
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"record", leaf.record_no()},
+              {"family", family_text(leaf.family())},
+              {"se", hex(leaf.se_serial())},
+              {"key_name", printable(leaf.key_name())},
               {"certificate_serial", hex(leaf.certificate_serial())},
               {"certificate_sha256", hex(leaf.certificate_sha256())},
               {"public_key_sha256", hex(leaf.public_key_sha256())}};
 }
 
 Json fields_of(const v1::ManifestIssuedLeaf& leaf) {
-  return Json{{"batch", hex(leaf.batch_id())}, {"segments", leaf.segments()}, {"container", hex(leaf.container_id())},
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"segments", leaf.segments()},
+              {"container", hex(leaf.container_id())},
               {"digest", hex(leaf.digest())}};
 }
 
@@ -80,28 +108,40 @@ Json fields_of(const v1::ExportedLeaf& leaf) {
 }
 
 Json fields_of(const v1::InboxOpenedLeaf& leaf) {
-  return Json{{"container", hex(leaf.container_id())}, {"station", hex(leaf.station_id())}, {"digest", hex(leaf.digest())}};
+  return Json{{"container", hex(leaf.container_id())},
+              {"station", hex(leaf.station_id())},
+              {"digest", hex(leaf.digest())}};
 }
 
 Json fields_of(const v1::ReceiptAcceptedLeaf& leaf) {
-  return Json{{"batch", hex(leaf.batch_id())}, {"record", leaf.record_no()}, {"outcome", printable(leaf.outcome())},
-              {"core_sha256", hex(leaf.core_sha256())}, {"station", hex(leaf.station_id())}};
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"record", leaf.record_no()},
+              {"outcome", printable(leaf.outcome())},
+              {"core_sha256", hex(leaf.core_sha256())},
+              {"station", hex(leaf.station_id())}};
 }
 
 Json fields_of(const v1::ReceiptsImportedLeaf& leaf) {
-  return Json{{"station", hex(leaf.station_id())}, {"generation", leaf.generation()}, {"size", leaf.size()},
-              {"accepted", leaf.accepted()}, {"incidents", leaf.incidents()}, {"container", hex(leaf.container_id())},
+  return Json{{"station", hex(leaf.station_id())},
+              {"generation", leaf.generation()},
+              {"size", leaf.size()},
+              {"accepted", leaf.accepted()},
+              {"incidents", leaf.incidents()},
+              {"container", hex(leaf.container_id())},
               {"root", hex(leaf.root())}};
 }
 
 Json fields_of(const v1::IncidentLeaf& leaf) {
-  return Json{{"kind", printable(leaf.kind())}, {"subject", printable(leaf.subject())},
+  return Json{{"kind", printable(leaf.kind())},
+              {"subject", printable(leaf.subject())},
               {"evidence_sha256", hex(leaf.evidence_sha256())}};
 }
 
 Json fields_of(const v1::RefusedLeaf& leaf) {
-  return Json{{"what", printable(leaf.what())}, {"reason", printable(leaf.reason())},
-              {"subject", printable(leaf.subject())}, {"count", leaf.count()}};
+  return Json{{"what", printable(leaf.what())},
+              {"reason", printable(leaf.reason())},
+              {"subject", printable(leaf.subject())},
+              {"count", leaf.count()}};
 }
 
 Json fields_of(const v1::NoteLeaf& leaf) {
@@ -115,22 +155,38 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
     text.fields = std::move(fields);
   };
   switch (leaf.detail_case()) {
-    case Case::kInitialized: return set("appliance.initialized", fields_of(leaf.initialized()));
-    case Case::kPlan: return set("plan.run", fields_of(leaf.plan()));
-    case Case::kKeyMade: return set("key.made", fields_of(leaf.key_made()));
-    case Case::kStationEnrolled: return set("station.enrolled", fields_of(leaf.station_enrolled()));
-    case Case::kInventory: return set("inventory.imported", fields_of(leaf.inventory()));
-    case Case::kSegmentIssued: return set("segment.issued", fields_of(leaf.segment_issued()));
-    case Case::kKeyIssued: return set("key.issued", fields_of(leaf.key_issued()));
-    case Case::kManifestIssued: return set("manifest.issued", fields_of(leaf.manifest_issued()));
-    case Case::kExported: return set("batch.exported", fields_of(leaf.exported()));
-    case Case::kInboxOpened: return set("inbox.opened", fields_of(leaf.inbox_opened()));
-    case Case::kReceiptAccepted: return set("receipt.accepted", fields_of(leaf.receipt_accepted()));
-    case Case::kReceiptsImported: return set("receipts.imported", fields_of(leaf.receipts_imported()));
-    case Case::kIncident: return set("incident", fields_of(leaf.incident()));
-    case Case::kRefused: return set("refused", fields_of(leaf.refused()));
-    case Case::kNote: return set("note", fields_of(leaf.note()));
-    case Case::DETAIL_NOT_SET: return;
+    case Case::kInitialized:
+      return set("appliance.initialized", fields_of(leaf.initialized()));
+    case Case::kPlan:
+      return set("plan.run", fields_of(leaf.plan()));
+    case Case::kKeyMade:
+      return set("key.made", fields_of(leaf.key_made()));
+    case Case::kStationEnrolled:
+      return set("station.enrolled", fields_of(leaf.station_enrolled()));
+    case Case::kInventory:
+      return set("inventory.imported", fields_of(leaf.inventory()));
+    case Case::kSegmentIssued:
+      return set("segment.issued", fields_of(leaf.segment_issued()));
+    case Case::kKeyIssued:
+      return set("key.issued", fields_of(leaf.key_issued()));
+    case Case::kManifestIssued:
+      return set("manifest.issued", fields_of(leaf.manifest_issued()));
+    case Case::kExported:
+      return set("batch.exported", fields_of(leaf.exported()));
+    case Case::kInboxOpened:
+      return set("inbox.opened", fields_of(leaf.inbox_opened()));
+    case Case::kReceiptAccepted:
+      return set("receipt.accepted", fields_of(leaf.receipt_accepted()));
+    case Case::kReceiptsImported:
+      return set("receipts.imported", fields_of(leaf.receipts_imported()));
+    case Case::kIncident:
+      return set("incident", fields_of(leaf.incident()));
+    case Case::kRefused:
+      return set("refused", fields_of(leaf.refused()));
+    case Case::kNote:
+      return set("note", fields_of(leaf.note()));
+    case Case::DETAIL_NOT_SET:
+      return;
   }
 }
 
@@ -139,7 +195,8 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
 LeafText leaf_text(ByteView octets) {
   LeafText text;
   v1::LogLeaf leaf;
-  const bool parsed = leaf.ParseFromArray(octets.data(), static_cast<int>(octets.size())) && leaf.version() == 1;
+  const bool parsed =
+      leaf.ParseFromArray(octets.data(), static_cast<int>(octets.size())) && leaf.version() == 1;
   if (parsed) {
     text.time = UtcMillis{leaf.time_ms()};
     text.origin = leaf.origin() == v1::LEAF_ORIGIN_DONE ? "done" : "reported";
@@ -155,7 +212,8 @@ LeafText leaf_text(ByteView octets) {
 std::string one_line(const LeafText& leaf) {
   std::string line = leaf.event;
   for (const auto& [name, value] : leaf.fields.items()) {
-    line += fmt::format(" {}={}", name, value.is_string() ? value.get<std::string>() : value.dump());
+    line +=
+        fmt::format(" {}={}", name, value.is_string() ? value.get<std::string>() : value.dump());
   }
   return line;
 }

@@ -1,5 +1,5 @@
-// A leaf of the appliance's log as event name and fields: what `log show` prints. Every value is hex, a number, or
-// printable(): a leaf holds names that people chose.
+// A leaf of the appliance's log as event name and fields: what `log show` prints. Every value is
+// hex, a number, or printable(): a leaf holds names that people chose.
 #pragma once
 
 #include <string>

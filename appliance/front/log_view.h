@@ -14,11 +14,12 @@ struct LogShowOptions {
   std::optional<std::uint64_t> proof;  // index: one leaf with its inclusion proof instead of a list
 };
 
-/// One line a leaf: index, time, origin, event, fields; text from outside never as it came. Error{Refused} for a proof of
-/// a leaf that the newest checkpoint does not cover.
+/// One line a leaf: index, time, origin, event, fields; text from outside never as it came.
+/// Error{Refused} for a proof of a leaf that the newest checkpoint does not cover.
 int show_log(Context& context, const LogShowOptions& options);
 
-/// The newest checkpoint: signed note, size, root and words, its signature verified with the appliance's card.
+/// The newest checkpoint: signed note, size, root and words, its signature verified with the
+/// appliance's card.
 int show_checkpoint(Context& context);
 
 }  // namespace keyferry::appliance

@@ -1,5 +1,5 @@
-// keyferry-appliance: the one command-line file of the front end. Each sub-command binds its options to a function of
-// this folder; what they have in common stands here once.
+// keyferry-appliance: the one command-line file of the front end. Each sub-command binds its
+// options to a function of this folder; what they have in common stands here once.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -64,44 +64,78 @@ void bind(CLI::App* command, Line& line, Access access, std::function<int(Contex
 
 CLI::App* add_group(CLI::App& app, const std::string& name, const std::string& description) {
   CLI::App* group = app.add_subcommand(name, description);
-  group->require_subcommand(1)->fallthrough();
+  group->require_subcommand(1)->fallthrough()->footer("");
   return group;
 }
 
-CLI::App* add_command(CLI::App& parent, const std::string& name, const std::string& description, const std::string& example) {
+CLI::App* add_command(CLI::App& parent,
+                      const std::string& name,
+                      const std::string& description,
+                      const std::string& example) {
+  const std::string shown =
+      fmt::format("example:\n  keyferry-appliance {} --home /srv/keyferry", example);
+  if (parent.get_footer().empty()) parent.footer(shown);  // a group shows its first command's
   CLI::App* command = parent.add_subcommand(name, description);
-  command->fallthrough()->footer(fmt::format("{}\nexample:\n  keyferry-appliance {} --home /srv/keyferry", kCommonFooter, example));
+  command->fallthrough()->footer(fmt::format("{}\n{}", kCommonFooter, shown));
   return command;
 }
 
 void add_common(CLI::App& app, Line& line) {
   app.add_option("--home", line.common.home, "the appliance's folder");
   app.add_flag("--json", line.json, "the result as one JSON object on stdout");
-  app.add_option("--pin-fd", line.common.pin_fd, "descriptor that the gate reads the HSM's PIN from (else pin-source of the URI, else a prompt)");
-  app.add_option("--officer-key", line.common.officer_key, "the officer's key file (default: the one of init)");
-  app.add_option("--officer-passphrase-fd", line.common.officer_passphrase_fd, "descriptor to read its passphrase from (else a prompt)");
-  app.add_option("--insecure-allow", line.common.insecure_allow, "network, swap, memlock: go on although they are open (development, rehearsal)")
-      ->delimiter(',');
+  app.add_option("--pin-fd",
+                 line.common.pin_fd,
+                 "descriptor that the gate reads the HSM's PIN from (else pin-source of the URI, "
+                 "else a prompt)");
+  app.add_option("--officer-key",
+                 line.common.officer_key,
+                 "the officer's key file (default: the one of init)");
+  app.add_option("--officer-passphrase-fd",
+                 line.common.officer_passphrase_fd,
+                 "descriptor to read its passphrase from (else a prompt)");
+  app.add_option("--insecure-allow",
+                 line.common.insecure_allow,
+                 "network, swap, memlock: go on although they are open (development, rehearsal)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
 }
 
 void add_init(CLI::App& app, Line& line) {
-  CLI::App* command = add_command(app, "init", "set the appliance up: home, HSM keys, first officer",
-                                  "init --name demo --officer-name \"A. Smith\" --officer-key /root/officer.pem");
+  CLI::App* command =
+      add_command(app,
+                  "init",
+                  "set the appliance up: home, HSM keys, first officer",
+                  "init --name demo --officer-name \"A. Smith\" --officer-key /media/officer/key.pem");
   command->add_option("--name", line.init.name, "name of the appliance: a-z 0-9 - _ .")->required();
-  command->add_option("--environment", line.environment, "development, rehearsal or production")->capture_default_str();
-  command->add_option("--hsm", line.init.hsm_uri, "PKCS#11 URI with module-path (default: SoftHSM with a store in HOME-hsm)");
-  command->add_option("--hsm-store", line.init.hsm_store, "folder of the HSM's store, for modules that do not sync it themselves");
-  command->add_option("--hsm-env", line.hsm_environment, "NAME=VALUE for the HSM worker alone, repeatable");
-  command->add_option("--pin-file", line.init.pin_file, "development: a file that holds the PIN (pin-source of the URI)");
-  command->add_option("--officer-name", line.init.officer_name, "the first officer, kept in an erasable table")->required();
+  command->add_option("--environment", line.environment, "development, rehearsal or production")
+      ->capture_default_str();
+  command->add_option("--hsm",
+                      line.init.hsm_uri,
+                      "PKCS#11 URI with module-path (default: SoftHSM with a store in HOME-hsm)");
+  command->add_option("--hsm-store",
+                      line.init.hsm_store,
+                      "folder of the HSM's store, for modules that do not sync it themselves");
+  command
+      ->add_option(
+          "--hsm-env", line.hsm_environment, "NAME=VALUE for the HSM worker alone, repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--pin-file",
+                      line.init.pin_file,
+                      "development: a file that holds the PIN (pin-source of the URI)");
+  command
+      ->add_option(
+          "--officer-name", line.init.officer_name, "the first officer, kept in an erasable table")
+      ->required();
   command->callback([&line] {
     line.run = [&line](Output& out) {
       const auto environment = environment_from_name(line.environment);
-      if (!environment) throw Error{Code::Usage, "--environment: development, rehearsal or production"};
+      if (!environment)
+        throw Error{Code::Usage, "--environment: development, rehearsal or production"};
       line.init.environment = *environment;
       for (const std::string& pair : line.hsm_environment) {
         const std::size_t sign = pair.find('=');
-        if (sign == 0 || sign == std::string::npos) throw Error{Code::Usage, "--hsm-env: NAME=VALUE"};
+        if (sign == 0 || sign == std::string::npos)
+          throw Error{Code::Usage, "--hsm-env: NAME=VALUE"};
         line.init.hsm_environment.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
       }
       return init_appliance(line.common, line.init, line.clock, line.random, out);
@@ -110,43 +144,76 @@ void add_init(CLI::App& app, Line& line) {
 }
 
 void add_setup(CLI::App& app, Line& line) {
-  CLI::App* add = add_command(*add_group(app, "source", "where inventory may come from"), "add", "enroll a source of inventory", "source add acme");
+  CLI::App* add = add_command(*add_group(app, "source", "where inventory may come from"),
+                              "add",
+                              "enroll a source of inventory",
+                              "source add acme");
   add->add_option("NAME", line.name)->required();
-  add->add_option("--kind", line.kind, "officer-approved: officers approve each file's SHA-256")->capture_default_str();
-  bind(add, line, Access::Write, [&line](Context& context) { return source_add(context, line.name, line.kind); });
+  add->add_option("--kind", line.kind, "officer-approved: officers approve each file's SHA-256")
+      ->capture_default_str();
+  bind(add, line, Access::Write, [&line](Context& context) {
+    return source_add(context, line.name, line.kind);
+  });
 
-  CLI::App* master = add_command(*add_group(app, "transport-master", "masters that transport keys are derived from"), "create",
-                                 "make a master in the HSM", "transport-master create m1");
+  CLI::App* master = add_command(
+      *add_group(app, "transport-master", "masters that transport keys are derived from"),
+      "create",
+      "make a master in the HSM",
+      "transport-master create m1");
   master->add_option("NAME", line.name)->required();
   master->add_option("--kdf", line.kdf, "how keys are derived, for life")->capture_default_str();
-  bind(master, line, Access::Write, [&line](Context& context) { return transport_master_create(context, line.name, line.kdf); });
+  bind(master, line, Access::Write, [&line](Context& context) {
+    return transport_master_create(context, line.name, line.kdf);
+  });
 
-  CLI::App* ca = add_command(*add_group(app, "ca", "certificate authorities in the HSM"), "create", "make a CA and its certificate",
+  CLI::App* ca = add_command(*add_group(app, "ca", "certificate authorities in the HSM"),
+                             "create",
+                             "make a CA and its certificate",
                              "ca create dev1 --subject \"CN=Device CA,O=ACME\"");
   ca->add_option("NAME", line.ca.name)->required();
   ca->add_option("--subject", line.ca.subject, "CN=...,O=...")->required();
   ca->add_option("--not-before", line.ca.not_before, "date or RFC 3339 (default: yesterday)");
-  ca->add_option("--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
+  ca->add_option(
+      "--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_create(context, line.ca); });
 
-  CLI::App* import = add_command(*add_group(app, "se", "the inventory of secure elements"), "import", "take an inventory file in, all or nothing",
+  CLI::App* import = add_command(*add_group(app, "se", "the inventory of secure elements"),
+                                 "import",
+                                 "take an inventory file in, all or nothing",
                                  "se import lot7.csv --source acme");
-  import->add_option("FILE", line.file, "CSV: family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data")->required();
+  import
+      ->add_option(
+          "FILE",
+          line.file,
+          "CSV: family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data")
+      ->required();
   import->add_option("--source", line.source, "who the file is from")->required();
-  bind(import, line, Access::Write, [&line](Context& context) { return se_import(context, line.file, line.source); });
+  bind(import, line, Access::Write, [&line](Context& context) {
+    return se_import(context, line.file, line.source);
+  });
 
-  CLI::App* enroll = add_command(*add_group(app, "station", "stations that may receive batches"), "enroll", "take a station's request from a token, answer on it",
+  CLI::App* enroll = add_command(*add_group(app, "station", "stations that may receive batches"),
+                                 "enroll",
+                                 "take a station's request from a token, answer on it",
                                  "station enroll /media/usb --fingerprint \"...\"");
   enroll->add_option("TOKEN-DIR", line.enroll.token)->required();
-  enroll->add_option("--name", line.enroll.name, "which station, when the token holds several requests");
-  enroll->add_option("--fingerprint", line.enroll.fingerprint, "the words that the station shows (else they are asked for)");
-  bind(enroll, line, Access::Write, [&line](Context& context) { return station_enroll(context, line.enroll); });
+  enroll->add_option(
+      "--name", line.enroll.name, "which station, when the token holds several requests");
+  enroll->add_option("--fingerprint",
+                     line.enroll.fingerprint,
+                     "the words that the station shows (else they are asked for)");
+  bind(enroll, line, Access::Write, [&line](Context& context) {
+    return station_enroll(context, line.enroll);
+  });
 }
 
 void add_plan_new(CLI::App& group, Line& line) {
   PlanNewOptions& plan = line.plan;
-  CLI::App* command = add_command(group, "new", "choose SEs and write a batch plan",
-                                  "plan new --station line1 --ca dev1 --count 200 --out batch.toml");
+  CLI::App* command =
+      add_command(group,
+                  "new",
+                  "choose SEs and write a batch plan",
+                  "plan new --station line1 --ca dev1 --count 200 --out batch.toml");
   command->add_option("--station", plan.station, "id or name")->required();
   command->add_option("--ca", plan.authority, "CA that issues the certificates")->required();
   command->add_option("--count", plan.count, "SEs in the batch")->required();
@@ -155,64 +222,105 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--source", plan.source, "only SEs of this source");
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
-  command->add_option("--target-count", plan.target_count, "devices at which the line stops (default: all)");
+  command->add_option(
+      "--target-count", plan.target_count, "devices at which the line stops (default: all)");
   command->add_option("--site", plan.site, "default: the station's");
   command->add_option("--customer", plan.customer);
-  command->add_option("--segment-size", plan.segment_size, "records in a segment, a power of two (default: 256, more for large batches)");
-  command->add_option("--subject", plan.subject, "subject of the certificates")->capture_default_str();
+  command->add_option(
+      "--segment-size",
+      plan.segment_size,
+      "records in a segment, a power of two (default: 256, more for large batches)");
+  command->add_option("--subject", plan.subject, "subject of the certificates")
+      ->capture_default_str();
   command->add_option("--not-before", plan.not_before, "of the certificates (default: yesterday)");
   command->add_option("--not-after", plan.not_after, "of the certificates (default: the CA's)");
   command->add_option("--due", plan.due, "when outstanding records are overdue (default: 90 days)");
   command->add_option("--expires", plan.expires, "when the approval ends (default: 30 days)");
   command->add_option("--number", plan.number, "plan number (default: the next one)");
-  bind(command, line, Access::Write, [&line](Context& context) { return plan_new(context, line.plan); });
+  bind(command, line, Access::Write, [&line](Context& context) {
+    return plan_new(context, line.plan);
+  });
 }
 
 void add_plan(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "plan", "what officers approve");
   add_plan_new(*group, line);
-  const auto add = [&](const std::string& name, const std::string& description, Access access,
+  const auto add = [&](const std::string& name,
+                       const std::string& description,
+                       Access access,
                        int (*function)(Context&, const std::filesystem::path&)) {
-    CLI::App* command = add_command(*group, name, description, fmt::format("plan {} batch.toml", name));
+    CLI::App* command =
+        add_command(*group, name, description, fmt::format("plan {} batch.toml", name));
     command->add_option("FILE", line.file)->required();
-    bind(command, line, access, [&line, function](Context& context) { return function(context, line.file); });
+    bind(command, line, access, [&line, function](Context& context) {
+      return function(context, line.file);
+    });
   };
-  add("check", "everything that can be known before the first key is made", Access::Read, plan_check);
+  add("check",
+      "everything that can be known before the first key is made",
+      Access::Read,
+      plan_check);
   add("show", "the plan in sentences, and its digest as words", Access::Read, plan_show);
   add("approve", "check, then sign with the officer's key", Access::Write, plan_approve);
-  add("run", "carry out an approved plan; the same again goes on after a cut", Access::Write, plan_run);
+  add("run",
+      "carry out an approved plan; the same again goes on after a cut",
+      Access::Write,
+      plan_run);
 }
 
 void add_batch(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "batch", "batches of keys");
   CLI::App* status = add_command(*group, "status", "where each batch stands", "batch status");
   status->add_option("ID", line.batch, "hex, or a beginning of it");
-  bind(status, line, Access::Read, [&line](Context& context) { return batch_status(context, line.batch); });
+  bind(status, line, Access::Read, [&line](Context& context) {
+    return batch_status(context, line.batch);
+  });
 
-  CLI::App* out = add_command(*group, "export", "put a sealed batch on a token", "batch export 7f3a --to /media/usb");
+  CLI::App* out = add_command(
+      *group, "export", "put a sealed batch on a token", "batch export 7f3a --to /media/usb");
   out->add_option("ID", line.id, "hex, or a beginning of it")->required();
   out->add_option("--to", line.file, "the token's folder")->required();
-  bind(out, line, Access::Write, [&line](Context& context) { return export_batch(context, line.id, line.file); });
+  bind(out, line, Access::Write, [&line](Context& context) {
+    return export_batch(context, line.id, line.file);
+  });
 
-  CLI::App* again = add_command(*group, "reexport", "allow one more token for a batch", "batch reexport 7f3a --reason \"token broke\"");
+  CLI::App* again = add_command(*group,
+                                "reexport",
+                                "allow one more token for a batch",
+                                "batch reexport 7f3a --reason \"token broke\"");
   again->add_option("ID", line.id, "hex, or a beginning of it")->required();
   again->add_option("--reason", line.reason)->required();
-  bind(again, line, Access::Write, [&line](Context& context) { return reexport_batch(context, line.id, line.reason); });
+  bind(again, line, Access::Write, [&line](Context& context) {
+    return reexport_batch(context, line.id, line.reason);
+  });
 
-  CLI::App* certificates = add_command(*group, "certificates", "write a batch's certificates as PEM", "batch certificates 7f3a --to certs");
+  CLI::App* certificates = add_command(*group,
+                                       "certificates",
+                                       "write a batch's certificates as PEM",
+                                       "batch certificates 7f3a --to certs");
   certificates->add_option("ID", line.id, "hex, or a beginning of it")->required();
   certificates->add_option("--to", line.file, "a folder (a file each) or a file")->required();
-  bind(certificates, line, Access::Read, [&line](Context& context) { return export_certificates(context, line.id, line.file); });
+  bind(certificates, line, Access::Read, [&line](Context& context) {
+    return export_certificates(context, line.id, line.file);
+  });
 }
 
 void add_return(CLI::App& app, Line& line) {
-  CLI::App* import = add_command(*add_group(app, "receipts", "what comes home"), "import", "take receipts in from a token", "receipts import /media/usb");
+  CLI::App* import = add_command(*add_group(app, "receipts", "what comes home"),
+                                 "import",
+                                 "take receipts in from a token",
+                                 "receipts import /media/usb");
   import->add_option("DIR", line.file, "the token's folder")->required();
-  bind(import, line, Access::Write, [&line](Context& context) { return import_receipts(context, line.file); });
+  bind(import, line, Access::Write, [&line](Context& context) {
+    return import_receipts(context, line.file);
+  });
 
-  CLI::App* sums = add_command(app, "reconcile", "sums of each batch, what is outstanding, incidents", "reconcile");
+  CLI::App* sums = add_command(
+      app, "reconcile", "sums of each batch, what is outstanding, incidents", "reconcile");
   sums->add_option("ID", line.batch, "hex, or a beginning of it");
-  bind(sums, line, Access::Read, [&line](Context& context) { return reconcile(context, line.batch); });
+  bind(sums, line, Access::Read, [&line](Context& context) {
+    return reconcile(context, line.batch);
+  });
 }
 
 void add_log(CLI::App& app, Line& line) {
@@ -222,7 +330,8 @@ void add_log(CLI::App& app, Line& line) {
   show->add_option("--count", line.log.count, "at most so many leaves (default: all)");
   show->add_option("--proof", line.log.proof, "one leaf, by its index, with its inclusion proof");
   bind(show, line, Access::Read, [&line](Context& context) { return show_log(context, line.log); });
-  CLI::App* checkpoint = add_command(*group, "checkpoint", "the newest signed checkpoint", "log checkpoint");
+  CLI::App* checkpoint =
+      add_command(*group, "checkpoint", "the newest signed checkpoint", "log checkpoint");
   bind(checkpoint, line, Access::Read, [](Context& context) { return show_checkpoint(context); });
 }
 
@@ -230,7 +339,10 @@ int fail(Output& out, const Error& error) {
   fmt::print(stderr, "keyferry-appliance: {}\n", error.what());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
   if (out.json()) {
-    out.result("error", Json{{"code", code_name(error.code())}, {"text", error.what()}, {"hint", error.hint()}}, {});
+    out.result(
+        "error",
+        Json{{"code", code_name(error.code())}, {"text", error.what()}, {"hint", error.hint()}},
+        {});
   }
   return exit_status(error.code());
 }
@@ -258,7 +370,8 @@ int main(int argc, char** argv) {
   harden_process();
   Line line;
   CLI::App app{"keyferry-appliance: the offline appliance: plans, batches, tokens, receipts"};
-  app.require_subcommand(1)->footer("example:\n  keyferry-appliance plan check batch.toml --home /srv/keyferry");
+  app.require_subcommand(1)->footer(
+      "example:\n  keyferry-appliance plan check batch.toml --home /srv/keyferry");
   add_common(app, line);
   add_init(app, line);
   add_setup(app, line);

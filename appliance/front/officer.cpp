@@ -35,8 +35,8 @@ crypto::SoftKey make_officer_key(const std::filesystem::path& file, const Secret
 crypto::SoftKey read_officer_key(const std::filesystem::path& file, const SecretBytes& passphrase) {
   const auto pem = read_file_if_exists(file, kMaxKeyFileBytes);
   if (!pem) {
-    throw Error{Code::NotFound, "no officer key at " + file.string(),
-                "name the file with --officer-key"};
+    throw Error{
+        Code::NotFound, "no officer key at " + file.string(), "name the file with --officer-key"};
   }
   auto key = crypto::SoftKey::from_encrypted_pem(*pem, passphrase);
   if (!key) {
@@ -65,8 +65,8 @@ Bytes sign_approval(const Plan& plan, const ApprovalFacts& facts, crypto::Signer
   approval.set_registry_epoch(facts.registry_epoch);
   approval.set_last_checkpoint(facts.last_checkpoint);
   approval.set_officer_key_id(officer.public_key().key_id().str());
-  return token::encode(token::sign_payload(officer, crypto::SignatureKind::Approval,
-                                           to_bytes(as_bytes(approval.SerializeAsString()))));
+  return token::encode(token::sign_payload(
+      officer, crypto::SignatureKind::Approval, to_bytes(as_bytes(approval.SerializeAsString()))));
 }
 
 Bytes approve_plan(Context& context, const Plan& plan, crypto::Signer& officer) {
@@ -75,7 +75,8 @@ Bytes approve_plan(Context& context, const Plan& plan, crypto::Signer& officer) 
     return !one.disabled && equal(one.public_key, officer.public_key().point());
   });
   if (!known) {
-    throw Error{Code::Refused, "this key belongs to no officer of this appliance",
+    throw Error{Code::Refused,
+                "this key belongs to no officer of this appliance",
                 "name another key file with --officer-key"};
   }
   ApprovalFacts facts{registry.policy_epoch, registry.epoch, {}};

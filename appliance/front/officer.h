@@ -1,4 +1,5 @@
-// The officer's key and the approvals it signs (design.md section 6). One officer for now; the form is that of many.
+// The officer's key and the approvals it signs (design.md section 6). One officer for now; the form
+// is that of many.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +14,8 @@ namespace keyferry::appliance {
 
 class Context;
 
-/// A new P-256 key in `file` (PKCS#8 under scrypt, mode 0600); Error{Refused} when the name is taken.
+/// A new P-256 key in `file` (PKCS#8 under scrypt, mode 0600); Error{Refused} when the name is
+/// taken.
 [[nodiscard]] crypto::SoftKey make_officer_key(const std::filesystem::path& file,
                                                const SecretBytes& passphrase);
 
@@ -32,9 +34,12 @@ struct ApprovalFacts {
 };
 
 /// Encoded token::SignedBytes of a v1.Approval for exactly these plan octets.
-[[nodiscard]] Bytes sign_approval(const Plan& plan, const ApprovalFacts& facts, crypto::Signer& officer);
+[[nodiscard]] Bytes sign_approval(const Plan& plan,
+                                  const ApprovalFacts& facts,
+                                  crypto::Signer& officer);
 
-/// Signs with the ledger's registry and newest checkpoint. Error{Refused} when the key is no officer's.
+/// Signs with the ledger's registry and newest checkpoint. Error{Refused} when the key is no
+/// officer's.
 [[nodiscard]] Bytes approve_plan(Context& context, const Plan& plan, crypto::Signer& officer);
 
 }  // namespace keyferry::appliance

@@ -58,9 +58,8 @@ v1::GateReply run_operation(Context& context,
                             Operation operation,
                             decltype(Plan::detail) detail,
                             const OperationInput& input) {
-  const std::uint64_t last =
-      std::max(context.gate().state().last_plan_number(),
-               PlanStore{context.ledger()}.highest_run_number());
+  const std::uint64_t last = std::max(context.gate().state().last_plan_number(),
+                                      PlanStore{context.ledger()}.highest_run_number());
   const UtcMillis now = context.clock().now();
   Plan draft = draft_plan(context, operation, UtcMillis{now.value + kOperationExpiryMs}, last + 1);
   draft.detail = std::move(detail);
@@ -73,9 +72,9 @@ v1::GateReply run_operation(Context& context,
   plans.keep(plan, std::nullopt, now);
   plans.approve(plan.digest, officer.public_key().key_id(), approval, now);
   make_private_directory(context.paths().plans());
-  write_file_durably(context.paths().plans() / (plan.digest.hex() + ".toml"), plan.octets,
-                     Overwrite::Replace);
-  KF_CUT("operation.approved");
+  write_file_durably(
+      context.paths().plans() / (plan.digest.hex() + ".toml"), plan.octets, Overwrite::Replace);
+  KF_CUT("front.operation.approved");
   return run_at_gate(context, plan, {approval}, input);
 }
 

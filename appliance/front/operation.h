@@ -1,5 +1,6 @@
-// One way for every operation that officers approve: a plan of its kind is made, parsed back, shown in sentences,
-// approved with the officer's key and run by the gate, in one go. Here for all of them, once.
+// One way for every operation that officers approve: a plan of its kind is made, parsed back, shown
+// in sentences, approved with the officer's key and run by the gate, in one go. Here for all of
+// them, once.
 #pragma once
 
 #include <optional>
@@ -25,9 +26,13 @@ struct OperationInput {
 };
 
 /// A plan of this appliance with the next free number; `detail` decides the operation.
-[[nodiscard]] Plan draft_plan(Context& context, Operation operation, UtcMillis expires, std::uint64_t number);
+[[nodiscard]] Plan draft_plan(Context& context,
+                              Operation operation,
+                              UtcMillis expires,
+                              std::uint64_t number);
 
-/// plan_text, then parse_plan: what is signed is what is parsed. Error{Refused} with the parser's reason.
+/// plan_text, then parse_plan: what is signed is what is parsed. Error{Refused} with the parser's
+/// reason.
 [[nodiscard]] Plan sealed_plan(const Plan& draft);
 
 /// Runs an approved plan at the gate. approvals: encoded token::SignedBytes.

@@ -1,14 +1,13 @@
-// What people and scripts see (style.md section 10): the result on stdout, plain or as one JSON object; progress and
-// prompts on stderr.
+// What people and scripts see (style.md section 10): the result on stdout, plain or as one JSON
+// object; progress and prompts on stderr.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace keyferry::appliance {
 
@@ -22,8 +21,9 @@ class Output {
 
   [[nodiscard]] bool json() const { return form_ == OutputForm::Machine; }
 
-  /// The command's one result: `object` with "schema": "keyferry.NOUN.v1" put in front, or the lines.
-  /// Strings in `object` must be ASCII or UTF-8 that was checked; text from outside goes through printable().
+  /// The command's one result: `object` with "schema": "keyferry.NOUN.v1" put in front, or the
+  /// lines. Strings in `object` must be ASCII or UTF-8 that was checked; text from outside goes
+  /// through printable().
   void result(std::string_view noun, const Json& object, const std::vector<std::string>& lines);
 
   /// A line of a long plain result; nothing with --json.
@@ -36,7 +36,8 @@ class Output {
   OutputForm form_;
 };
 
-/// Rate and remaining time of long work on stderr: on a terminal rewritten in place, else a line each ten seconds.
+/// Rate and remaining time of long work on stderr: on a terminal rewritten in place, else a line
+/// each ten seconds.
 class Progress {
  public:
   /// total 0: unknown. `what`: "importing rows".

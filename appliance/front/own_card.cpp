@@ -12,7 +12,8 @@ namespace keyferry::appliance {
 Bytes own_card_octets(Context& context) {
   auto octets = read_file_if_exists(context.paths().card(), token::kMaxSignedBytes);
   if (!octets) {
-    throw Error{Code::NotFound, context.paths().card().string() + " is not there",
+    throw Error{Code::NotFound,
+                context.paths().card().string() + " is not there",
                 "run any command that asks the HSM: it writes the card again"};
   }
   return std::move(*octets);
@@ -27,7 +28,8 @@ token::ApplianceCard own_card(Context& context) {
     auto* card = std::get_if<token::ApplianceCard>(&opened);
     if (card != nullptr && card->appliance_id == context.appliance_id()) return std::move(*card);
   }
-  throw Error{Code::Storage, context.paths().card().string() + " is not this appliance's card",
+  throw Error{Code::Storage,
+              context.paths().card().string() + " is not this appliance's card",
               "remove it: the next command that asks the HSM writes it again"};
 }
 

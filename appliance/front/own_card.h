@@ -1,10 +1,10 @@
-// The appliance's own public keys, as its card says: HOME/card.kf, held against the ledger's appliance id at each use.
+// The appliance's own public keys, as its card says: HOME/card.kf, held against the ledger's
+// appliance id at each use.
 #pragma once
 
+#include "appliance/plan/plan.h"
 #include "token/enrolment.h"
 #include "token/types.h"
-
-#include "appliance/plan/plan.h"
 
 namespace keyferry::appliance {
 

@@ -46,10 +46,14 @@ void PartMaker::take(const v1::GateReply& reply) {
       write_all(body_, as_bytes(reply.body().octets()), files_.body.string());
       part_.body_size_bytes += reply.body().octets().size();
       return;
-    case v1::GateReply::kRecords: take_record(reply); return;
+    case v1::GateReply::kRecords:
+      take_record(reply);
+      return;
     case v1::GateReply::kSealedCertificates:
       if (!certificates_.valid()) throw nonsense("certificates of a manifest");
-      write_all(certificates_, as_bytes(reply.sealed_certificates().octets()), files_.sealed_certificates.string());
+      write_all(certificates_,
+                as_bytes(reply.sealed_certificates().octets()),
+                files_.sealed_certificates.string());
       return;
     case v1::GateReply::kPrepared: {
       const v1::SegmentPrepared& done = reply.prepared();
@@ -61,28 +65,33 @@ void PartMaker::take(const v1::GateReply& reply) {
       return;
     }
     case v1::GateReply::kIssued:
-      error_ = Error{Code::Storage,
-                     fmt::format("{} was issued before, and its body is not here any more", part_name(part_)),
-                     "put the batch's folder and the ledger back from a copy that holds it"};
+      error_ = Error{
+          Code::Storage,
+          fmt::format("{} was issued before, and its body is not here any more", part_name(part_)),
+          "put the batch's folder and the ledger back from a copy that holds it"};
       return;
     case v1::GateReply::kError:
-      error_ = Error{code_from_name(reply.error().code()), reply.error().text(), reply.error().hint()};
+      error_ =
+          Error{code_from_name(reply.error().code()), reply.error().text(), reply.error().hint()};
       return;
-    default: throw nonsense("kind of reply");
+    default:
+      throw nonsense("kind of reply");
   }
 }
 
 void PartMaker::take_record(const v1::GateReply& reply) {
   for (const v1::IssuedRecord& record : reply.records().records()) {
-    if (records_.size() >= entries_.size() || record.record_no() != next_record_.value) throw nonsense("record number");
+    if (records_.size() >= entries_.size() || record.record_no() != next_record_.value)
+      throw nonsense("record number");
     const InventoryStore::SegmentEntry& entry = entries_[records_.size()];
-    RecordRow row{.record_no = next_record_,
-                  .se = entry.id,
-                  .generation = entry.entry.generation,
-                  .public_key = to_bytes(as_bytes(record.public_key())),
-                  .certificate_serial = to_bytes(as_bytes(record.certificate_serial())),
-                  .certificate_sha256 = id_of<Digest>(record.certificate_sha256(), "certificate hash"),
-                  .challenge = id_of<Digest>(record.challenge(), "challenge")};
+    RecordRow row{
+        .record_no = next_record_,
+        .se = entry.id,
+        .generation = entry.entry.generation,
+        .public_key = to_bytes(as_bytes(record.public_key())),
+        .certificate_serial = to_bytes(as_bytes(record.certificate_serial())),
+        .certificate_sha256 = id_of<Digest>(record.certificate_sha256(), "certificate hash"),
+        .challenge = id_of<Digest>(record.challenge(), "challenge")};
     if (row.public_key.size() != kPointBytes || row.certificate_serial.size() != kSerialBytes) {
       throw nonsense("size of key or serial");
     }

@@ -1,5 +1,5 @@
-// One part of a batch while the gate streams it: the body goes to its file as it comes, records and leaves are kept
-// until the ledger takes them in one transaction. Memory: those of one segment.
+// One part of a batch while the gate streams it: the body goes to its file as it comes, records and
+// leaves are kept until the ledger takes them in one transaction. Memory: those of one segment.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,15 @@ class PartMaker {
             RecordNo first_record,
             std::vector<InventoryStore::SegmentEntry> entries);
 
-  /// One reply of the gate to the part's request. Error replies become the gate's Error at the next prepared().
+  /// One reply of the gate to the part's request. Error replies become the gate's Error at the next
+  /// prepared().
   void take(const v1::GateReply& reply);
 
   /// True when the body is complete; throws what the gate answered instead.
   [[nodiscard]] bool prepared() const;
 
-  /// Body and sealed certificates are synced, then the ledger takes part, records and leaves as prepared.
-  /// Returns the part as it stands in the ledger then. Once.
+  /// Body and sealed certificates are synced, then the ledger takes part, records and leaves as
+  /// prepared. Returns the part as it stands in the ledger then. Once.
   [[nodiscard]] SealedPart store_prepared(BatchStore& store, const BatchId& batch);
 
  private:

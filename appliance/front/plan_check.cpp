@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxListed = 20;
-constexpr std::uint64_t kRoomPerRecordBytes = 4096;  // sealed record, two certificates, ledger rows, log leaf
+constexpr std::uint64_t kRoomPerRecordBytes =
+    4096;  // sealed record, two certificates, ledger rows, log leaf
 constexpr std::uint64_t kRoomToSpareBytes = 16 * 1024 * 1024;
 constexpr std::uint64_t kMaxOutsideFileBytes = std::uint64_t{1} << 40;
 constexpr std::size_t kReadBytes = 1 << 20;
@@ -50,7 +51,8 @@ class Checker {
   void check_station(const BatchPlan& batch);
   void check_certificates(const BatchPlan& batch);
   void check_list(const BatchPlan& batch);
-  [[nodiscard]] std::optional<Refusal> check_se(const BatchPlan& batch, const ListedSe& listed) const;
+  [[nodiscard]] std::optional<Refusal> check_se(const BatchPlan& batch,
+                                                const ListedSe& listed) const;
   void check_room(const BatchPlan& batch);
 
   Context& context_;
@@ -67,16 +69,19 @@ void Checker::check_frame() {
   }
   if (plan_.environment != context_.settings().environment) {
     refuse("plan-environment",
-           fmt::format("the plan is for environment {}, this appliance is in {}", environment_name(plan_.environment),
+           fmt::format("the plan is for environment {}, this appliance is in {}",
+                       environment_name(plan_.environment),
                        environment_name(context_.settings().environment)));
   }
   if (plan_.expires <= context_.clock().now()) {
-    refuse("plan-expired", fmt::format("the plan expired at {}", to_rfc3339(plan_.expires)),
+    refuse("plan-expired",
+           fmt::format("the plan expired at {}", to_rfc3339(plan_.expires)),
            "make a new plan and have it approved");
   }
   const std::uint64_t last = PlanStore{context_.ledger()}.highest_run_number();
   if (plan_.number <= last) {
-    refuse("plan-number", fmt::format("plan number {} is used: the last one was {}", plan_.number, last),
+    refuse("plan-number",
+           fmt::format("plan number {} is used: the last one was {}", plan_.number, last),
            fmt::format("make the plan again with number {} or higher", last + 1));
   }
 }
@@ -102,14 +107,16 @@ void Checker::check_file(const std::string& name, const Digest& expected) {
     hash.update(piece);
   }
   if (hash.finish() != expected) {
-    refuse("file-changed", fmt::format("outside file {} is not the one that the plan names", shown),
+    refuse("file-changed",
+           fmt::format("outside file {} is not the one that the plan names", shown),
            "put the approved file back, or make a new plan");
   }
 }
 
 void Checker::check_batch(const BatchPlan& batch) {
   refuse(se::unsupported(batch.family));
-  if (batch.mode != BatchMode::Inject) refuse("batch-mode", "only mode \"inject\" is supported yet");
+  if (batch.mode != BatchMode::Inject)
+    refuse("batch-mode", "only mode \"inject\" is supported yet");
   if (batch.firmware_sha256) {
     refuse("batch-firmware", "a firmware check in the SE is not supported yet by any family here");
   }
@@ -127,11 +134,15 @@ void Checker::check_batch(const BatchPlan& batch) {
 void Checker::check_station(const BatchPlan& batch) {
   const KnownStation* station = registry_.station(batch.station);
   if (station == nullptr || station->retired) {
-    refuse("batch-station", fmt::format("station {} is not enrolled here", batch.station.hex()),
+    refuse("batch-station",
+           fmt::format("station {} is not enrolled here", batch.station.hex()),
            "enroll it first: keyferry-appliance station enroll TOKEN-DIR");
   } else if (station->site != batch.site) {
-    refuse("batch-site", fmt::format("station \"{}\" stands at site \"{}\", the plan says \"{}\"", station->name,
-                                     station->site, batch.site));
+    refuse("batch-site",
+           fmt::format("station \"{}\" stands at site \"{}\", the plan says \"{}\"",
+                       station->name,
+                       station->site,
+                       batch.site));
   }
 }
 
@@ -144,7 +155,8 @@ void Checker::check_certificates(const BatchPlan& batch) {
   }
   const KnownAuthority* authority = registry_.authority(batch.certificate_authority);
   if (authority == nullptr) {
-    refuse("batch-authority", fmt::format("there is no CA \"{}\"", batch.certificate_authority),
+    refuse("batch-authority",
+           fmt::format("there is no CA \"{}\"", batch.certificate_authority),
            "make it first: keyferry-appliance ca create NAME");
     return;
   }
@@ -166,17 +178,22 @@ void Checker::check_certificates(const BatchPlan& batch) {
   }
   refuse(x509::validate(device, issuer));
   if (batch.not_before < issuer.not_before) {
-    refuse("validity", fmt::format("certificates would begin at {}, before their CA does ({})",
-                                   to_rfc3339(batch.not_before), to_rfc3339(issuer.not_before)));
+    refuse("validity",
+           fmt::format("certificates would begin at {}, before their CA does ({})",
+                       to_rfc3339(batch.not_before),
+                       to_rfc3339(issuer.not_before)));
   }
 }
 
 std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe& listed) const {
   const se::Entry& entry = listed.entry;
-  const std::string name = fmt::format("SE {} ({}, key name \"{}\")", se::serial_text(entry.family, entry.serial),
-                                       se::family_name(entry.family), printable(entry.key_name));
+  const std::string name = fmt::format("SE {} ({}, key name \"{}\")",
+                                       se::serial_text(entry.family, entry.serial),
+                                       se::family_name(entry.family),
+                                       printable(entry.key_name));
   if (listed.changed) {
-    return Refusal{"se-changed", name + ": its inventory row was changed after the plan was made",
+    return Refusal{"se-changed",
+                   name + ": its inventory row was changed after the plan was made",
                    "find out who changed the ledger; make a new plan"};
   }
   if (!listed.visible) return Refusal{"se-unknown", name + " is not in the inventory"};
@@ -184,30 +201,40 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
     return Refusal{"se-other", name + " is not of the plan's family and key name"};
   }
   if (registry_.source(listed.source) == nullptr) {
-    return Refusal{"source-unknown", fmt::format("{}: source \"{}\" is not enrolled", name, printable(listed.source))};
+    return Refusal{
+        "source-unknown",
+        fmt::format("{}: source \"{}\" is not enrolled", name, printable(listed.source))};
   }
   if (entry.transport_kind != se::TransportKind::Derived) {
-    return Refusal{"transport-unsupported", name + ": only derived transport keys are supported yet"};
+    return Refusal{"transport-unsupported",
+                   name + ": only derived transport keys are supported yet"};
   }
   if (registry_.master(entry.transport_name) == nullptr) {
-    return Refusal{"master-unknown",
-                   fmt::format("{}: there is no transport-key master \"{}\"", name, printable(entry.transport_name))};
+    return Refusal{
+        "master-unknown",
+        fmt::format(
+            "{}: there is no transport-key master \"{}\"", name, printable(entry.transport_name))};
   }
   if (listed.live_in) {
-    return Refusal{"se-has-key", fmt::format("{} has a live key already, from batch {}", name, listed.live_in->hex()),
-                   "make a new plan: keyferry-appliance plan new chooses SEs without one"};
+    return Refusal{
+        "se-has-key",
+        fmt::format("{} has a live key already, from batch {}", name, listed.live_in->hex()),
+        "make a new plan: keyferry-appliance plan new chooses SEs without one"};
   }
   if (listed.reserved_by) {
-    return Refusal{"se-reserved", fmt::format("{} is in batch {}, which is approved", name, listed.reserved_by->hex()),
-                   "make a new plan, or let that batch's plan expire"};
+    return Refusal{
+        "se-reserved",
+        fmt::format("{} is in batch {}, which is approved", name, listed.reserved_by->hex()),
+        "make a new plan, or let that batch's plan expire"};
   }
   if (pattern_) {
-    const x509::SubjectFields fields{
-        .device_serial = entry.device_serial.empty() ? std::nullopt : std::optional{entry.device_serial},
-        .se_serial = entry.serial,
-        .key_name = entry.key_name,
-        .part = entry.part,
-        .lot = entry.lot};
+    const x509::SubjectFields fields{.device_serial = entry.device_serial.empty()
+                                                          ? std::nullopt
+                                                          : std::optional{entry.device_serial},
+                                     .se_serial = entry.serial,
+                                     .key_name = entry.key_name,
+                                     .part = entry.part,
+                                     .lot = entry.lot};
     if (auto refusal = pattern_->check(fields)) {
       return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
     }
@@ -219,29 +246,33 @@ void Checker::check_list(const BatchPlan& batch) {
   InventoryStore inventory{context_.ledger()};
   result_.list = inventory.list_by_root(batch.se_list_root);
   if (!result_.list) {
-    refuse("se-list-unknown", "this ledger has no list of SEs with the plan's root",
+    refuse("se-list-unknown",
+           "this ledger has no list of SEs with the plan's root",
            "make the plan on this appliance: keyferry-appliance plan new");
     return;
   }
   audit::Frontier frontier;
   std::size_t listed_refusals = 0;
   Progress progress{"checking SEs", batch.se_count};
-  inventory.visit_list(*result_.list, plan_.batch_id(), context_.clock().now(), [&](const ListedSe& listed) {
-    if (!listed.changed) frontier.append(se::entry_leaf_hash(se::canonical_entry(listed.entry)));
-    progress.at(listed.index);
-    const auto refusal = check_se(batch, listed);
-    if (!refusal) return;
-    if (++listed_refusals <= kMaxListed) {
-      refuse(*refusal);
-    } else {
-      ++result_.more_refusals;
-    }
-  });
+  inventory.visit_list(
+      *result_.list, plan_.batch_id(), context_.clock().now(), [&](const ListedSe& listed) {
+        if (!listed.changed)
+          frontier.append(se::entry_leaf_hash(se::canonical_entry(listed.entry)));
+        progress.at(listed.index);
+        const auto refusal = check_se(batch, listed);
+        if (!refusal) return;
+        if (++listed_refusals <= kMaxListed) {
+          refuse(*refusal);
+        } else {
+          ++result_.more_refusals;
+        }
+      });
   const std::uint32_t count = inventory.list_count(*result_.list);
   if (count != batch.se_count) {
     refuse("se-count", fmt::format("the list has {} SEs, the plan says {}", count, batch.se_count));
   } else if (frontier.root() != batch.se_list_root) {
-    refuse("se-list-root", "the root over the SEs is not the one in the plan: the ledger was changed");
+    refuse("se-list-root",
+           "the root over the SEs is not the one in the plan: the ledger was changed");
   }
 }
 
@@ -249,8 +280,11 @@ void Checker::check_room(const BatchPlan& batch) {
   const std::uint64_t needed = batch_room_bytes(batch.se_count);
   const std::uint64_t available = fs::space(context_.paths().home).available;
   if (available < needed) {
-    refuse("no-room", fmt::format("{} MiB are free at {}, the batch may take {} MiB", available >> 20,
-                                  context_.paths().home.string(), needed >> 20),
+    refuse("no-room",
+           fmt::format("{} MiB are free at {}, the batch may take {} MiB",
+                       available >> 20,
+                       context_.paths().home.string(),
+                       needed >> 20),
            "make room, then check again");
   }
 }

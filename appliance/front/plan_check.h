@@ -1,5 +1,6 @@
-// `plan check`: everything about a plan that can be known before the first key is made (I9): number, expiry,
-// environment, appliance, outside files, station, CA, template, each SE, the list's root, room on the disk.
+// `plan check`: everything about a plan that can be known before the first key is made (I9):
+// number, expiry, environment, appliance, outside files, station, CA, template, each SE, the list's
+// root, room on the disk.
 #pragma once
 
 #include <filesystem>
@@ -15,13 +16,15 @@ namespace keyferry::appliance {
 class Context;
 
 struct PlanCheck {
-  std::vector<Refusal> refusals;   // empty: the plan can be run
-  std::uint64_t more_refusals = 0; // about SEs, beyond the ones listed
-  std::optional<ListId> list;      // batch plans: where its SEs are
+  std::vector<Refusal> refusals;    // empty: the plan can be run
+  std::uint64_t more_refusals = 0;  // about SEs, beyond the ones listed
+  std::optional<ListId> list;       // batch plans: where its SEs are
 };
 
 /// `folder`: where outside files are looked for (the plan file's folder).
-[[nodiscard]] PlanCheck check_plan(Context& context, const Plan& plan, const std::filesystem::path& folder);
+[[nodiscard]] PlanCheck check_plan(Context& context,
+                                   const Plan& plan,
+                                   const std::filesystem::path& folder);
 
 /// Octets that a batch of `records` may take below the home, an estimate upwards.
 [[nodiscard]] std::uint64_t batch_room_bytes(std::uint64_t records);

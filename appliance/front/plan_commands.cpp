@@ -39,7 +39,8 @@ Refusal joined(const PlanCheck& check) {
   Refusal all = check.refusals.front();
   all.text = "the plan cannot be run: " + all.text;
   const std::uint64_t others = check.refusals.size() - 1 + check.more_refusals;
-  if (others > 0) all.text += fmt::format(" (and {} more: keyferry-appliance plan check FILE)", others);
+  if (others > 0)
+    all.text += fmt::format(" (and {} more: keyferry-appliance plan check FILE)", others);
   return all;
 }
 
@@ -50,13 +51,15 @@ std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::
   if (!approvals.empty()) return approvals;
   const auto beside = read_file_if_exists(approval_file(file), token::kMaxSignedBytes);
   if (!beside) {
-    throw Error{Code::Quorum, "no officer has approved this plan",
+    throw Error{Code::Quorum,
+                "no officer has approved this plan",
                 "keyferry-appliance plan approve " + file.string()};
   }
   const auto parsed = token::parse_signed_bytes(*beside);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   const auto& signed_bytes = std::get<token::SignedBytes>(parsed);
-  plans.approve(plan.digest, signed_bytes.signatures.front().key_id, *beside, context.clock().now());
+  plans.approve(
+      plan.digest, signed_bytes.signatures.front().key_id, *beside, context.clock().now());
   return {*beside};
 }
 
@@ -76,7 +79,10 @@ fs::path approval_file(const fs::path& plan_file) {
   return plan_file.string() + ".approval";
 }
 
-void print_plan(Context& context, const Plan& plan, const std::optional<PlanCheck>& check, const fs::path& file) {
+void print_plan(Context& context,
+                const Plan& plan,
+                const std::optional<PlanCheck>& check,
+                const fs::path& file) {
   const bool batch = plan.operation == Operation::Batch;
   const std::string words = to_words(plan.digest.bytes());
   const std::string state = state_text(PlanStore{context.ledger()}.find(plan.digest));
@@ -102,12 +108,14 @@ void print_plan(Context& context, const Plan& plan, const std::optional<PlanChec
     json["ok"] = check->refusals.empty();
     json["refusals"] = Json::array();
     for (const Refusal& refusal : check->refusals) {
-      json["refusals"].push_back({{"reason", refusal.reason}, {"text", refusal.text}, {"hint", refusal.hint}});
+      json["refusals"].push_back(
+          {{"reason", refusal.reason}, {"text", refusal.text}, {"hint", refusal.hint}});
       lines.push_back(fmt::format("refused ({}): {}", refusal.reason, refusal.text));
       if (!refusal.hint.empty()) lines.push_back("hint: " + refusal.hint);
     }
     json["more_refusals"] = check->more_refusals;
-    if (check->more_refusals > 0) lines.push_back(fmt::format("and {} more SEs are refused", check->more_refusals));
+    if (check->more_refusals > 0)
+      lines.push_back(fmt::format("and {} more SEs are refused", check->more_refusals));
     if (check->refusals.empty()) lines.emplace_back("every check passed");
   }
   context.out().result("plan", json, lines);
@@ -140,7 +148,7 @@ int plan_approve(Context& context, const fs::path& file) {
   PlanStore plans{context.ledger()};
   plans.keep(plan, check.list, now);
   write_file_durably(approval_file(file), approval, Overwrite::Replace);
-  KF_CUT("plan-approve.file");
+  KF_CUT("front.plan-approve.file");
   plans.approve(plan.digest, officer.public_key().key_id(), approval, now);
   print_plan(context, plan, check, file);
   return kDone;
@@ -154,7 +162,9 @@ int plan_run(Context& context, const fs::path& file) {
   const bool begun = stored && stored->state == PlanState::Run;
   if (begun && plan.operation != Operation::Batch) {
     context.out().result("plan-run",
-                         Json{{"digest", plan.digest.hex()}, {"operation", operation_name(plan.operation)}, {"done_before", true}},
+                         Json{{"digest", plan.digest.hex()},
+                              {"operation", operation_name(plan.operation)},
+                              {"done_before", true}},
                          {"this plan has been run already"});
     return kDone;
   }
@@ -167,15 +177,20 @@ int plan_run(Context& context, const fs::path& file) {
     plans.keep(plan, check.list, context.clock().now());
   }
   const std::vector<Bytes> approvals = find_approvals(context, plan, file);
-  KF_CUT("plan-run.begun");
+  KF_CUT("front.plan-run.begun");
   if (plan.operation == Operation::Batch) return run_batch(context, plan, approvals);
   if (plan.operation == Operation::SeImport || plan.operation == Operation::StationEnroll) {
-    throw Error{Code::Usage, fmt::format("a plan for {} is run by its own command", operation_name(plan.operation))};
+    throw Error{
+        Code::Usage,
+        fmt::format("a plan for {} is run by its own command", operation_name(plan.operation))};
   }
   static_cast<void>(run_at_gate(context, plan, approvals));
-  context.out().result("plan-run",
-                       Json{{"digest", plan.digest.hex()}, {"operation", operation_name(plan.operation)}, {"done_before", false}},
-                       {fmt::format("plan {} ({}) has been run", plan.number, operation_name(plan.operation))});
+  context.out().result(
+      "plan-run",
+      Json{{"digest", plan.digest.hex()},
+           {"operation", operation_name(plan.operation)},
+           {"done_before", false}},
+      {fmt::format("plan {} ({}) has been run", plan.number, operation_name(plan.operation))});
   return kDone;
 }
 

@@ -27,7 +27,8 @@ const KnownStation& find_station(const Registry& registry, const std::string& te
   const auto id = StationId::from_hex(text);
   const KnownStation* station = id ? registry.station(*id) : registry.station_by_name(text);
   if (station == nullptr || station->retired) {
-    throw Error{Code::NotFound, fmt::format("station \"{}\" is not enrolled here", printable(text)),
+    throw Error{Code::NotFound,
+                fmt::format("station \"{}\" is not enrolled here", printable(text)),
                 "enroll it first: keyferry-appliance station enroll TOKEN-DIR"};
   }
   return *station;
@@ -36,7 +37,8 @@ const KnownStation& find_station(const Registry& registry, const std::string& te
 x509::CertificateFacts find_authority(const Registry& registry, const std::string& name) {
   const KnownAuthority* authority = registry.authority(name);
   if (authority == nullptr) {
-    throw Error{Code::NotFound, fmt::format("there is no CA \"{}\"", printable(name)),
+    throw Error{Code::NotFound,
+                fmt::format("there is no CA \"{}\"", printable(name)),
                 "make it first: keyferry-appliance ca create NAME"};
   }
   auto parsed = x509::parse_certificate(authority->certificate);
@@ -51,7 +53,9 @@ std::uint32_t segment_size(const PlanNewOptions& options) {
   return size;
 }
 
-InventoryStore::MadeList choose(Context& context, const PlanNewOptions& options, se::Family family) {
+InventoryStore::MadeList choose(Context& context,
+                                const PlanNewOptions& options,
+                                se::Family family) {
   const Selection selection{.family = family,
                             .key_name = options.key_name,
                             .lot = options.lot,
@@ -62,13 +66,14 @@ InventoryStore::MadeList choose(Context& context, const PlanNewOptions& options,
   return std::get<InventoryStore::MadeList>(made);
 }
 
-/// A plan in force that lies at `file`. The number and the times that nobody gave are taken from it, so that a command
-/// given again after a cut finds its own plan and makes no second one.
+/// A plan in force that lies at `file`. The number and the times that nobody gave are taken from
+/// it, so that a command given again after a cut finds its own plan and makes no second one.
 std::optional<Plan> plan_at(const std::optional<Bytes>& octets, UtcMillis now) {
   if (!octets) return std::nullopt;
   auto parsed = parse_plan(*octets);
   auto* plan = std::get_if<Plan>(&parsed);
-  if (plan == nullptr || plan->operation != Operation::Batch || plan->expires <= now) return std::nullopt;
+  if (plan == nullptr || plan->operation != Operation::Batch || plan->expires <= now)
+    return std::nullopt;
   return std::move(*plan);
 }
 
@@ -79,7 +84,8 @@ int plan_new(Context& context, const PlanNewOptions& options) {
   const KnownStation& station = find_station(registry, options.station);
   const x509::CertificateFacts authority = find_authority(registry, options.authority);
   const auto family = se::family_from_name(options.family);
-  if (!family) throw Error{Code::Usage, fmt::format("--family: \"{}\" is unknown", printable(options.family))};
+  if (!family)
+    throw Error{Code::Usage, fmt::format("--family: \"{}\" is unknown", printable(options.family))};
   if (const auto refusal = se::unsupported(*family)) throw to_error(*refusal);
   if (options.count == 0 || options.count > kMaxBatchRecords) {
     throw Error{Code::Usage, fmt::format("--count: 1 to {}", kMaxBatchRecords)};
@@ -94,10 +100,12 @@ int plan_new(Context& context, const PlanNewOptions& options) {
   const std::uint64_t number = options.number.value_or(
       there ? there->number : std::max(plans.highest_number(), plans.highest_run_number()) + 1);
   const UtcMillis expires = there ? there->expires : days_later(kDefaultExpiryDays);
-  const UtcMillis not_before = there ? there->batch().not_before : std::max(yesterday, authority.not_before);
+  const UtcMillis not_before =
+      there ? there->batch().not_before : std::max(yesterday, authority.not_before);
   const UtcMillis due = there ? there->batch().due : days_later(kDefaultDueDays);
 
-  Plan draft = draft_plan(context, Operation::Batch, read_time_or("--expires", options.expires, expires), number);
+  Plan draft = draft_plan(
+      context, Operation::Batch, read_time_or("--expires", options.expires, expires), number);
   BatchPlan batch;
   batch.site = options.site.value_or(station.site);
   batch.customer = options.customer;
@@ -120,11 +128,11 @@ int plan_new(Context& context, const PlanNewOptions& options) {
   batch.se_list_root = list.root;
   draft.detail = batch;
   const Plan plan = sealed_plan(draft);
-  plans.keep(plan, list.id, now);
   if (!octets_there || !equal(*octets_there, plan.octets)) {
     write_file_durably(options.out, plan.octets, Overwrite::Refuse);
   }
-  KF_CUT("plan-new.written");
+  KF_CUT("front.plan-new.written");  // cut here: the same command finds its file and keeps that plan
+  plans.keep(plan, list.id, now);
   print_plan(context, plan, {}, options.out);
   return 0;
 }

@@ -20,7 +20,8 @@ struct PlanNewOptions {
   std::optional<std::uint32_t> target_count;  // default: count
   std::optional<std::string> site;            // default: the station's
   std::string customer;
-  std::optional<std::uint32_t> segment_size;  // default: 256, doubled as long as there would be too many segments
+  std::optional<std::uint32_t>
+      segment_size;  // default: 256, doubled as long as there would be too many segments
   std::string subject = "CN={device_serial}";
   std::optional<std::string> not_before;  // default: yesterday, not before the CA
   std::optional<std::string> not_after;   // default: as long as the CA

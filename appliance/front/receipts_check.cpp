@@ -19,7 +19,9 @@ RefusedReceipts refuse(std::string reason, std::string text, std::string hint = 
   return RefusedReceipts{Refusal{std::move(reason), std::move(text), std::move(hint)}};
 }
 
-const KnownStation* sender_of(const Registry& registry, const KeyId& sender, std::optional<crypto::PublicKey>& key) {
+const KnownStation* sender_of(const Registry& registry,
+                              const KeyId& sender,
+                              std::optional<crypto::PublicKey>& key) {
   for (const KnownStation& station : registry.stations) {
     key = crypto::PublicKey::from_point(station.signing_key);
     if (key && key->key_id() == sender) return &station;
@@ -30,8 +32,16 @@ const KnownStation* sender_of(const Registry& registry, const KeyId& sender, std
 /// Takes the items of one body as they come and puts the entries aside.
 class Staging {
  public:
-  Staging(Ledger& ledger, const ReceiptsFile& receipts, const token::ApplianceCard& card, UtcMillis now)
-      : ledger_{ledger}, receipts_{receipts}, card_{card}, now_{now}, store_{ledger}, log_{ledger, receipts} {}
+  Staging(Ledger& ledger,
+          const ReceiptsFile& receipts,
+          const token::ApplianceCard& card,
+          UtcMillis now)
+      : ledger_{ledger},
+        receipts_{receipts},
+        card_{card},
+        now_{now},
+        store_{ledger},
+        log_{ledger, receipts} {}
 
   std::optional<RefusedReceipts> take(const token::Item& item) {
     if (const auto* opening = std::get_if<token::ReceiptsOpening>(&item)) return open(*opening);
@@ -51,15 +61,18 @@ class Staging {
  private:
   std::optional<RefusedReceipts> open(const token::ReceiptsOpening& opening) {
     if (auto refused = log_.open(opening)) return refused;
-    if (auto refused = check_seen_checkpoint(ledger_, opening.highest_checkpoint, card_)) return refused;
+    if (auto refused = check_seen_checkpoint(ledger_, opening.highest_checkpoint, card_))
+      return refused;
     import_ = store_.begin(ImportRow{.container = receipts_.outline.header.container_id,
                                      .digest = receipts_.outline.digest,
                                      .station = receipts_.station.id,
                                      .generation = log_.head().generation,
                                      .from_size = opening.from_size,
                                      .to_size = opening.to_size},
-                           log_.head_octets(), now_);
-    core_check_.emplace(ledger_, receipts_.station.id, log_.head().generation, import_, log_.from_size());
+                           log_.head_octets(),
+                           now_);
+    core_check_.emplace(
+        ledger_, receipts_.station.id, log_.head().generation, import_, log_.from_size());
     return std::nullopt;
   }
 
@@ -67,13 +80,16 @@ class Staging {
     const std::uint64_t position = log_.position();
     if (auto refused = log_.add(entry.leaf)) return refused;
     StagedEntry staged{.position = position, .entry = {entry.leaf, entry.signature}};
-    const CoreCheck::Seen seen = position < log_.known_size() ? CoreCheck::Seen::Before : CoreCheck::Seen::New;
+    const CoreCheck::Seen seen =
+        position < log_.known_size() ? CoreCheck::Seen::Before : CoreCheck::Seen::New;
     if (const auto refusal = core_check_->check(staged, seen)) {
-      return refuse(refusal->reason, fmt::format("entry {} of the station's log: {}", position, refusal->text),
+      return refuse(refusal->reason,
+                    fmt::format("entry {} of the station's log: {}", position, refusal->text),
                     refusal->hint);
     }
     if (!transaction_) {
-      store::guarded("ledger: put receipts aside", [&] { transaction_.emplace(ledger_.database()); });
+      store::guarded("ledger: put receipts aside",
+                     [&] { transaction_.emplace(ledger_.database()); });
     }
     store_.stage_in(import_, staged);
     if (++uncommitted_ == kEntriesPerTransaction) commit();
@@ -117,24 +133,28 @@ std::variant<ReceiptsFile, RefusedReceipts> outline_receipts(Ledger& ledger,
   std::optional<crypto::PublicKey> key;
   const KnownStation* station = sender_of(registry, outline.header.sender, key);
   if (station == nullptr) {
-    return refuse("sender", "the file is signed by no station that is enrolled here",
+    return refuse("sender",
+                  "the file is signed by no station that is enrolled here",
                   "enroll the station, or find out where the token was");
   }
-  if (station->retired) return refuse("retired", fmt::format("station {} is retired", station->name));
+  if (station->retired)
+    return refuse("retired", fmt::format("station {} is retired", station->name));
   const auto checked = token::check_signature(outline, *key);
   if (const auto* refusal = std::get_if<Refusal>(&checked)) return RefusedReceipts{*refusal};
   ReceiptsFile receipts{std::move(outline), *station, *key};
   const auto seen = ReceiptStore{ledger}.container_seen(receipts.outline.header.container_id);
   if (seen && *seen != receipts.outline.digest) {
     RefusedReceipts refused =
-        refuse("container-forged", fmt::format("station {} signed two containers of one id", station->name),
+        refuse("container-forged",
+               fmt::format("station {} signed two containers of one id", station->name),
                "this station's signing key is used by someone who should not have it");
-    refused.incident = Incident{
-        .kind = "container-forged",
-        .subject = fmt::format("station={} container={}", station->id.hex(), receipts.outline.header.container_id.hex()),
-        .text = refused.refusal.text,
-        .evidence = to_bytes(receipts.outline.digest.bytes()),
-        .station = station->id};
+    refused.incident = Incident{.kind = "container-forged",
+                                .subject = fmt::format("station={} container={}",
+                                                       station->id.hex(),
+                                                       receipts.outline.header.container_id.hex()),
+                                .text = refused.refusal.text,
+                                .evidence = to_bytes(receipts.outline.digest.bytes()),
+                                .station = station->id};
     return refused;
   }
   receipts.known = seen.has_value();

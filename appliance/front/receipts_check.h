@@ -1,9 +1,10 @@
-// One receipts container, from our own copy of it to rows that are put aside: signature, station log, every core. Needs
-// the ledger and the container's content key, no gate: who opens the container is the caller's.
+// One receipts container, from our own copy of it to rows that are put aside: signature, station
+// log, every core. Needs the ledger and the container's content key, no gate: who opens the
+// container is the caller's.
 //
-// All or nothing: a refusal leaves nothing behind but, where a station contradicts itself, an incident for the caller to
-// record. What the station could not know or help (another receipt for a record that has one) is an incident beside an
-// accepted file.
+// All or nothing: a refusal leaves nothing behind but, where a station contradicts itself, an
+// incident for the caller to record. What the station could not know or help (another receipt for a
+// record that has one) is an incident beside an accepted file.
 #pragma once
 
 #include <optional>
@@ -34,14 +35,14 @@ struct ReceiptsFile {
   bool known = false;  // the same container was taken in before: nothing to do
 };
 
-/// Refusals: those of token::outline and check_signature; "sender" when the signer is no enrolled station, "retired",
-/// "container-forged" (incident): the same container id came with another digest.
-[[nodiscard]] std::variant<ReceiptsFile, RefusedReceipts> outline_receipts(Ledger& ledger,
-                                                                           const Fd& file,
-                                                                           const token::ApplianceCard& card);
+/// Refusals: those of token::outline and check_signature; "sender" when the signer is no enrolled
+/// station, "retired", "container-forged" (incident): the same container id came with another
+/// digest.
+[[nodiscard]] std::variant<ReceiptsFile, RefusedReceipts> outline_receipts(
+    Ledger& ledger, const Fd& file, const token::ApplianceCard& card);
 
-/// Verifies all of it and leaves it staged. Refusals: those of token::read_items; "station-log-..." when the log does not
-/// extend the last one; "receipt-..." for a core, named by its position.
+/// Verifies all of it and leaves it staged. Refusals: those of token::read_items; "station-log-..."
+/// when the log does not extend the last one; "receipt-..." for a core, named by its position.
 [[nodiscard]] std::optional<RefusedReceipts> stage_receipts(Ledger& ledger,
                                                             const Fd& file,
                                                             const ReceiptsFile& receipts,

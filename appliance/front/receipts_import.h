@@ -1,5 +1,6 @@
-// `receipts import DIR`: everything of ours on the stick is copied first, with no HSM login held by us; then each copy is
-// verified, opened, checked and carried out. A cut anywhere is gone on with by the same command.
+// `receipts import DIR`: everything of ours on the stick is copied first, with no HSM login held by
+// us; then each copy is verified, opened, checked and carried out. A cut anywhere is gone on with
+// by the same command.
 #pragma once
 
 #include <filesystem>

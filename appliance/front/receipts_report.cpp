@@ -17,13 +17,16 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr const char* kApplyReceipts = "receipts-apply";  // data: u64be import, u64be end position, u64be time
-constexpr const char* kAddIncident = "incident-add";      // data: encode() below
-constexpr std::size_t kEntriesPerReport = 1536;           // at most two leaves each, of 4096 in a request
+constexpr const char* kApplyReceipts =
+    "receipts-apply";  // data: u64be import, u64be end position, u64be time
+constexpr const char* kAddIncident = "incident-add";  // data: encode() below
+constexpr std::size_t kEntriesPerReport = 1536;  // at most two leaves each, of 4096 in a request
 constexpr std::size_t kMaxClosedNotes = 512;
 constexpr std::size_t kMaxSubjectChars = 128;  // log.proto, RefusedLeaf
 
-std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+std::uint64_t unsigned_of(std::int64_t value) {
+  return static_cast<std::uint64_t>(value);
+}
 
 Action apply_action(std::int64_t import, std::uint64_t end, UtcMillis now) {
   Action action{kApplyReceipts, {}};
@@ -33,8 +36,8 @@ Action apply_action(std::int64_t import, std::uint64_t end, UtcMillis now) {
   return action;
 }
 
-// u64be time; kind, subject, text, batch (or empty), record number u32be (or empty), station (or empty), each with u16be
-// length; evidence to the end.
+// u64be time; kind, subject, text, batch (or empty), record number u32be (or empty), station (or
+// empty), each with u16be length; evidence to the end.
 Bytes encode(const Incident& incident, UtcMillis now) {
   Bytes out;
   append_u64be(out, unsigned_of(now.value));
@@ -85,7 +88,8 @@ std::string outcome_of(const StagedEntry& entry) {
   const auto* core_leaf = leaf == nullptr ? nullptr : std::get_if<token::CoreLeaf>(&leaf->leaf);
   if (core_leaf != nullptr) {
     const auto core = token::parse_core(core_leaf->core);
-    if (const auto* found = std::get_if<token::ReceiptCore>(&core)) return std::string{token::name_of(found->outcome)};
+    if (const auto* found = std::get_if<token::ReceiptCore>(&core))
+      return std::string{token::name_of(found->outcome)};
   }
   throw Error{Code::Storage, fmt::format("ledger: staged receipt {} is damaged", entry.position)};
 }
@@ -101,7 +105,9 @@ v1::LogLeaf accepted_leaf(const StagedEntry& entry, const StationId& station) {
   return leaf;
 }
 
-void add_closing_leaves(ReceiptStore& store, const ImportRow& import, std::vector<v1::LogLeaf>& leaves) {
+void add_closing_leaves(ReceiptStore& store,
+                        const ImportRow& import,
+                        std::vector<v1::LogLeaf>& leaves) {
   const auto batches = store.will_close(import.id);
   for (std::size_t i = 0; i < std::min(batches.size(), kMaxClosedNotes); ++i) {
     v1::NoteLeaf& note = *leaves.emplace_back().mutable_note();
@@ -133,7 +139,8 @@ std::optional<ImportRow> carry_out_staged(Context& context) {
     std::vector<v1::LogLeaf> leaves;
     for (const StagedEntry& entry : entries) {
       if (entry.accept) leaves.push_back(accepted_leaf(entry, import->station));
-      if (!entry.incident.empty()) leaves.push_back(incident_leaf(incident_of(entry, import->station)));
+      if (!entry.incident.empty())
+        leaves.push_back(incident_leaf(incident_of(entry, import->station)));
     }
     if (last) add_closing_leaves(store, *import, leaves);
     const UtcMillis now = context.clock().now();
@@ -173,13 +180,16 @@ void report_refused_files(Context& context, const std::vector<RefusedFile>& file
     refused.set_last_ms(now);
   }
   std::vector<v1::LogLeaf> leaves;
-  for (const auto& [reason, refused] : by_reason) *leaves.emplace_back().mutable_refused() = refused;
+  for (const auto& [reason, refused] : by_reason)
+    *leaves.emplace_back().mutable_refused() = refused;
   if (!leaves.empty()) context.gate().report(leaves);
 }
 
 void register_receipt_actions(Ledger& ledger) {
   ledger.on_action(kApplyReceipts, [&ledger](store::Database&, ByteView data) {
-    ReceiptStore::apply_in(ledger, static_cast<std::int64_t>(read_u64be(data)), read_u64be(data.subspan(8)),
+    ReceiptStore::apply_in(ledger,
+                           static_cast<std::int64_t>(read_u64be(data)),
+                           read_u64be(data.subspan(8)),
                            UtcMillis{static_cast<std::int64_t>(read_u64be(data.subspan(16)))});
   });
   ledger.on_action(kAddIncident, [](store::Database& database, ByteView data) {

@@ -1,4 +1,5 @@
-// What an import tells the appliance's log: typed leaves together with what they do in the ledger, in one step each.
+// What an import tells the appliance's log: typed leaves together with what they do in the ledger,
+// in one step each.
 #pragma once
 
 #include <string>
@@ -11,7 +12,8 @@ namespace keyferry::appliance {
 
 class Context;
 
-/// Carries out the staged import, if there is one: piece by piece, leaves first. Returns what it was.
+/// Carries out the staged import, if there is one: piece by piece, leaves first. Returns what it
+/// was.
 std::optional<ImportRow> carry_out_staged(Context& context);
 
 /// One incident as a leaf and a row; nothing when the same one is known.

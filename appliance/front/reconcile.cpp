@@ -30,9 +30,16 @@ void put(Json& json, const Sums& sums) {
 }
 
 std::string sums_text(const Sums& sums) {
-  return fmt::format("issued {} = injected {} + quarantined {} + returned {} + never left {} + revoked {} + outstanding {}",
-                     sums.issued, sums.injected, sums.quarantined, sums.returned, sums.never_left, sums.revoked,
-                     sums.outstanding);
+  return fmt::format(
+      "issued {} = injected {} + quarantined {} + returned {} + never left {} + revoked {} + "
+      "outstanding {}",
+      sums.issued,
+      sums.injected,
+      sums.quarantined,
+      sums.returned,
+      sums.never_left,
+      sums.revoked,
+      sums.outstanding);
 }
 
 std::string serial_text(const OutstandingSe& se) {
@@ -57,7 +64,10 @@ class Report {
 
   int run(const std::vector<BatchRow>& batches) {
     const bool json = context_.out().json();
-    if (json) fmt::print(stdout, "{{\n\"schema\": \"keyferry.reconcile.v1\",\n\"time\": \"{}\",\n\"batches\": [", to_rfc3339(now_));
+    if (json)
+      fmt::print(stdout,
+                 "{{\n\"schema\": \"keyferry.reconcile.v1\",\n\"time\": \"{}\",\n\"batches\": [",
+                 to_rfc3339(now_));
     bool first = true;
     for (const BatchRow& batch : batches) {
       if (json) fmt::print(stdout, "{}\n", first ? "" : ",");
@@ -110,9 +120,14 @@ class Report {
     fmt::print(stdout, "{},\n \"outstanding_records\": [", text);
     bool first = true;
     reconcile_.visit_outstanding(batch, [&](const OutstandingSe& se) {
-      const Json name{{"record_no", se.record_no},       {"family", se.family},     {"se_serial", to_hex(se.se_serial)},
-                      {"serial_text", serial_text(se)},  {"key_name", se.key_name}, {"device_serial", se.device_serial},
-                      {"overdue", overdue > 0},          {"sealed", se.sealed}};
+      const Json name{{"record_no", se.record_no},
+                      {"family", se.family},
+                      {"se_serial", to_hex(se.se_serial)},
+                      {"serial_text", serial_text(se)},
+                      {"key_name", se.key_name},
+                      {"device_serial", se.device_serial},
+                      {"overdue", overdue > 0},
+                      {"sealed", se.sealed}};
       fmt::print(stdout, "{}\n  {}", first ? "" : ",", name.dump());
       first = false;
     });
@@ -121,19 +136,29 @@ class Report {
 
   void print_lines(const BatchRow& batch, const Sums& sums, std::uint64_t overdue, bool agree) {
     Output& out = context_.out();
-    out.line(fmt::format("batch {}  {}  site {}  station {}", batch.id.hex(), state_name(batch.state), batch.site,
+    out.line(fmt::format("batch {}  {}  site {}  station {}",
+                         batch.id.hex(),
+                         state_name(batch.state),
+                         batch.site,
                          station_name(batch.station)));
     out.line("  " + sums_text(sums));
-    if (!agree) out.line("  these sums do not agree: the ledger was changed outside of this program");
+    if (!agree)
+      out.line("  these sums do not agree: the ledger was changed outside of this program");
     if (sums.outstanding == 0) return;
-    out.line(fmt::format("  outstanding, due {}{}:", to_rfc3339(batch.due), overdue > 0 ? ", overdue" : ""));
+    out.line(fmt::format(
+        "  outstanding, due {}{}:", to_rfc3339(batch.due), overdue > 0 ? ", overdue" : ""));
     std::uint64_t shown = 0;
     reconcile_.visit_outstanding(batch, [&](const OutstandingSe& se) {
       if (shown++ >= kMaxNamesShown) return;
-      out.line(fmt::format("    record {}  {} {}  {}{}", se.record_no, se.family, serial_text(se), se.key_name,
+      out.line(fmt::format("    record {}  {} {}  {}{}",
+                           se.record_no,
+                           se.family,
+                           serial_text(se),
+                           se.key_name,
                            se.sealed ? "" : "  (no key yet)"));
     });
-    if (shown > kMaxNamesShown) out.line(fmt::format("    and {} more (--json names all)", shown - kMaxNamesShown));
+    if (shown > kMaxNamesShown)
+      out.line(fmt::format("    and {} more (--json names all)", shown - kMaxNamesShown));
   }
 
   void finish() {
@@ -145,7 +170,8 @@ class Report {
     }
     Output& out = context_.out();
     if (sites_.size() > 1) {
-      for (const auto& [site, total] : sites_) out.line(fmt::format("site {}: {}", site, sums_text(total.sums)));
+      for (const auto& [site, total] : sites_)
+        out.line(fmt::format("site {}: {}", site, sums_text(total.sums)));
     }
     if (stations_.size() > 1) {
       for (const auto& [id, total] : stations_) {
@@ -155,10 +181,14 @@ class Report {
     out.line("in all: " + sums_text(all_.sums));
     if (overdue_ > 0) out.line(fmt::format("overdue: {}", overdue_));
     for (const IncidentRow& incident : incidents_) {
-      out.line(fmt::format("incident {}: {}: {} ({})", incident.id, printable(incident.kind), printable(incident.text),
+      out.line(fmt::format("incident {}: {}: {} ({})",
+                           incident.id,
+                           printable(incident.kind),
+                           printable(incident.text),
                            printable(incident.subject)));
     }
-    if (unfinished) out.line("an import of receipts was cut off: give the same `receipts import` command again");
+    if (unfinished)
+      out.line("an import of receipts was cut off: give the same `receipts import` command again");
   }
 
   void finish_json(bool unfinished) {

@@ -1,5 +1,5 @@
-// `reconcile [ID]`: the sums of I3 for each batch, site and station; what is outstanding, by name; what is overdue; open
-// incidents. Reads the ledger only: no gate.
+// `reconcile [ID]`: the sums of I3 for each batch, site and station; what is outstanding, by name;
+// what is overdue; open incidents. Reads the ledger only: no gate.
 #pragma once
 
 #include <optional>

@@ -61,8 +61,11 @@ class Problems {
 
   void add(const CsvProblem& problem) {
     const std::string where =
-        fmt::format("{}:{}{}: {}", file_, problem.line,
-                    problem.column.empty() ? "" : fmt::format(" ({})", problem.column), problem.text);
+        fmt::format("{}:{}{}: {}",
+                    file_,
+                    problem.line,
+                    problem.column.empty() ? "" : fmt::format(" ({})", problem.column),
+                    problem.text);
     if (count_++ == 0) first_ = where;
     if (count_ <= kMaxShown) out_.note(where);
   }
@@ -70,10 +73,13 @@ class Problems {
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
   [[nodiscard]] Refusal refusal() const {
-    return Refusal{"inventory-invalid",
-                   fmt::format("{} problem{} in the inventory file, nothing was taken in; the first: {}",
-                               count_, count_ == 1 ? "" : "s", first_),
-                   "correct the file at its source and import it again"};
+    return Refusal{
+        "inventory-invalid",
+        fmt::format("{} problem{} in the inventory file, nothing was taken in; the first: {}",
+                    count_,
+                    count_ == 1 ? "" : "s",
+                    first_),
+        "correct the file at its source and import it again"};
   }
 
  private:
@@ -85,11 +91,14 @@ class Problems {
 
 void add_doubled(Problems& problems, const std::vector<DoubledRow>& doubled) {
   for (const DoubledRow& row : doubled) {
-    problems.add({row.line, "se_serial",
-                  row.earlier_line != 0
-                      ? fmt::format("family, serial and key name stand in line {} already", row.earlier_line)
-                      : fmt::format("family, serial and key name are in the inventory already (source \"{}\")",
-                                    row.earlier_source)});
+    problems.add(
+        {row.line,
+         "se_serial",
+         row.earlier_line != 0
+             ? fmt::format("family, serial and key name stand in line {} already", row.earlier_line)
+             : fmt::format(
+                   "family, serial and key name are in the inventory already (source \"{}\")",
+                   row.earlier_source)});
   }
 }
 
@@ -99,8 +108,12 @@ struct Staged {
   std::uint64_t rows = 0;
 };
 
-Staged stage_file(Context& context, HashedFile& file, const std::string& name, const std::string& source,
-                  const Registry& registry, Problems& problems) {
+Staged stage_file(Context& context,
+                  HashedFile& file,
+                  const std::string& name,
+                  const std::string& source,
+                  const Registry& registry,
+                  Problems& problems) {
   InventoryStore inventory{context.ledger()};
   Staged staged{inventory.begin_import(source, name, context.clock().now()), {}, 0};
   InventoryCsv csv{[&file](std::span<std::uint8_t> out) { return file.read(out); }, registry};
@@ -110,7 +123,7 @@ Staged stage_file(Context& context, HashedFile& file, const std::string& name, c
     add_doubled(problems, inventory.stage(staged.import, chunk));
     chunk.clear();
     progress.at(staged.rows);
-    KF_CUT("se-import.chunk");
+    KF_CUT("front.se-import.chunk");
   };
   while (true) {
     auto read = csv.next();
@@ -142,11 +155,14 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
   const Registry registry = context.ledger().registry();
   const KnownSource* known = registry.source(source);
   if (known == nullptr) {
-    refuse({"source-unknown", fmt::format("no source \"{}\"", printable(source)),
+    refuse({"source-unknown",
+            fmt::format("no source \"{}\"", printable(source)),
             "add it first: keyferry-appliance source add NAME"});
   }
   if (known->kind != "officer-approved") {
-    refuse({"source-kind", fmt::format("files of source \"{}\" ({}) cannot be taken in yet", source, known->kind)});
+    refuse(
+        {"source-kind",
+         fmt::format("files of source \"{}\" ({}) cannot be taken in yet", source, known->kind)});
   }
 
   InventoryStore inventory{context.ledger()};
@@ -156,8 +172,10 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
     HashedFile whole{path};
     const Digest sha256 = whole.finish();
     if (inventory.imported(source, sha256)) {
-      Json json{{"source", source}, {"file", name}, {"sha256", sha256.hex()}, {"done_before", true}};
-      context.out().result("se-import", json, {fmt::format("{} is in the inventory already", name)});
+      Json json{
+          {"source", source}, {"file", name}, {"sha256", sha256.hex()}, {"done_before", true}};
+      context.out().result(
+          "se-import", json, {fmt::format("{} is in the inventory already", name)});
       return 0;
     }
   }
@@ -168,10 +186,11 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
     refuse(problems.refusal());
   }
   inventory.describe(staged.import, staged.sha256, staged.rows);
-  KF_CUT("se-import.staged");
+  KF_CUT("front.se-import.staged");
   OperationInput input;
   input.action = import_final_action(staged.import);
-  run_operation(context, Operation::SeImport, SeImportPlan{source, name, staged.sha256, staged.rows}, input);
+  run_operation(
+      context, Operation::SeImport, SeImportPlan{source, name, staged.sha256, staged.rows}, input);
 
   Json json{{"source", source},
             {"file", name},
@@ -179,8 +198,11 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
             {"rows", staged.rows},
             {"inventory", inventory.visible_rows()},
             {"done_before", false}};
-  context.out().result("se-import", json,
-                       {fmt::format("{} secure elements taken in from {} (source \"{}\")", staged.rows, name, source)});
+  context.out().result(
+      "se-import",
+      json,
+      {fmt::format(
+          "{} secure elements taken in from {} (source \"{}\")", staged.rows, name, source)});
   return 0;
 }
 

@@ -1,5 +1,6 @@
-// `se import`: a file of a source, approved by its SHA-256, all or nothing. Rows stream through in constant memory:
-// staged in chunks, visible by the action of the approved plan; what a cut run staged is removed by the next one.
+// `se import`: a file of a source, approved by its SHA-256, all or nothing. Rows stream through in
+// constant memory: staged in chunks, visible by the action of the approved plan; what a cut run
+// staged is removed by the next one.
 #pragma once
 
 #include <filesystem>

@@ -19,15 +19,19 @@ constexpr std::int64_t kVersion = 1;
 Settings read_home_settings(const std::filesystem::path& file) {
   const auto octets = read_file_if_exists(file, kMaxSettingsBytes);
   if (!octets) {
-    throw Error{Code::NotFound, "no appliance at " + file.parent_path().string(),
+    throw Error{Code::NotFound,
+                "no appliance at " + file.parent_path().string(),
                 "make one with: keyferry-appliance init --home DIR --name NAME"};
   }
   toml::table root;
   try {
     root = toml::parse(as_chars(*octets));
   } catch (const toml::parse_error& error) {  // the parser's only way to say no
-    throw Error{Code::Usage, fmt::format("{}: line {}: {}", file.string(),
-                                         error.source().begin.line, printable(error.description()))};
+    throw Error{Code::Usage,
+                fmt::format("{}: line {}: {}",
+                            file.string(),
+                            error.source().begin.line,
+                            printable(error.description()))};
   }
   const toml::table& table = root;
   const auto environment =
@@ -36,11 +40,12 @@ Settings read_home_settings(const std::filesystem::path& file) {
   settings.name = table["name"].value<std::string>().value_or("");
   settings.gate_settings = table["gate_settings"].value<std::string>().value_or("");
   settings.officer_key = table["officer_key"].value<std::string>().value_or("");
-  settings.officer_name = table["officer_name"].value<std::string>().value_or("");
   if (table["version"].value<std::int64_t>() != kVersion || !environment ||
       !is_name(settings.name) || settings.gate_settings.empty()) {
-    throw Error{Code::Usage, file.string() + ": not the settings of an appliance, or of another "
-                                             "program version"};
+    throw Error{Code::Usage,
+                file.string() +
+                    ": not the settings of an appliance, or of another "
+                    "program version"};
   }
   settings.environment = *environment;
   if (const toml::array* list = table["insecure_allow"].as_array()) {
@@ -58,11 +63,14 @@ void write_home_settings(const std::filesystem::path& file, const Settings& sett
   }
   const std::string text = fmt::format(
       "# keyferry-appliance: where its other parts are\nversion = {}\nname = {}\n"
-      "environment = \"{}\"\ngate_settings = {}\nofficer_key = {}\nofficer_name = {}\n"
+      "environment = \"{}\"\ngate_settings = {}\nofficer_key = {}\n"
       "insecure_allow = [{}]\n",
-      kVersion, toml_quoted(settings.name), environment_name(settings.environment),
-      toml_quoted(settings.gate_settings.string()), toml_quoted(settings.officer_key.string()),
-      toml_quoted(settings.officer_name), allow);
+      kVersion,
+      toml_quoted(settings.name),
+      environment_name(settings.environment),
+      toml_quoted(settings.gate_settings.string()),
+      toml_quoted(settings.officer_key.string()),
+      allow);
   write_file_durably(file, as_bytes(text), Overwrite::Replace);
 }
 

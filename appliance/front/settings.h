@@ -1,4 +1,5 @@
-// HOME/settings.toml: where the appliance's other parts are. Written by `init`, read by every command.
+// HOME/settings.toml: where the appliance's other parts are. Written by `init`, read by every
+// command.
 #pragma once
 
 #include <filesystem>
@@ -10,11 +11,10 @@
 namespace keyferry::appliance {
 
 struct Settings {
-  std::string name;                         // of the appliance
+  std::string name;  // of the appliance
   Environment environment = Environment::Development;
   std::filesystem::path gate_settings;      // gate.toml, beside the HSM's store
   std::filesystem::path officer_key;        // PKCS#8 under scrypt; may be empty
-  std::string officer_name;
   std::vector<std::string> insecure_allow;  // "network", "swap", "memlock"
 };
 

@@ -19,12 +19,16 @@ constexpr std::int64_t kDefaultCaDays = 20 * 365;
 
 void need_name(const std::string& name) {
   if (!is_name(name)) {
-    throw Error{Code::Usage, fmt::format("\"{}\": 1 to 63 of a-z 0-9 - _ . are allowed", printable(name))};
+    throw Error{Code::Usage,
+                fmt::format("\"{}\": 1 to 63 of a-z 0-9 - _ . are allowed", printable(name))};
   }
 }
 
 /// Refusals of things that are there with another content, reported to the log.
-[[noreturn]] void refuse(Context& context, std::string_view what, const Refusal& refusal, const std::string& subject) {
+[[noreturn]] void refuse(Context& context,
+                         std::string_view what,
+                         const Refusal& refusal,
+                         const std::string& subject) {
   context.gate().report_refused(what, refusal, subject);
   throw to_error(refusal);
 }
@@ -40,16 +44,19 @@ int source_add(Context& context, const std::string& name, const std::string& kin
   if (kind != "officer-approved") {
     throw Error{Code::Usage, "--kind: only officer-approved is supported yet"};
   }
-  GateSession& gate = context.gate();
-  static_cast<void>(gate);
+  static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownSource* known = registry.source(name);
   if (known != nullptr && known->kind != kind) {
-    refuse(context, "source-add", {"name-taken", fmt::format("source \"{}\" is there with kind {}", name, known->kind)}, name);
+    refuse(context,
+           "source-add",
+           {"name-taken", fmt::format("source \"{}\" is there with kind {}", name, known->kind)},
+           name);
   }
   if (known == nullptr) run_operation(context, Operation::SourceAdd, SourceAddPlan{name, kind, {}});
   const bool done_before = known != nullptr;
-  context.out().result("source", Json{{"name", name}, {"kind", kind}, {"done_before", done_before}},
+  context.out().result("source",
+                       Json{{"name", name}, {"kind", kind}, {"done_before", done_before}},
                        {fmt::format("source \"{}\"{}", name, already(done_before))});
   return 0;
 }
@@ -57,20 +64,24 @@ int source_add(Context& context, const std::string& name, const std::string& kin
 int transport_master_create(Context& context, const std::string& name, const std::string& kdf) {
   need_name(name);
   if (kdf != "kf-kdf-1") throw Error{Code::Usage, "--kdf: only kf-kdf-1 is supported yet"};
-  GateSession& gate = context.gate();
-  static_cast<void>(gate);
+  static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownMaster* known = registry.master(name);
   if (known != nullptr && known->kdf != kdf) {
-    refuse(context, "transport-master-create",
-           {"name-taken", fmt::format("transport-key master \"{}\" is there with {}", name, known->kdf)}, name);
+    refuse(context,
+           "transport-master-create",
+           {"name-taken",
+            fmt::format("transport-key master \"{}\" is there with {}", name, known->kdf)},
+           name);
   }
   const bool done_before = known != nullptr;
   if (!done_before) {
     run_operation(context, Operation::TransportMasterCreate, TransportMasterPlan{name, kdf});
   }
-  context.out().result("transport-master", Json{{"name", name}, {"kdf", kdf}, {"done_before", done_before}},
-                       {fmt::format("transport-key master kf-tk/{} ({}){}", name, kdf, already(done_before))});
+  context.out().result(
+      "transport-master",
+      Json{{"name", name}, {"kdf", kdf}, {"done_before", done_before}},
+      {fmt::format("transport-key master kf-tk/{} ({}){}", name, kdf, already(done_before))});
   return 0;
 }
 
@@ -79,29 +90,36 @@ int ca_create(Context& context, const CaOptions& options) {
   const UtcMillis now = context.clock().now();
   const UtcMillis yesterday{(now.value / kDayMs - 1) * kDayMs};
   const UtcMillis not_before = read_time_or("--not-before", options.not_before, yesterday);
-  const UtcMillis not_after =
-      read_time_or("--not-after", options.not_after, UtcMillis{not_before.value + kDefaultCaDays * kDayMs});
-  GateSession& gate = context.gate();
-  static_cast<void>(gate);
+  const UtcMillis not_after = read_time_or(
+      "--not-after", options.not_after, UtcMillis{not_before.value + kDefaultCaDays * kDayMs});
+  static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const bool done_before = context.ledger().registry().authority(options.name) != nullptr;
   if (!done_before) {
-    run_operation(context, Operation::CaCreate, CaCreatePlan{options.name, options.subject, not_before, not_after});
+    run_operation(context,
+                  Operation::CaCreate,
+                  CaCreatePlan{options.name, options.subject, not_before, not_after});
   }
   const Registry registry = context.ledger().registry();
   const KnownAuthority* authority = registry.authority(options.name);
-  if (authority == nullptr) throw Error{Code::Internal, "the registry lacks the CA that was just made"};
+  if (authority == nullptr)
+    throw Error{Code::Internal, "the registry lacks the CA that was just made"};
   const auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   const auto& facts = std::get<x509::CertificateFacts>(parsed);
   if (done_before && facts.subject != options.subject) {
-    refuse(context, "ca-create",
-           {"name-taken", fmt::format("CA \"{}\" is there with subject {}", options.name, facts.subject), "choose another name"},
+    refuse(context,
+           "ca-create",
+           {"name-taken",
+            fmt::format("CA \"{}\" is there with subject {}", options.name, facts.subject),
+            "choose another name"},
            options.name);
   }
   make_private_directory(context.paths().authorities());
   const std::filesystem::path file = context.paths().authorities() / (options.name + ".pem");
-  write_file_durably(file, as_bytes(x509::to_pem(x509::kPemCertificate, authority->certificate)), Overwrite::Replace);
-  KF_CUT("ca-create.written");
+  write_file_durably(file,
+                     as_bytes(x509::to_pem(x509::kPemCertificate, authority->certificate)),
+                     Overwrite::Replace);
+  KF_CUT("front.ca-create.written");
   Json json{{"name", options.name},
             {"subject", facts.subject},
             {"not_before", to_rfc3339(facts.not_before)},
@@ -109,11 +127,14 @@ int ca_create(Context& context, const CaOptions& options) {
             {"sha256", facts.sha256.hex()},
             {"certificate", file.string()},
             {"done_before", done_before}};
-  context.out().result("ca", json,
-                       {fmt::format("CA kf-ca/{}{}", options.name, already(done_before)),
-                        fmt::format("subject      {}", facts.subject),
-                        fmt::format("valid        {} to {}", to_rfc3339(facts.not_before), to_rfc3339(facts.not_after)),
-                        fmt::format("certificate  {}", file.string())});
+  context.out().result(
+      "ca",
+      json,
+      {fmt::format("CA kf-ca/{}{}", options.name, already(done_before)),
+       fmt::format("subject      {}", facts.subject),
+       fmt::format(
+           "valid        {} to {}", to_rfc3339(facts.not_before), to_rfc3339(facts.not_after)),
+       fmt::format("certificate  {}", file.string())});
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// `source add`, `transport-master create`, `ca create`: an operation each, done once; the same again says so.
+// `source add`, `transport-master create`, `ca create`: an operation each, done once; the same
+// again says so.
 #pragma once
 
 #include <optional>

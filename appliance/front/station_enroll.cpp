@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <fstream>
-#include <iostream>
 
 #include "appliance/front/context.h"
 #include "appliance/front/operation.h"
@@ -39,17 +38,24 @@ std::variant<Request, Refusal> read_request(token::Medium& medium, const token::
   return Request{std::move(value), std::get<token::EnrolmentRequest>(std::move(content)), sha256};
 }
 
-/// The one request that is meant. Requests that do not open are told and left.
-std::variant<Request, Refusal> find_request(Context& context, token::Medium& medium, const EnrollOptions& options) {
+struct RefusedRequest {
+  std::string file;
+  Refusal refusal;
+};
+
+/// The one request that is meant. Requests that do not open are told and left. No HSM login is held
+/// while this reads.
+std::variant<Request, Refusal> find_request(Context& context,
+                                            token::Medium& medium,
+                                            const EnrollOptions& options,
+                                            std::vector<RefusedRequest>& refused) {
   std::vector<Request> found;
-  std::optional<Refusal> last;
   for (const token::TokenFile& file : token::list_token(medium).files) {
     if (!std::holds_alternative<token::RequestName>(file.parsed)) continue;
     auto request = read_request(medium, file);
     if (const auto* refusal = std::get_if<Refusal>(&request)) {
       context.out().note(fmt::format("{}: {}", file.name, refusal->text));
-      context.gate().report_refused("enrolment-request", *refusal, file.name);
-      last = *refusal;
+      refused.push_back({file.name, *refusal});
       continue;
     }
     auto& opened = std::get<Request>(request);
@@ -57,18 +63,22 @@ std::variant<Request, Refusal> find_request(Context& context, token::Medium& med
   }
   if (found.size() == 1) return std::move(found.front());
   if (found.empty()) {
-    if (last) return *last;
-    return Refusal{"request-absent", "there is no enrolment request on this token",
+    if (!refused.empty()) return refused.back().refusal;
+    return Refusal{"request-absent",
+                   "there is no enrolment request on this token",
                    "make one at the station: keyferry-station enroll --to DIR"};
   }
-  return Refusal{"request-ambiguous", fmt::format("there are {} enrolment requests on this token", found.size()),
+  return Refusal{"request-ambiguous",
+                 fmt::format("there are {} enrolment requests on this token", found.size()),
                  "name the station with --name"};
 }
 
 std::string asked_words(Output& out) {
   std::ifstream terminal{"/dev/tty"};
   if (!terminal) {
-    throw Error{Code::Usage, "there is no terminal to confirm the words on", "give them with --fingerprint"};
+    throw Error{Code::Usage,
+                "there is no terminal to confirm the words on",
+                "give them with --fingerprint"};
   }
   out.note("type the words that the station shows:");
   std::string line;
@@ -76,44 +86,63 @@ std::string asked_words(Output& out) {
   return line;
 }
 
-/// Both ways: these words are read to the person at the station, that person's words are typed here.
-std::optional<Refusal> compare_words(Context& context, const Request& request, const EnrollOptions& options) {
-  context.out().note(fmt::format("station \"{}\" at site \"{}\" asks to be enrolled", request.content.name, request.content.site));
+/// Both ways: these words are read to the person at the station, that person's words are typed
+/// here.
+std::optional<Refusal> compare_words(Context& context,
+                                     const Request& request,
+                                     const EnrollOptions& options) {
+  context.out().note(fmt::format("station \"{}\" at site \"{}\" asks to be enrolled",
+                                 request.content.name,
+                                 request.content.site));
   const std::string expected = key_words(request.sha256.bytes());
   if (!options.fingerprint) context.out().note("words of its request: " + expected);
-  const auto typed = from_words(options.fingerprint ? *options.fingerprint : asked_words(context.out()));
+  const auto typed =
+      from_words(options.fingerprint ? *options.fingerprint : asked_words(context.out()));
   const auto meant = from_words(expected);
   if (typed && meant && equal(*typed, *meant)) return std::nullopt;
-  return Refusal{"fingerprint", "the words are not those of the request on this token",
+  return Refusal{"fingerprint",
+                 "the words are not those of the request on this token",
                  "read the words at the station's own screen; do not enroll it when they differ"};
 }
 
 /// True when the token holds an answer to this very request already.
 bool answered(token::Medium& medium, const Request& request, const crypto::PublicKey& export_key) {
-  const auto octets = token::read_in(medium, token::answer_name(token::station_id_of(request.content.signing_key)));
+  const auto octets =
+      token::read_in(medium, token::answer_name(token::station_id_of(request.content.signing_key)));
   if (!std::holds_alternative<Bytes>(octets)) return false;
   const auto value = token::parse_signed_bytes(std::get<Bytes>(octets));
   if (!std::holds_alternative<token::SignedBytes>(value)) return false;
   const auto& signed_answer = std::get<token::SignedBytes>(value);
-  if (!token::verify_signed(signed_answer, crypto::SignatureKind::EnrolmentAnswer, export_key)) return false;
+  if (!token::verify_signed(signed_answer, crypto::SignatureKind::EnrolmentAnswer, export_key))
+    return false;
   const auto answer = token::parse_enrolment_answer(signed_answer.payload);
   const auto* content = std::get_if<token::EnrolmentAnswer>(&answer);
   return content != nullptr && content->request_sha256 == request.sha256;
 }
 
-void write_answer(Context& context, token::Medium& medium, const StationId& station, const v1::SignedBytes& answer) {
-  token::write_out(medium, std::string{token::kApplianceCardName}, own_card_octets(context), Overwrite::Replace);
-  KF_CUT("station-enroll.card-out");
-  token::write_out(medium, token::answer_name(station), as_bytes(answer.SerializeAsString()), Overwrite::Replace);
-  KF_CUT("station-enroll.answer-out");
+void write_answer(Context& context,
+                  token::Medium& medium,
+                  const StationId& station,
+                  const v1::SignedBytes& answer) {
+  token::write_out(
+      medium, std::string{token::kApplianceCardName}, own_card_octets(context), Overwrite::Replace);
+  KF_CUT("front.station-enroll.card-out");
+  token::write_out(medium,
+                   token::answer_name(station),
+                   as_bytes(answer.SerializeAsString()),
+                   Overwrite::Replace);
+  KF_CUT("front.station-enroll.answer-out");
 }
 
 }  // namespace
 
 int station_enroll(Context& context, const EnrollOptions& options) {
-  GateSession& gate = context.gate();
   token::FolderMedium medium{options.token};
-  auto found = find_request(context, medium, options);
+  std::vector<RefusedRequest> refused;
+  auto found = find_request(context, medium, options, refused);
+  GateSession& gate = context.gate();
+  for (const auto& [file, refusal] : refused)
+    gate.report_refused("enrolment-request", refusal, file);
   if (const auto* refusal = std::get_if<Refusal>(&found)) throw to_error(*refusal);
   const auto& request = std::get<Request>(found);
   const StationId station = token::station_id_of(request.content.signing_key);
@@ -129,9 +158,11 @@ int station_enroll(Context& context, const EnrollOptions& options) {
     OperationInput input;
     input.enrolment_request = request.signed_bytes;
     const v1::GateReply reply = run_operation(
-        context, Operation::StationEnroll,
-        StationEnrollPlan{request.content.name, request.content.site, request.sha256, station}, input);
-    KF_CUT("station-enroll.enrolled");
+        context,
+        Operation::StationEnroll,
+        StationEnrollPlan{request.content.name, request.content.site, request.sha256, station},
+        input);
+    KF_CUT("front.station-enroll.enrolled");
     write_answer(context, medium, station, reply.enrolled().answer());
   }
   const std::string words = key_words(card.appliance_id.bytes());
@@ -142,10 +173,14 @@ int station_enroll(Context& context, const EnrollOptions& options) {
             {"fingerprint", words},
             {"answer", token::answer_name(station)},
             {"done_before", done_before}};
-  context.out().result("station", json,
-                       {fmt::format("station \"{}\" {} enrolled", request.content.name, done_before ? "was already" : "is"),
-                        "id           " + station.hex(), "site         " + request.content.site,
-                        "for the station: this appliance's words are " + words});
+  context.out().result(
+      "station",
+      json,
+      {fmt::format(
+           "station \"{}\" {} enrolled", request.content.name, done_before ? "was already" : "is"),
+       "id           " + station.hex(),
+       "site         " + request.content.site,
+       "for the station: this appliance's words are " + words});
   return 0;
 }
 

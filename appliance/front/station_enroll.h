@@ -1,4 +1,5 @@
-// `station enroll`: the request comes in on a token, people compare its words, officers approve, the answer goes out.
+// `station enroll`: the request comes in on a token, people compare its words, officers approve,
+// the answer goes out.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +16,8 @@ struct EnrollOptions {
   std::optional<std::string> fingerprint;  // words that the station shows; else they are asked for
 };
 
-/// Exit status. Enrolled before with an answer on the token: nothing changes. Without the answer: it is made again.
+/// Exit status. Enrolled before with an answer on the token: nothing changes. Without the answer:
+/// it is made again.
 int station_enroll(Context& context, const EnrollOptions& options);
 
 }  // namespace keyferry::appliance

@@ -31,27 +31,34 @@ std::uint64_t seen_back_size(Ledger& ledger) {
 
 }  // namespace
 
-std::string log_name(const ApplianceId& appliance) { return "keyferry/" + appliance.hex().substr(0, kLogNameDigits); }
+std::string log_name(const ApplianceId& appliance) {
+  return "keyferry/" + appliance.hex().substr(0, kLogNameDigits);
+}
 
 StationLogCheck::StationLogCheck(Ledger& ledger, const ReceiptsFile& receipts)
     : receipts_{receipts}, store_{ledger}, known_{store_.station_log(receipts.station.id)} {
   if (known_) frontier_ = known_->frontier;
 }
 
-RefusedReceipts StationLogCheck::contradiction(const std::string& reason, const std::string& text) const {
-  RefusedReceipts refused = refuse(reason, fmt::format("station {}: {}", receipts_.station.name, text),
-                                   "the station's log was changed or put back: find out why before it works on");
-  refused.incident = Incident{.kind = reason,
-                              .subject = fmt::format("station={} size={}", receipts_.station.id.hex(),
-                                                     head_ ? head_->size : 0),
-                              .text = refused.refusal.text,
-                              .evidence = head_octets_,
-                              .station = receipts_.station.id};
+RefusedReceipts StationLogCheck::contradiction(const std::string& reason,
+                                               const std::string& text) const {
+  RefusedReceipts refused =
+      refuse(reason,
+             fmt::format("station {}: {}", receipts_.station.name, text),
+             "the station's log was changed or put back: find out why before it works on");
+  refused.incident =
+      Incident{.kind = reason,
+               .subject = fmt::format(
+                   "station={} size={}", receipts_.station.id.hex(), head_ ? head_->size : 0),
+               .text = refused.refusal.text,
+               .evidence = head_octets_,
+               .station = receipts_.station.id};
   return refused;
 }
 
 std::optional<RefusedReceipts> StationLogCheck::open(const token::ReceiptsOpening& opening) {
-  if (!token::verify_signed(opening.head, crypto::SignatureKind::StationLogHead, receipts_.station_key)) {
+  if (!token::verify_signed(
+          opening.head, crypto::SignatureKind::StationLogHead, receipts_.station_key)) {
     return refuse("station-log-head", "the head of the station's log is not signed by the station");
   }
   auto parsed = token::parse_head(opening.head.payload);
@@ -60,19 +67,25 @@ std::optional<RefusedReceipts> StationLogCheck::open(const token::ReceiptsOpenin
   head_octets_ = opening.head.payload;
   from_size_ = opening.from_size;
   position_ = opening.from_size;
-  if (head_->station_id != receipts_.station.id || head_->generation != receipts_.outline.header.index) {
-    return refuse("station-log-head", "the head of the station's log is of another station or generation");
+  if (head_->station_id != receipts_.station.id ||
+      head_->generation != receipts_.outline.header.index) {
+    return refuse("station-log-head",
+                  "the head of the station's log is of another station or generation");
   }
-  if (head_->size != opening.to_size) return refuse("station-log-size", "head and entries are not of one size");
+  if (head_->size != opening.to_size)
+    return refuse("station-log-size", "head and entries are not of one size");
   if (known_ && head_->generation != known_->generation) {
     return contradiction("station-log-generation",
                          fmt::format("its log has generation {}, generation {} was accepted before",
-                                     head_->generation, known_->generation));
+                                     head_->generation,
+                                     known_->generation));
   }
   if (opening.from_size > known_size()) {
     return refuse("station-log-gap",
-                  fmt::format("station {}: entries {} to {} of its log are missing", receipts_.station.name,
-                              known_size(), opening.from_size),
+                  fmt::format("station {}: entries {} to {} of its log are missing",
+                              receipts_.station.name,
+                              known_size(),
+                              opening.from_size),
                   "import the token that carries them first, or unload the station again");
   }
   return std::nullopt;
@@ -86,7 +99,8 @@ std::optional<RefusedReceipts> StationLogCheck::add(ByteView leaf) {
   }
   const auto before = store_.station_leaf(receipts_.station.id, head_->generation, at);
   if (before && equal(*before, leaf)) return std::nullopt;
-  return contradiction("station-log-fork", fmt::format("entry {} of its log is another one than before", at));
+  return contradiction("station-log-fork",
+                       fmt::format("entry {} of its log is another one than before", at));
 }
 
 std::optional<RefusedReceipts> StationLogCheck::finish() {
@@ -97,12 +111,14 @@ std::optional<RefusedReceipts> StationLogCheck::finish() {
   const auto last = token::parse_head(known_->head);
   const auto* last_head = std::get_if<token::StationLogHead>(&last);
   if (last_head != nullptr && head_->time <= last_head->time) {
-    return refuse("station-log-older",
-                  fmt::format("station {}: a later state of its log is here already", receipts_.station.name),
-                  "nothing to do: this token holds nothing new");
+    return refuse(
+        "station-log-older",
+        fmt::format("station {}: a later state of its log is here already", receipts_.station.name),
+        "nothing to do: this token holds nothing new");
   }
-  return contradiction("station-log-rollback", fmt::format("its log has {} entries, {} were accepted before",
-                                                           head_->size, known_size()));
+  return contradiction(
+      "station-log-rollback",
+      fmt::format("its log has {} entries, {} were accepted before", head_->size, known_size()));
 }
 
 std::optional<RefusedReceipts> check_seen_checkpoint(Ledger& ledger,
@@ -111,12 +127,14 @@ std::optional<RefusedReceipts> check_seen_checkpoint(Ledger& ledger,
   if (note.empty()) return std::nullopt;
   const auto verified = audit::verify_checkpoint(note, log_name(card.appliance_id), card.log_key);
   const auto* checkpoint = std::get_if<audit::Checkpoint>(&verified);
-  if (checkpoint == nullptr) return refuse("checkpoint", "the checkpoint that the station saw is not signed by us");
+  if (checkpoint == nullptr)
+    return refuse("checkpoint", "the checkpoint that the station saw is not signed by us");
   const bool beyond = checkpoint->size > ledger.final_log_size();
   if (beyond || log_root_at(ledger, checkpoint->size) != checkpoint->root) {
     RefusedReceipts refused = refuse(
         beyond ? "log-rollback" : "log-fork",
-        beyond ? fmt::format("a station saw a checkpoint of {} log entries, this ledger has {}", checkpoint->size,
+        beyond ? fmt::format("a station saw a checkpoint of {} log entries, this ledger has {}",
+                             checkpoint->size,
                              ledger.final_log_size())
                : "a station saw a checkpoint that is signed by us and is not of this log",
         "this ledger is not the one that was used last: put the newest one back");

@@ -220,6 +220,7 @@ struct SegmentMaker::Factory {
     const auto public_key = crypto::PublicKey::from_point(device.point);
     if (!public_key) throw Error{Code::Hsm, "the HSM gave a device key whose point is not on the curve"};
     Bytes payload = payloads.wrap(transport.handle(), device.private_key.handle());
+    KF_CUT("worker.record.wrapped");  // cut here: session objects, gone with this process
     serial = x509::make_serial(random);
     const Bytes tbs = certificates.to_be_signed(serial, subject_fields(entry), *public_key);
     const Bytes certificate = x509::assemble(tbs, session.sign_ecdsa(ca_key, crypto::sha256(tbs)));

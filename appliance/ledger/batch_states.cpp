@@ -23,9 +23,12 @@ struct BatchName {
 };
 
 constexpr std::array kBatchNames{
-    BatchName{BatchState::Planned, "planned"},         BatchName{BatchState::Approved, "approved"},
-    BatchName{BatchState::Generating, "generating"},   BatchName{BatchState::Sealed, "sealed"},
-    BatchName{BatchState::Out, "out"},                 BatchName{BatchState::Reconciling, "reconciling"},
+    BatchName{BatchState::Planned, "planned"},
+    BatchName{BatchState::Approved, "approved"},
+    BatchName{BatchState::Generating, "generating"},
+    BatchName{BatchState::Sealed, "sealed"},
+    BatchName{BatchState::Out, "out"},
+    BatchName{BatchState::Reconciling, "reconciling"},
     BatchName{BatchState::Closed, "closed"},
 };
 

@@ -1,5 +1,5 @@
-// What can become of a batch and of a record: two tables (style.md section 7). What is not in them is refused. Names are
-// those of the ledger's columns.
+// What can become of a batch and of a record: two tables (style.md section 7). What is not in them
+// is refused. Names are those of the ledger's columns.
 #pragma once
 
 #include <array>
@@ -10,8 +10,20 @@
 namespace keyferry::appliance {
 
 /// Where a record ended (I3). Issued = outstanding. A mark "on the CRL" may stand beside any state.
-enum class RecordState : std::uint8_t { Issued, Injected, Quarantined, Returned, NeverLeft, Revoked };
-enum class RecordEvent : std::uint8_t { ReceiptInjected, ReceiptQuarantined, ReceiptReturned, RevokedByQuorum };
+enum class RecordState : std::uint8_t {
+  Issued,
+  Injected,
+  Quarantined,
+  Returned,
+  NeverLeft,
+  Revoked
+};
+enum class RecordEvent : std::uint8_t {
+  ReceiptInjected,
+  ReceiptQuarantined,
+  ReceiptReturned,
+  RevokedByQuorum
+};
 
 struct RecordRule {
   RecordState from;
@@ -26,8 +38,23 @@ inline constexpr std::array kRecordRules{
     RecordRule{RecordState::Issued, RecordEvent::RevokedByQuorum, RecordState::Revoked},
 };
 
-enum class BatchState : std::uint8_t { Planned, Approved, Generating, Sealed, Out, Reconciling, Closed };
-enum class BatchEvent : std::uint8_t { Approval, Started, AllSealed, Exported, ReceiptsCame, NothingOutstanding };
+enum class BatchState : std::uint8_t {
+  Planned,
+  Approved,
+  Generating,
+  Sealed,
+  Out,
+  Reconciling,
+  Closed
+};
+enum class BatchEvent : std::uint8_t {
+  Approval,
+  Started,
+  AllSealed,
+  Exported,
+  ReceiptsCame,
+  NothingOutstanding
+};
 
 struct BatchRule {
   BatchState from;
@@ -61,9 +88,12 @@ inline constexpr std::array kBatchRules{
   return std::nullopt;
 }
 
-static_assert(!next(RecordState::Injected, RecordEvent::ReceiptQuarantined), "the first accepted receipt is final");
-static_assert(!next(RecordState::Quarantined, RecordEvent::ReceiptInjected), "no second try on the line");
-static_assert(!next(BatchState::Closed, BatchEvent::Exported), "a closed batch does not leave again");
+static_assert(!next(RecordState::Injected, RecordEvent::ReceiptQuarantined),
+              "the first accepted receipt is final");
+static_assert(!next(RecordState::Quarantined, RecordEvent::ReceiptInjected),
+              "no second try on the line");
+static_assert(!next(BatchState::Closed, BatchEvent::Exported),
+              "a closed batch does not leave again");
 static_assert(!next(BatchState::Generating, BatchEvent::Exported), "nothing half made leaves");
 
 /// "issued", "injected", "quarantined", "returned", "never_left", "revoked".

@@ -18,11 +18,14 @@ using store::guarded;
 constexpr std::size_t kShortestPrefix = 4;
 
 constexpr const char* kBatchColumns =
-    "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, se_count, target_count, "
+    "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, "
+    "se_count, target_count, "
     "segment_count, segment_size, due_ms, made_ms, started_ms, closed_ms FROM batch ";
 
 Error damaged(const std::string& what) {
-  return Error{Code::Storage, "ledger: " + what + " is damaged", "restore the ledger from its newest backup"};
+  return Error{Code::Storage,
+               "ledger: " + what + " is damaged",
+               "restore the ledger from its newest backup"};
 }
 
 template <typename Id>
@@ -67,24 +70,26 @@ BatchRow batch_at(SQLite::Statement& row) {
 }
 
 SealedPart part_at(SQLite::Statement& row, std::optional<SegmentIndex> index) {
-  return SealedPart{.index = index,
-                    .state = row.getColumn(0).getString() == "sealed" ? SealState::Sealed : SealState::Prepared,
-                    .count = small_at(row, 1),
-                    .container = id_at<ContainerId>(row, 2),
-                    .digest = id_at<Digest>(row, 3),
-                    .body_size_bytes = natural_at(row, 4),
-                    .first_leaf = natural_at(row, 5)};
+  return SealedPart{
+      .index = index,
+      .state = row.getColumn(0).getString() == "sealed" ? SealState::Sealed : SealState::Prepared,
+      .count = small_at(row, 1),
+      .container = id_at<ContainerId>(row, 2),
+      .digest = id_at<Digest>(row, 3),
+      .body_size_bytes = natural_at(row, 4),
+      .first_leaf = natural_at(row, 5)};
 }
 
 void insert_records(store::Database& database,
                     const BatchId& batch,
                     SegmentIndex segment,
                     const std::vector<RecordRow>& records) {
-  SQLite::Statement insert{
-      database,
-      "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, public_key, public_key_sha256, "
-      "certificate_serial, certificate_sha256, challenge, state) VALUES (:batch, :no, :segment, :se, :generation, "
-      ":key, :key_sha256, :serial, :certificate, :challenge, 'issued')"};
+  SQLite::Statement insert{database,
+                           "INSERT INTO record (batch_id, record_no, segment_idx, se_id, "
+                           "generation, public_key, public_key_sha256, "
+                           "certificate_serial, certificate_sha256, challenge, state) VALUES "
+                           "(:batch, :no, :segment, :se, :generation, "
+                           ":key, :key_sha256, :serial, :certificate, :challenge, 'issued')"};
   for (const RecordRow& record : records) {
     const Digest key_sha256 = crypto::sha256(record.public_key);
     store::bind_blob(insert, ":batch", batch.bytes());
@@ -104,11 +109,12 @@ void insert_records(store::Database& database,
 
 }  // namespace
 
-// --- batches -----------------------------------------------------------------------------------------------------------
+// --- batches -------------------------------------------------------------------------------------
 
 std::optional<BatchRow> BatchStore::find(const BatchId& batch) {
   return guarded("ledger: find a batch", [&]() -> std::optional<BatchRow> {
-    SQLite::Statement query{ledger_.database(), std::string{kBatchColumns} + "WHERE batch_id = :batch"};
+    SQLite::Statement query{ledger_.database(),
+                            std::string{kBatchColumns} + "WHERE batch_id = :batch"};
     store::bind_blob(query, ":batch", batch.bytes());
     if (!query.executeStep()) return std::nullopt;
     return batch_at(query);
@@ -118,7 +124,8 @@ std::optional<BatchRow> BatchStore::find(const BatchId& batch) {
 std::vector<BatchRow> BatchStore::all() {
   return guarded("ledger: list batches", [&] {
     std::vector<BatchRow> rows;
-    SQLite::Statement query{ledger_.database(), std::string{kBatchColumns} + "ORDER BY made_ms, batch_id"};
+    SQLite::Statement query{ledger_.database(),
+                            std::string{kBatchColumns} + "ORDER BY made_ms, batch_id"};
     while (query.executeStep()) rows.push_back(batch_at(query));
     return rows;
   });
@@ -135,26 +142,35 @@ std::variant<BatchRow, Refusal> BatchStore::resolve(std::string_view text) {
   }
   if (found.size() == 1) return std::move(found.front());
   if (found.empty()) {
-    return Refusal{"batch-unknown", fmt::format("there is no batch \"{}\"", printable(text)),
+    return Refusal{"batch-unknown",
+                   fmt::format("there is no batch \"{}\"", printable(text)),
                    "`keyferry-appliance batch status` lists the batches"};
   }
-  return Refusal{"batch-ambiguous", fmt::format("{} batches begin with \"{}\"", found.size(), text),
+  return Refusal{"batch-ambiguous",
+                 fmt::format("{} batches begin with \"{}\"", found.size(), text),
                  "give more digits of the id"};
 }
 
-void BatchStore::advance_in(store::Database& database, const BatchId& batch, BatchEvent event, UtcMillis now) {
+void BatchStore::advance_in(store::Database& database,
+                            const BatchId& batch,
+                            BatchEvent event,
+                            UtcMillis now) {
   SQLite::Statement query{database, "SELECT state FROM batch WHERE batch_id = :batch"};
   store::bind_blob(query, ":batch", batch.bytes());
-  const auto from = query.executeStep() ? batch_state_from_name(query.getColumn(0).getString()) : std::nullopt;
+  const auto from =
+      query.executeStep() ? batch_state_from_name(query.getColumn(0).getString()) : std::nullopt;
   const auto to = from ? next(*from, event) : std::nullopt;
   if (!to) {
-    throw Error{Code::Internal, fmt::format("ledger: batch {} cannot take this step from state \"{}\"", batch.hex(),
-                                            from ? state_name(*from) : "unknown")};
+    throw Error{Code::Internal,
+                fmt::format("ledger: batch {} cannot take this step from state \"{}\"",
+                            batch.hex(),
+                            from ? state_name(*from) : "unknown")};
   }
-  SQLite::Statement update{
-      database,
-      "UPDATE batch SET state = :state, started_ms = CASE WHEN :state = 'generating' THEN :now ELSE started_ms END, "
-      "closed_ms = CASE WHEN :state = 'closed' THEN :now ELSE closed_ms END WHERE batch_id = :batch"};
+  SQLite::Statement update{database,
+                           "UPDATE batch SET state = :state, started_ms = CASE WHEN :state = "
+                           "'generating' THEN :now ELSE started_ms END, "
+                           "closed_ms = CASE WHEN :state = 'closed' THEN :now ELSE closed_ms END "
+                           "WHERE batch_id = :batch"};
   update.bind(":state", std::string{state_name(*to)});
   update.bind(":now", now.value);
   store::bind_blob(update, ":batch", batch.bytes());
@@ -183,20 +199,23 @@ std::optional<std::string> BatchStore::conflict(const BatchRow& batch) {
     store::bind_blob(query, ":batch", batch.id.bytes());
     query.bind(":list", batch.list.value);
     if (!query.executeStep()) return std::nullopt;
-    return fmt::format("SE {} {} ({}) belongs to batch {}", query.getColumn(0).getString(),
-                       to_hex(store::column_blob(query, 1)), query.getColumn(2).getString(),
+    return fmt::format("SE {} {} ({}) belongs to batch {}",
+                       query.getColumn(0).getString(),
+                       to_hex(store::column_blob(query, 1)),
+                       query.getColumn(2).getString(),
                        id_at<BatchId>(query, 3).hex());
   });
 }
 
-// --- segments and manifest ---------------------------------------------------------------------------------------------
+// --- segments and manifest -----------------------------------------------------------------------
 
 std::vector<SealedPart> BatchStore::segments(const BatchId& batch) {
   return guarded("ledger: read a batch's segments", [&] {
     std::vector<SealedPart> parts;
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT state, count, container_id, digest, body_size_bytes, first_leaf, idx FROM segment "
-                            "WHERE batch_id = :batch ORDER BY idx"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT state, count, container_id, digest, body_size_bytes, first_leaf, idx FROM segment "
+        "WHERE batch_id = :batch ORDER BY idx"};
     store::bind_blob(query, ":batch", batch.bytes());
     while (query.executeStep()) parts.push_back(part_at(query, SegmentIndex{small_at(query, 6)}));
     return parts;
@@ -205,9 +224,10 @@ std::vector<SealedPart> BatchStore::segments(const BatchId& batch) {
 
 std::optional<SealedPart> BatchStore::manifest(const BatchId& batch) {
   return guarded("ledger: read a batch's manifest", [&]() -> std::optional<SealedPart> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT manifest.state, segment_count, container_id, digest, body_size_bytes, first_leaf "
-                            "FROM manifest JOIN batch USING (batch_id) WHERE batch_id = :batch"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT manifest.state, segment_count, container_id, digest, body_size_bytes, first_leaf "
+        "FROM manifest JOIN batch USING (batch_id) WHERE batch_id = :batch"};
     store::bind_blob(query, ":batch", batch.bytes());
     if (!query.executeStep()) return std::nullopt;
     return part_at(query, std::nullopt);
@@ -224,9 +244,12 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
     const std::uint64_t first_leaf = ledger_.add_pending(leaves, std::nullopt);
     SQLite::Statement insert{
         ledger_.database(),
-        part.index ? "INSERT INTO segment (batch_id, idx, state, count, container_id, digest, body_size_bytes, "
-                     "first_leaf) VALUES (:batch, :idx, 'prepared', :count, :container, :digest, :size, :first)"
-                   : "INSERT INTO manifest (batch_id, state, container_id, digest, body_size_bytes, first_leaf) "
+        part.index ? "INSERT INTO segment (batch_id, idx, state, count, container_id, digest, "
+                     "body_size_bytes, "
+                     "first_leaf) VALUES (:batch, :idx, 'prepared', :count, :container, :digest, "
+                     ":size, :first)"
+                   : "INSERT INTO manifest (batch_id, state, container_id, digest, "
+                     "body_size_bytes, first_leaf) "
                      "VALUES (:batch, 'prepared', :container, :digest, :size, :first)"};
     store::bind_blob(insert, ":batch", batch.bytes());
     if (part.index) {
@@ -247,21 +270,28 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
     return body();
   } catch (const SQLite::Exception& failure) {
     if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
-    throw Error{Code::Refused,
-                fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})", what,
-                            failure.what()),
-                "make a plan without the SEs that have a live key"};
+    throw Error{
+        Code::Refused,
+        fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})",
+                    what,
+                    failure.what()),
+        "make a plan without the SEs that have a live key"};
   }
 }
 
-void BatchStore::seal(const BatchId& batch, const SealedPart& part, ByteView trailer, const std::string& checkpoint) {
+void BatchStore::seal(const BatchId& batch,
+                      const SealedPart& part,
+                      ByteView trailer,
+                      const std::string& checkpoint) {
   guarded("ledger: seal a part of a batch", [&] {
     store::WriteTransaction transaction{ledger_.database()};
     ledger_.settle_in_transaction(checkpoint);
     SQLite::Statement update{
         ledger_.database(),
-        part.index ? "UPDATE segment SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch AND idx = :idx"
-                   : "UPDATE manifest SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch"};
+        part.index
+            ? "UPDATE segment SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch AND "
+              "idx = :idx"
+            : "UPDATE manifest SET state = 'sealed', trailer = :trailer WHERE batch_id = :batch"};
     store::bind_blob(update, ":trailer", trailer);
     store::bind_blob(update, ":batch", batch.bytes());
     if (part.index) update.bind(":idx", part.index->value);
@@ -275,16 +305,17 @@ void BatchStore::drop_prepared(const BatchId& batch, const SealedPart& part) {
   guarded("ledger: drop a part that was never sealed", [&] {
     store::WriteTransaction transaction{ledger_.database()};
     if (part.index) {
-      SQLite::Statement records{ledger_.database(),
-                                "DELETE FROM record WHERE batch_id = :batch AND segment_idx = :idx"};
+      SQLite::Statement records{
+          ledger_.database(), "DELETE FROM record WHERE batch_id = :batch AND segment_idx = :idx"};
       store::bind_blob(records, ":batch", batch.bytes());
       records.bind(":idx", part.index->value);
       records.exec();
     }
     SQLite::Statement remove{
         ledger_.database(),
-        part.index ? "DELETE FROM segment WHERE batch_id = :batch AND idx = :idx AND state = 'prepared'"
-                   : "DELETE FROM manifest WHERE batch_id = :batch AND state = 'prepared'"};
+        part.index
+            ? "DELETE FROM segment WHERE batch_id = :batch AND idx = :idx AND state = 'prepared'"
+            : "DELETE FROM manifest WHERE batch_id = :batch AND state = 'prepared'"};
     store::bind_blob(remove, ":batch", batch.bytes());
     if (part.index) remove.bind(":idx", part.index->value);
     remove.exec();
@@ -301,19 +332,21 @@ std::vector<BatchStore::PreparedPart> BatchStore::prepared() {
       if (part.state == SealState::Prepared) found.push_back({batch.id, part});
     }
     const auto manifest_part = manifest(batch.id);
-    if (manifest_part && manifest_part->state == SealState::Prepared) found.push_back({batch.id, *manifest_part});
+    if (manifest_part && manifest_part->state == SealState::Prepared)
+      found.push_back({batch.id, *manifest_part});
   }
   return found;
 }
 
-// --- records and exports -----------------------------------------------------------------------------------------------
+// --- records -------------------------------------------------------------------------------------
 
 std::vector<Digest> BatchStore::certificate_hashes(const BatchId& batch, SegmentIndex segment) {
   return guarded("ledger: read certificate hashes", [&] {
     std::vector<Digest> hashes;
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT certificate_sha256 FROM record WHERE batch_id = :batch AND segment_idx = :idx "
-                            "ORDER BY record_no"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT certificate_sha256 FROM record WHERE batch_id = :batch AND segment_idx = :idx "
+        "ORDER BY record_no"};
     store::bind_blob(query, ":batch", batch.bytes());
     query.bind(":idx", segment.value);
     while (query.executeStep()) hashes.push_back(id_at<Digest>(query, 0));
@@ -329,69 +362,6 @@ std::uint64_t BatchStore::sealed_records(const BatchId& batch) {
     store::bind_blob(query, ":batch", batch.bytes());
     query.executeStep();
     return natural_at(query, 0);
-  });
-}
-
-std::vector<ExportRow> BatchStore::exports(const BatchId& batch) {
-  return guarded("ledger: read a batch's exports", [&] {
-    std::vector<ExportRow> rows;
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT token_id, state, token_card FROM export WHERE batch_id = :batch "
-                            "ORDER BY begun_ms, token_id"};
-    store::bind_blob(query, ":batch", batch.bytes());
-    while (query.executeStep()) {
-      rows.push_back({id_at<TokenId>(query, 0), query.getColumn(1).getString(), store::column_blob(query, 2)});
-    }
-    return rows;
-  });
-}
-
-void BatchStore::begin_export_in(store::Database& database,
-                                 const BatchId& batch,
-                                 const TokenId& token,
-                                 UtcMillis now) {
-  SQLite::Statement known{database, "INSERT OR IGNORE INTO token (token_id, first_seen_ms) VALUES (:token, :now)"};
-  store::bind_blob(known, ":token", token.bytes());
-  known.bind(":now", now.value);
-  known.exec();
-  SQLite::Statement insert{database,
-                           "INSERT OR IGNORE INTO export (batch_id, token_id, state, begun_ms) "
-                           "VALUES (:batch, :token, 'begun', :now)"};
-  store::bind_blob(insert, ":batch", batch.bytes());
-  store::bind_blob(insert, ":token", token.bytes());
-  insert.bind(":now", now.value);
-  insert.exec();
-}
-
-void BatchStore::keep_token_card(const BatchId& batch, const TokenId& token, ByteView card) {
-  guarded("ledger: keep a token card", [&] {
-    store::WriteTransaction transaction{ledger_.database()};
-    SQLite::Statement update{
-        ledger_.database(),
-        "UPDATE export SET token_card = :card WHERE batch_id = :batch AND token_id = :token"};
-    store::bind_blob(update, ":card", card);
-    store::bind_blob(update, ":batch", batch.bytes());
-    store::bind_blob(update, ":token", token.bytes());
-    update.exec();
-    transaction.commit();
-  });
-}
-
-void BatchStore::set_export_state(const BatchId& batch,
-                                  const TokenId& token,
-                                  const std::string& state,
-                                  UtcMillis now) {
-  guarded("ledger: note an export", [&] {
-    store::WriteTransaction transaction{ledger_.database()};
-    SQLite::Statement update{ledger_.database(),
-                             "UPDATE export SET state = :state, done_ms = CASE WHEN :state = 'done' THEN :now END "
-                             "WHERE batch_id = :batch AND token_id = :token"};
-    update.bind(":state", state);
-    update.bind(":now", now.value);
-    store::bind_blob(update, ":batch", batch.bytes());
-    store::bind_blob(update, ":token", token.bytes());
-    update.exec();
-    transaction.commit();
   });
 }
 

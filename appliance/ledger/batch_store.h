@@ -1,8 +1,9 @@
-// Batches in the ledger: their states, sealed segments and manifests, records, exports to tokens. What came home is in
-// receipt_store.h, sums are in reconcile_store.h.
+// Batches in the ledger: their states, sealed segments and manifests, records, exports to tokens.
+// What came home is in receipt_store.h, sums are in reconcile_store.h.
 //
-// Functions named *_in run inside the caller's transaction: they are steps of something larger that becomes durable as
-// one. All others open a transaction of their own and are durable when they return.
+// Functions named *_in run inside the caller's transaction: they are steps of something larger that
+// becomes durable as one. All others open a transaction of their own and are durable when they
+// return.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,7 @@ struct SealedPart {
   SealState state = SealState::Prepared;
   std::uint32_t count = 0;  // records; segments for the manifest
   ContainerId container = {};
-  Digest digest = {};  // what the trailer signs
+  Digest digest = {};                 // what the trailer signs
   std::uint64_t body_size_bytes = 0;  // without the trailer
   std::uint64_t first_leaf = 0;
 };
@@ -70,27 +71,36 @@ class BatchStore {
   // --- batches ---
   [[nodiscard]] std::optional<BatchRow> find(const BatchId& batch);
   [[nodiscard]] std::vector<BatchRow> all();  // by time made, then id
-  /// `text`: 32 hex digits, or the first 4 or more of them when only one batch begins so. Refusal "batch-unknown",
-  /// "batch-ambiguous".
+  /// `text`: 32 hex digits, or the first 4 or more of them when only one batch begins so. Refusal
+  /// "batch-unknown", "batch-ambiguous".
   [[nodiscard]] std::variant<BatchRow, Refusal> resolve(std::string_view text);
   /// By the table; Error{Internal} for what it does not allow.
   void advance(const BatchId& batch, BatchEvent event, UtcMillis now);
-  static void advance_in(store::Database& database, const BatchId& batch, BatchEvent event, UtcMillis now);
+  static void advance_in(store::Database& database,
+                         const BatchId& batch,
+                         BatchEvent event,
+                         UtcMillis now);
 
-  /// An SE of the list that another batch has a live key for, or may be making one for: text for people.
+  /// An SE of the list that another batch has a live key for, or may be making one for: text for
+  /// people.
   [[nodiscard]] std::optional<std::string> conflict(const BatchRow& batch);
 
   // --- segments and manifest ---
   [[nodiscard]] std::vector<SealedPart> segments(const BatchId& batch);  // by index
   [[nodiscard]] std::optional<SealedPart> manifest(const BatchId& batch);
-  /// One transaction: the part, its records (segments only) and its log leaves as the pending block. Returns the first
-  /// leaf's index. Error{Refused} when an SE has a live key or a key or serial was there before.
+  /// One transaction: the part, its records (segments only) and its log leaves as the pending
+  /// block. Returns the first leaf's index. Error{Refused} when an SE has a live key or a key or
+  /// serial was there before.
   std::uint64_t prepare(const BatchId& batch,
                         const SealedPart& part,
                         const std::vector<RecordRow>& records,
                         const std::vector<Bytes>& leaves);
-  /// One transaction: the part is sealed, its leaves are final under `checkpoint` (empty: they are already).
-  void seal(const BatchId& batch, const SealedPart& part, ByteView trailer, const std::string& checkpoint);
+  /// One transaction: the part is sealed, its leaves are final under `checkpoint` (empty: they are
+  /// already).
+  void seal(const BatchId& batch,
+            const SealedPart& part,
+            ByteView trailer,
+            const std::string& checkpoint);
   /// A prepared part that never was sealed, with its records.
   void drop_prepared(const BatchId& batch, const SealedPart& part);
 
@@ -98,6 +108,7 @@ class BatchStore {
     BatchId batch;
     SealedPart part;
   };
+
   [[nodiscard]] std::vector<PreparedPart> prepared();
 
   // --- records ---
@@ -107,9 +118,15 @@ class BatchStore {
 
   // --- exports ---
   [[nodiscard]] std::vector<ExportRow> exports(const BatchId& batch);  // by time begun, then token
-  static void begin_export_in(store::Database& database, const BatchId& batch, const TokenId& token, UtcMillis now);
+  static void begin_export_in(store::Database& database,
+                              const BatchId& batch,
+                              const TokenId& token,
+                              UtcMillis now);
   void keep_token_card(const BatchId& batch, const TokenId& token, ByteView card);
-  void set_export_state(const BatchId& batch, const TokenId& token, const std::string& state, UtcMillis now);
+  void set_export_state(const BatchId& batch,
+                        const TokenId& token,
+                        const std::string& state,
+                        UtcMillis now);
 
  private:
   Ledger& ledger_;

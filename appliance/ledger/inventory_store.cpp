@@ -14,21 +14,21 @@ using store::guarded;
 constexpr const char* kImportFinal = "import-final";
 
 // Columns of an entry, in the order that read_entry takes them.
-#define KEYFERRY_ENTRY_COLUMNS                                                                    \
-  "se.se_id, se.family, se.se_serial, se.key_name, se.part, se.lot, se.device_serial, "           \
-  "se.generation, se.transport_kind, se.transport_name, se.transport_data"
+constexpr std::string_view kColumns =
+    "se.se_id, se.family, se.se_serial, se.key_name, se.part, se.lot, se.device_serial, "
+    "se.generation, se.transport_kind, se.transport_name, se.transport_data";
 constexpr int kEntryColumns = 11;
 
-// A key that exists, or one that this generation has used up. design.md section 6: a new record for an SE needs the
-// earlier certificate revoked and a higher generation.
-#define KEYFERRY_LIVE_RECORD                                                                      \
-  "FROM record r WHERE r.se_id = se.se_id AND r.state <> 'never_left' AND "                       \
-  "(r.revoked = 0 OR r.generation >= se.generation)"
+// A key that exists, or one that this generation has used up. design.md section 6: a new record for
+// an SE needs the earlier certificate revoked and a higher generation.
+constexpr std::string_view kLiveRecord =
+    "FROM record r WHERE r.se_id = se.se_id AND r.state <> 'never_left' AND "
+    "(r.revoked = 0 OR r.generation >= se.generation)";
 
 // Batches that have not made their keys yet but will.
-#define KEYFERRY_RESERVATION                                                                      \
-  "FROM se_list_entry x JOIN batch b ON b.list_id = x.list_id WHERE x.se_id = se.se_id AND "      \
-  "(b.state = 'generating' OR (b.state = 'approved' AND b.expires_ms > :now))"
+constexpr std::string_view kReservation =
+    "FROM se_list_entry x JOIN batch b ON b.list_id = x.list_id WHERE x.se_id = se.se_id AND "
+    "(b.state = 'generating' OR (b.state = 'approved' AND b.expires_ms > :now))";
 
 struct EntryRow {
   SeId id;
@@ -41,19 +41,21 @@ EntryRow read_entry(SQLite::Statement& row, int first) {
   const auto serial = SeSerial::from_bytes(store::column_blob(row, first + 2));
   const auto kind = se::transport_kind_from_name(row.getColumn(first + 8).getString());
   if (!family || !serial || !kind) {
-    throw Error{Code::Storage, fmt::format("ledger: inventory row {} is damaged", id.value),
+    throw Error{Code::Storage,
+                fmt::format("ledger: inventory row {} is damaged", id.value),
                 "restore the ledger from its newest backup"};
   }
-  return EntryRow{id, se::Entry{.family = *family,
-                                .serial = *serial,
-                                .part = row.getColumn(first + 4).getString(),
-                                .lot = row.getColumn(first + 5).getString(),
-                                .key_name = row.getColumn(first + 3).getString(),
-                                .device_serial = row.getColumn(first + 6).getString(),
-                                .generation = row.getColumn(first + 7).getUInt(),
-                                .transport_kind = *kind,
-                                .transport_name = row.getColumn(first + 9).getString(),
-                                .transport_data = store::column_blob(row, first + 10)}};
+  return EntryRow{id,
+                  se::Entry{.family = *family,
+                            .serial = *serial,
+                            .part = row.getColumn(first + 4).getString(),
+                            .lot = row.getColumn(first + 5).getString(),
+                            .key_name = row.getColumn(first + 3).getString(),
+                            .device_serial = row.getColumn(first + 6).getString(),
+                            .generation = row.getColumn(first + 7).getUInt(),
+                            .transport_kind = *kind,
+                            .transport_name = row.getColumn(first + 9).getString(),
+                            .transport_data = store::column_blob(row, first + 10)}};
 }
 
 bool is_unchanged(const se::Entry& entry, ByteView leaf) {
@@ -83,7 +85,7 @@ void InventoryStore::clean_staged() {
       const bool done = remove.exec() < static_cast<int>(kRowsPerTransaction);
       if (done) database.exec("DELETE FROM import WHERE state = 'staged'");
       transaction.commit();
-      KF_CUT("inventory.clean.step");
+      KF_CUT("front.inventory.clean.step");
       if (done) return;
     }
   });
@@ -148,11 +150,12 @@ std::vector<DoubledRow> InventoryStore::stage(ImportId import, const std::vector
       if (!earlier.executeStep()) continue;
       const bool same_file = earlier.getColumn(0).getInt64() == import.value;
       doubled.push_back(
-          {line, same_file ? static_cast<std::uint64_t>(earlier.getColumn(1).getInt64()) : 0,
+          {line,
+           same_file ? static_cast<std::uint64_t>(earlier.getColumn(1).getInt64()) : 0,
            earlier.getColumn(2).getString()});
     }
     transaction.commit();
-    KF_CUT("inventory.staged");
+    KF_CUT("front.inventory.staged");
     return doubled;
   });
 }
@@ -198,11 +201,13 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
   using Answer = std::variant<MadeList, Refusal>;
   return guarded("ledger: choose SEs", [&]() -> Answer {
     store::Database& database = ledger_.database();
-    std::string sql =
-        "SELECT " KEYFERRY_ENTRY_COLUMNS
-        " FROM se JOIN import USING (import_id) WHERE import.state = 'final' AND se.family = "
-        ":family AND se.key_name = :key_name AND NOT EXISTS (SELECT 1 " KEYFERRY_LIVE_RECORD
-        ") AND NOT EXISTS (SELECT 1 " KEYFERRY_RESERVATION ")";
+    std::string sql = fmt::format(
+        "SELECT {} FROM se JOIN import USING (import_id) WHERE import.state = 'final' AND "
+        "se.family = :family AND se.key_name = :key_name AND NOT EXISTS (SELECT 1 {}) AND NOT "
+        "EXISTS (SELECT 1 {})",
+        kColumns,
+        kLiveRecord,
+        kReservation);
     if (selection.lot) sql += " AND se.lot = :lot";
     if (selection.source) sql += " AND import.source = :source";
     sql += " ORDER BY se.family, se.se_serial, se.key_name LIMIT :count";
@@ -226,7 +231,9 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
     if (chosen.size() < selection.count || chosen.empty()) {
       return Refusal{"se-too-few",
                      fmt::format("{} SEs are wanted, {} of this choice have no live key and are "
-                                 "not in another approved batch", selection.count, chosen.size()),
+                                 "not in another approved batch",
+                                 selection.count,
+                                 chosen.size()),
                      "import more SEs, or lower --count"};
     }
     const Digest root = frontier.root();
@@ -281,14 +288,15 @@ void InventoryStore::visit_list(ListId list,
   guarded("ledger: read a list of SEs", [&] {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT " KEYFERRY_ENTRY_COLUMNS
-        ", e.idx, import.source, import.state = 'final', "
-        "(SELECT r.batch_id " KEYFERRY_LIVE_RECORD
-        " AND r.batch_id <> :self ORDER BY r.batch_id LIMIT 1), "
-        "(SELECT b.batch_id " KEYFERRY_RESERVATION
-        " AND b.batch_id <> :self ORDER BY b.batch_id LIMIT 1), e.leaf_hash "
-        "FROM se_list_entry e JOIN se USING (se_id) JOIN import USING (import_id) "
-        "WHERE e.list_id = :list ORDER BY e.idx"};
+        fmt::format(
+            "SELECT {}, e.idx, import.source, import.state = 'final', "
+            "(SELECT r.batch_id {} AND r.batch_id <> :self ORDER BY r.batch_id LIMIT 1), "
+            "(SELECT b.batch_id {} AND b.batch_id <> :self ORDER BY b.batch_id LIMIT 1), "
+            "e.leaf_hash FROM se_list_entry e JOIN se USING (se_id) JOIN import USING (import_id) "
+            "WHERE e.list_id = :list ORDER BY e.idx",
+            kColumns,
+            kLiveRecord,
+            kReservation)};
     store::bind_blob(query, ":self", self.bytes());
     query.bind(":now", now.value);
     query.bind(":list", list.value);
@@ -313,9 +321,9 @@ std::vector<InventoryStore::SegmentEntry> InventoryStore::entries(ListId list,
   return guarded("ledger: read a segment's SEs", [&] {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT " KEYFERRY_ENTRY_COLUMNS
-        " FROM se_list_entry e JOIN se USING (se_id) WHERE e.list_id = :list AND e.idx >= :first "
-        "AND e.idx < :first + :count ORDER BY e.idx"};
+        fmt::format("SELECT {} FROM se_list_entry e JOIN se USING (se_id) WHERE e.list_id = :list "
+                    "AND e.idx >= :first AND e.idx < :first + :count ORDER BY e.idx",
+                    kColumns)};
     query.bind(":list", list.value);
     query.bind(":first", static_cast<std::int64_t>(first));
     query.bind(":count", static_cast<std::int64_t>(count));
@@ -332,9 +340,9 @@ std::vector<InventoryStore::SegmentEntry> InventoryStore::entries(ListId list,
 std::vector<Digest> InventoryStore::leaf_hashes(ListId list) {
   return guarded("ledger: hash a list of SEs", [&] {
     SQLite::Statement query{ledger_.database(),
-                            "SELECT " KEYFERRY_ENTRY_COLUMNS
-                            " FROM se_list_entry e JOIN se USING (se_id) WHERE e.list_id = :list "
-                            "ORDER BY e.idx"};
+                            fmt::format("SELECT {} FROM se_list_entry e JOIN se USING (se_id) "
+                                        "WHERE e.list_id = :list ORDER BY e.idx",
+                                        kColumns)};
     query.bind(":list", list.value);
     std::vector<Digest> hashes;
     while (query.executeStep()) {
@@ -344,14 +352,10 @@ std::vector<Digest> InventoryStore::leaf_hashes(ListId list) {
   });
 }
 
-#undef KEYFERRY_ENTRY_COLUMNS
-#undef KEYFERRY_LIVE_RECORD
-#undef KEYFERRY_RESERVATION
-
 void register_inventory_actions(Ledger& ledger) {
   ledger.on_action(kImportFinal, [](store::Database& database, ByteView data) {
-    SQLite::Statement update{
-        database, "UPDATE import SET state = 'final' WHERE import_id = :import"};
+    SQLite::Statement update{database,
+                             "UPDATE import SET state = 'final' WHERE import_id = :import"};
     update.bind(":import", static_cast<std::int64_t>(read_u64be(data)));
     update.exec();
   });

@@ -14,15 +14,15 @@
 
 namespace keyferry::appliance {
 
-using SeId = Number<struct SeIdTag, std::int64_t>;        // row of the inventory
-using ListId = Number<struct ListIdTag, std::int64_t>;    // row of se_list
+using SeId = Number<struct SeIdTag, std::int64_t>;      // row of the inventory
+using ListId = Number<struct ListIdTag, std::int64_t>;  // row of se_list
 using ImportId = Number<struct ImportIdTag, std::int64_t>;
 
 /// Where one line of an import clashes with an earlier one.
 struct DoubledRow {
   std::uint64_t line = 0;
-  std::uint64_t earlier_line = 0;    // of the same file; 0: in the ledger already
-  std::string earlier_source;        // of the row in the ledger
+  std::uint64_t earlier_line = 0;  // of the same file; 0: in the ledger already
+  std::string earlier_source;      // of the row in the ledger
 };
 
 /// What of the inventory a batch may take.
@@ -40,9 +40,9 @@ struct ListedSe {
   SeId id;
   se::Entry entry;
   std::string source;
-  bool visible = false;              // its import is final
-  bool changed = false;              // the row is not what it was when the list was made
-  std::optional<BatchId> live_in;    // batch whose record holds the live key of this SE
+  bool visible = false;                // its import is final
+  bool changed = false;                // the row is not what it was when the list was made
+  std::optional<BatchId> live_in;      // batch whose record holds the live key of this SE
   std::optional<BatchId> reserved_by;  // another batch, approved or generating, that will make one
 };
 
@@ -52,13 +52,17 @@ class InventoryStore {
 
   explicit InventoryStore(Ledger& ledger) : ledger_{ledger} {}
 
-  // --- import: rows are staged in chunks and become visible at once by the action `import-final` ---
+  // --- import: rows are staged in chunks and become visible at once by the action `import-final`
+  // ---
 
-  /// Removes rows of imports that never became final (an earlier run was cut), in bounded transactions.
+  /// Removes rows of imports that never became final (an earlier run was cut), in bounded
+  /// transactions.
   void clean_staged();
 
   /// A new staged import; its digest is noted by describe().
-  [[nodiscard]] ImportId begin_import(const std::string& source, const std::string& file_name, UtcMillis now);
+  [[nodiscard]] ImportId begin_import(const std::string& source,
+                                      const std::string& file_name,
+                                      UtcMillis now);
 
   struct Row {
     std::uint64_t line = 0;
@@ -76,21 +80,25 @@ class InventoryStore {
 
   // --- lists ---
 
-  /// SEs without a live key and not reserved, ordered by family, serial, key name; stored as a list with its root.
-  /// Refusal "se-too-few" with how many there are.
+  /// SEs without a live key and not reserved, ordered by family, serial, key name; stored as a list
+  /// with its root. Refusal "se-too-few" with how many there are.
   struct MadeList {
     ListId id;
     Digest root;
     std::uint32_t count = 0;
   };
-  [[nodiscard]] std::variant<MadeList, Refusal> make_list(const Selection& selection, UtcMillis now);
+
+  [[nodiscard]] std::variant<MadeList, Refusal> make_list(const Selection& selection,
+                                                          UtcMillis now);
 
   [[nodiscard]] std::optional<ListId> list_by_root(const Digest& root);
   [[nodiscard]] std::uint32_t list_count(ListId list);
 
-  /// Visits the whole list in order, in constant memory. `self`: the batch that is asked about is not "another".
-  /// Error{Storage} naming the row when one no longer is an entry (edited).
-  void visit_list(ListId list, const BatchId& self, UtcMillis now,
+  /// Visits the whole list in order, in constant memory. `self`: the batch that is asked about is
+  /// not "another". Error{Storage} naming the row when one no longer is an entry (edited).
+  void visit_list(ListId list,
+                  const BatchId& self,
+                  UtcMillis now,
                   const std::function<void(const ListedSe&)>& visit);
 
   /// Entries [first, first + count) of a list with their rows, in order.
@@ -98,9 +106,13 @@ class InventoryStore {
     SeId id;
     se::Entry entry;
   };
-  [[nodiscard]] std::vector<SegmentEntry> entries(ListId list, std::uint32_t first, std::uint32_t count);
 
-  /// Leaf hashes (se::entry_leaf_hash of the canonical entries) of the whole list, from the rows as they are now.
+  [[nodiscard]] std::vector<SegmentEntry> entries(ListId list,
+                                                  std::uint32_t first,
+                                                  std::uint32_t count);
+
+  /// Leaf hashes (se::entry_leaf_hash of the canonical entries) of the whole list, from the rows as
+  /// they are now.
   [[nodiscard]] std::vector<Digest> leaf_hashes(ListId list);
 
  private:

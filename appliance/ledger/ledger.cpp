@@ -44,7 +44,8 @@ std::vector<ByteView> unpacked(ByteView blob, std::uint64_t count) {
     blob = blob.subspan(kLengthBytes + length);
   }
   if (!blob.empty() || leaves.size() != count) {
-    throw Error{Code::Storage, "ledger: a block of log leaves is damaged",
+    throw Error{Code::Storage,
+                "ledger: a block of log leaves is damaged",
                 "restore the ledger from its newest backup"};
   }
   return leaves;
@@ -71,7 +72,8 @@ std::uint64_t checkpoint_size(const std::string& note) {
 }
 
 Ledger::Ledger(const std::filesystem::path& file, store::Role role)
-    : database_{store::open_database(file, store::application_id("KFld"), ledger_migrations(), role)} {}
+    : database_{
+          store::open_database(file, store::application_id("KFld"), ledger_migrations(), role)} {}
 
 void Ledger::on_action(const std::string& name, ActionHandler handler) {
   handlers_[name] = std::move(handler);
@@ -128,7 +130,8 @@ std::vector<Bytes> Ledger::leaves(std::uint64_t from, std::uint64_t to) {
       }
     }
     if (from > to || found.size() != to - from) {
-      throw Error{Code::Storage, fmt::format("ledger: leaves {} to {} are not all there", from, to),
+      throw Error{Code::Storage,
+                  fmt::format("ledger: leaves {} to {} are not all there", from, to),
                   "restore the ledger from its newest backup"};
     }
     return found;
@@ -164,10 +167,10 @@ void Ledger::store_pending(std::uint64_t first_leaf,
     finalize_covered(first_leaf);
     database_.exec("DELETE FROM log_block WHERE state = 'pending'");
     if (first_leaf != log_size()) {
-      throw Error{Code::Storage,
-                  fmt::format("ledger: pending leaves begin at {}, the log has {}", first_leaf,
-                              log_size()),
-                  "run the command again"};
+      throw Error{
+          Code::Storage,
+          fmt::format("ledger: pending leaves begin at {}, the log has {}", first_leaf, log_size()),
+          "run the command again"};
     }
     add_pending(leaves, action);
     if (!registry.empty()) {
@@ -177,10 +180,10 @@ void Ledger::store_pending(std::uint64_t first_leaf,
       update.bind(":first", sql_number(first_leaf));
       update.exec();
     }
-    KF_CUT("ledger.pending.before-commit");
+    KF_CUT("front.ledger.pending.before-commit");
     transaction.commit();
   });
-  KF_CUT("ledger.pending.stored");
+  KF_CUT("front.ledger.pending.stored");
 }
 
 std::uint64_t Ledger::add_pending(const std::vector<Bytes>& leaves,
@@ -209,10 +212,10 @@ void Ledger::settle(const std::string& checkpoint_note) {
   guarded("ledger: make log leaves final", [&] {
     store::WriteTransaction transaction{database_};
     settle_in_transaction(checkpoint_note);
-    KF_CUT("ledger.settle.before-commit");
+    KF_CUT("front.ledger.settle.before-commit");
     transaction.commit();
   });
-  KF_CUT("ledger.settle.done");
+  KF_CUT("front.ledger.settle.done");
 }
 
 void Ledger::settle_in_transaction(const std::string& checkpoint_note) {
@@ -235,7 +238,7 @@ bool Ledger::reconcile(std::uint64_t hsm_log_size, const std::string& checkpoint
     finalize_covered(hsm_log_size);
     const int dropped = database_.exec("DELETE FROM log_block WHERE state = 'pending'");
     settle_in_transaction(checkpoint_note);
-    KF_CUT("ledger.reconcile.before-commit");
+    KF_CUT("front.ledger.reconcile.before-commit");
     transaction.commit();
     return dropped > 0;
   });
@@ -255,8 +258,11 @@ void Ledger::finalize_covered(std::uint64_t covered) {
     if (!query.executeStep()) return;
     const std::uint64_t first = natural(query.getColumn(0));
     if (first + natural(query.getColumn(1)) > covered) {
-      throw Error{Code::Storage, fmt::format("ledger: the HSM's log ends at {}, inside the pending "
-                                             "block that begins at {}", covered, first)};
+      throw Error{Code::Storage,
+                  fmt::format("ledger: the HSM's log ends at {}, inside the pending "
+                              "block that begins at {}",
+                              covered,
+                              first)};
     }
     const bool has_registry = !query.getColumn(2).isNull();
     const Bytes registry = store::column_blob(query, 2);
@@ -278,10 +284,10 @@ void Ledger::finalize_covered(std::uint64_t covered) {
 void Ledger::apply_in_transaction(const Action& action) {
   const auto handler = handlers_.find(action.name);
   if (handler == handlers_.end()) {
-    throw Error{Code::Storage,
-                fmt::format("ledger: no part of this program knows the pending step \"{}\"",
-                            action.name),
-                "use the newest program"};
+    throw Error{
+        Code::Storage,
+        fmt::format("ledger: no part of this program knows the pending step \"{}\"", action.name),
+        "use the newest program"};
   }
   handler->second(database_, action.data);
 }
@@ -354,8 +360,8 @@ void Ledger::set_value(std::string_view key, ByteView value) {
 
 void Ledger::set_value_in_transaction(std::string_view key, ByteView value) {
   guarded("ledger: keep a setting", [&] {
-    SQLite::Statement insert{
-        database_, "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :value)"};
+    SQLite::Statement insert{database_,
+                             "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :value)"};
     insert.bind(":key", std::string{key});
     store::bind_blob(insert, ":value", value);
     insert.exec();

@@ -1,11 +1,13 @@
-// The appliance's ledger: one SQLite database below the home, schema 0001_init.sql. This class opens it and owns what
-// everything else stands on: the log's blocks with the pending mechanism, checkpoints, registry, key-values. Inventory,
-// plans and batches are in stores of their own over `database()` (inventory_store.h, plan_store.h, batch_store.h).
+// The appliance's ledger: one SQLite database below the home, schema 0001_init.sql. This class
+// opens it and owns what everything else stands on: the log's blocks with the pending mechanism,
+// checkpoints, registry, key-values. Inventory, plans and batches are in stores of their own over
+// `database()` (inventory_store.h, plan_store.h, batch_store.h).
 //
-// Pending mechanism. Before the HSM's state advances, the leaves (and a new registry) are stored as the one pending
-// block, with an *action*: what the front end does when, and only when, the step turns out to have happened. As soon as
-// a checkpoint that covers the block is known, the block becomes final, the registry current and the action is applied,
-// all in one transaction. If the state never advanced, the block is dropped and the action never happens.
+// Pending mechanism. Before the HSM's state advances, the leaves (and a new registry) are stored as
+// the one pending block, with an *action*: what the front end does when, and only when, the step
+// turns out to have happened. As soon as a checkpoint that covers the block is known, the block
+// becomes final, the registry current and the action is applied, all in one transaction. If the
+// state never advanced, the block is dropped and the action never happens.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +26,8 @@
 
 namespace keyferry::appliance {
 
-/// What is done in the transaction that makes a block final. `name` stays in databases: never renamed.
+/// What is done in the transaction that makes a block final. `name` stays in databases: never
+/// renamed.
 struct Action {
   std::string name;  // "import-final", ...
   Bytes data;        // the handler's own form
@@ -40,13 +43,14 @@ class Ledger {
   /// Runs inside the caller's transaction; must only touch the database.
   using ActionHandler = std::function<void(store::Database& database, ByteView data)>;
 
-  /// Creates and migrates (Role::Writer) or opens (Role::Reader) `file`. Errors as store::open_database.
+  /// Creates and migrates (Role::Writer) or opens (Role::Reader) `file`. Errors as
+  /// store::open_database.
   Ledger(const std::filesystem::path& file, store::Role role);
 
   [[nodiscard]] store::Database& database() { return database_; }
 
-  /// For every action name that may be pending. A pending action without a handler is Error{Storage}: made by a newer
-  /// program.
+  /// For every action name that may be pending. A pending action without a handler is
+  /// Error{Storage}: made by a newer program.
   void on_action(const std::string& name, ActionHandler handler);
 
   /// Runs an action's handler inside the caller's transaction.
@@ -55,10 +59,12 @@ class Ledger {
   // --- the log ---
   [[nodiscard]] std::uint64_t log_size();        // leaves, pending ones included
   [[nodiscard]] std::uint64_t final_log_size();  // without pending ones
-  /// Serialised v1.LogLeaf octets / SHA-256(0x00 || leaf) of [from, to). Error{Storage} when the ledger has fewer.
+  /// Serialised v1.LogLeaf octets / SHA-256(0x00 || leaf) of [from, to). Error{Storage} when the
+  /// ledger has fewer.
   [[nodiscard]] std::vector<Bytes> leaves(std::uint64_t from, std::uint64_t to);
   [[nodiscard]] std::vector<Digest> leaf_hashes(std::uint64_t from, std::uint64_t to);
-  /// Calls `visit(index, octets, final)` for the leaves from `from` on, in order, in constant memory.
+  /// Calls `visit(index, octets, final)` for the leaves from `from` on, in order, in constant
+  /// memory.
   void visit_leaves(std::uint64_t from,
                     const std::function<void(std::uint64_t, ByteView, bool)>& visit);
 
@@ -66,27 +72,29 @@ class Ledger {
   [[nodiscard]] std::optional<CheckpointNote> newest_checkpoint();
 
   // --- pending ---
-  /// One transaction: the pending block, its registry (empty: unchanged) and its action. Durable when it returns.
-  /// first_leaf is the HSM's log size, so an earlier pending block below it becomes final, and one at it is dropped.
-  /// Error{Storage} when first_leaf is not the end of the log then.
+  /// One transaction: the pending block, its registry (empty: unchanged) and its action. Durable
+  /// when it returns. first_leaf is the HSM's log size, so an earlier pending block below it
+  /// becomes final, and one at it is dropped. Error{Storage} when first_leaf is not the end of the
+  /// log then.
   void store_pending(std::uint64_t first_leaf,
                      const std::vector<Bytes>& leaves,
                      ByteView registry,
                      const std::optional<Action>& action = std::nullopt);
 
-  /// A block inside the caller's WriteTransaction, where nothing is pending; returns the first leaf's index. For segments,
-  /// whose leaves go into one transaction with their record rows.
+  /// A block inside the caller's WriteTransaction, where nothing is pending; returns the first
+  /// leaf's index. For segments, whose leaves go into one transaction with their record rows.
   std::uint64_t add_pending(const std::vector<Bytes>& leaves, const std::optional<Action>& action);
 
-  /// A final reply's checkpoint: what it covers becomes final, actions are applied, the note is kept. One transaction.
-  /// An empty note changes nothing. Error{Storage} when the checkpoint ends inside a block or beyond the ledger.
+  /// A final reply's checkpoint: what it covers becomes final, actions are applied, the note is
+  /// kept. One transaction. An empty note changes nothing. Error{Storage} when the checkpoint ends
+  /// inside a block or beyond the ledger.
   void settle(const std::string& checkpoint_note);
 
   /// The same inside the caller's WriteTransaction.
   void settle_in_transaction(const std::string& checkpoint_note);
 
-  /// After `open`: what kf-state covers becomes final, what it does not is dropped. Returns true when something pending
-  /// was dropped. One transaction.
+  /// After `open`: what kf-state covers becomes final, what it does not is dropped. Returns true
+  /// when something pending was dropped. One transaction.
   bool reconcile(std::uint64_t hsm_log_size, const std::string& checkpoint_note);
 
   // --- registry ---
@@ -109,7 +117,8 @@ class Ledger {
   std::map<std::string, ActionHandler> handlers_;
 };
 
-/// Log size that a checkpoint note says (second line of its text); Error{Channel} when it is no checkpoint.
+/// Log size that a checkpoint note says (second line of its text); Error{Channel} when it is no
+/// checkpoint.
 [[nodiscard]] std::uint64_t checkpoint_size(const std::string& note);
 
 }  // namespace keyferry::appliance

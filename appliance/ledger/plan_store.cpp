@@ -78,7 +78,7 @@ void PlanStore::keep(const Plan& plan, std::optional<ListId> list, UtcMillis now
     if (plan.operation == Operation::Batch && list) insert_batch(database, plan, *list, now);
     transaction.commit();
   });
-  KF_CUT("plan.kept");
+  KF_CUT("front.plan.kept");
 }
 
 std::optional<StoredPlan> PlanStore::find(const Digest& digest) {
@@ -129,7 +129,7 @@ void PlanStore::approve(const Digest& digest,
     batch.exec();
     transaction.commit();
   });
-  KF_CUT("plan.approved");
+  KF_CUT("front.plan.approved");
 }
 
 std::vector<Bytes> PlanStore::approvals(const Digest& digest) {
@@ -165,8 +165,8 @@ void register_plan_actions(Ledger& ledger) {
     const ByteView further = data.subspan(Digest::kSizeBytes);
     if (further.empty()) return;
     const std::size_t length = read_u16be(further);
-    ledger.apply_in_transaction(Action{to_string(further.subspan(2, length)),
-                                       to_bytes(further.subspan(2 + length))});
+    ledger.apply_in_transaction(
+        Action{to_string(further.subspan(2, length)), to_bytes(further.subspan(2 + length))});
   });
 }
 

@@ -26,20 +26,22 @@ class PlanStore {
  public:
   explicit PlanStore(Ledger& ledger) : ledger_{ledger} {}
 
-  /// Keeps a plan; the same octets again change nothing. A batch plan gets its batch row (`planned`) too.
+  /// Keeps a plan; the same octets again change nothing. A batch plan gets its batch row
+  /// (`planned`) too.
   void keep(const Plan& plan, std::optional<ListId> list, UtcMillis now);
 
   [[nodiscard]] std::optional<StoredPlan> find(const Digest& digest);
   [[nodiscard]] std::optional<StoredPlan> find_batch(const BatchId& batch);
 
-  /// Replaces an earlier approval by the same officer; state made becomes approved (batch: planned becomes approved).
+  /// Replaces an earlier approval by the same officer; state made becomes approved (batch: planned
+  /// becomes approved).
   void approve(const Digest& digest, const KeyId& officer, ByteView signed_bytes, UtcMillis now);
 
   /// Encoded token::SignedBytes, ordered by officer.
   [[nodiscard]] std::vector<Bytes> approvals(const Digest& digest);
 
-  /// Highest number of a plan that was run, and of any that was kept; 0 when there is none. The gate runs plans in the
-  /// order of their numbers only.
+  /// Highest number of a plan that was run, and of any that was kept; 0 when there is none. The
+  /// gate runs plans in the order of their numbers only.
   [[nodiscard]] std::uint64_t highest_run_number();
   [[nodiscard]] std::uint64_t highest_number();
 
@@ -49,6 +51,7 @@ class PlanStore {
 
 /// `plan-run`: data = 32-octet digest, then an optional further action (u16be length, name, data).
 void register_plan_actions(Ledger& ledger);
-[[nodiscard]] Action plan_run_action(const Digest& digest, const std::optional<Action>& further = std::nullopt);
+[[nodiscard]] Action plan_run_action(const Digest& digest,
+                                     const std::optional<Action>& further = std::nullopt);
 
 }  // namespace keyferry::appliance

@@ -23,13 +23,17 @@ struct IncidentText {
 };
 
 constexpr std::array kEntryIncidents{
-    IncidentText{"receipt-doubled", "another receipt came for a record that has one; the first stays"},
+    IncidentText{"receipt-doubled",
+                 "another receipt came for a record that has one; the first stays"},
     IncidentText{"receipt-after-end", "a receipt came for a record that was closed without one"},
     IncidentText{"receipt-voided", "a station's log voids a receipt that was accepted"},
-    IncidentText{"device-serial-doubled", "a receipt names a device serial that another SE bears; it was not bound"},
+    IncidentText{"device-serial-doubled",
+                 "a receipt names a device serial that another SE bears; it was not bound"},
 };
 
-std::int64_t sql_number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::int64_t sql_number(std::uint64_t value) {
+  return static_cast<std::int64_t>(value);
+}
 
 token::ReceiptCore core_of(const StagedEntry& entry, Bytes& octets) {
   const auto leaf = token::parse_leaf(entry.entry.leaf);
@@ -40,15 +44,19 @@ token::ReceiptCore core_of(const StagedEntry& entry, Bytes& octets) {
     auto core = token::parse_core(octets);
     if (auto* found = std::get_if<token::ReceiptCore>(&core)) return std::move(*found);
   }
-  throw Error{Code::Storage, fmt::format("ledger: staged receipt {} is damaged", entry.position),
+  throw Error{Code::Storage,
+              fmt::format("ledger: staged receipt {} is damaged", entry.position),
               "restore the ledger from its newest backup"};
 }
 
 RecordEvent event_of(token::Outcome outcome) {
   switch (outcome) {
-    case token::Outcome::Injected: return RecordEvent::ReceiptInjected;
-    case token::Outcome::Quarantined: return RecordEvent::ReceiptQuarantined;
-    case token::Outcome::Returned: return RecordEvent::ReceiptReturned;
+    case token::Outcome::Injected:
+      return RecordEvent::ReceiptInjected;
+    case token::Outcome::Quarantined:
+      return RecordEvent::ReceiptQuarantined;
+    case token::Outcome::Returned:
+      return RecordEvent::ReceiptReturned;
   }
   throw Error{Code::Internal, "an outcome without an event"};
 }
@@ -62,11 +70,12 @@ struct Carrying {
 void insert_receipt(Carrying& carrying, const StagedEntry& entry) {
   Bytes octets;
   const token::ReceiptCore core = core_of(entry, octets);
-  SQLite::Statement insert{
-      carrying.database,
-      "INSERT INTO receipt (batch_id, record_no, outcome, core, core_sha256, signature, station_id, generation, "
-      "position, reason, import_id, accepted_ms) VALUES (:batch, :no, :outcome, :core, :core_sha256, :signature, "
-      ":station, :generation, :position, :reason, :import, :now)"};
+  SQLite::Statement insert{carrying.database,
+                           "INSERT INTO receipt (batch_id, record_no, outcome, core, core_sha256, "
+                           "signature, station_id, generation, "
+                           "position, reason, import_id, accepted_ms) VALUES (:batch, :no, "
+                           ":outcome, :core, :core_sha256, :signature, "
+                           ":station, :generation, :position, :reason, :import, :now)"};
   store::bind_blob(insert, ":batch", entry.batch->bytes());
   insert.bind(":no", entry.record_no);
   insert.bind(":outcome", std::string{token::name_of(core.outcome)});
@@ -85,15 +94,19 @@ void insert_receipt(Carrying& carrying, const StagedEntry& entry) {
                            "SELECT state FROM record WHERE batch_id = :batch AND record_no = :no"};
   store::bind_blob(record, ":batch", entry.batch->bytes());
   record.bind(":no", entry.record_no);
-  const auto from = record.executeStep() ? record_state_from_name(record.getColumn(0).getString()) : std::nullopt;
+  const auto from =
+      record.executeStep() ? record_state_from_name(record.getColumn(0).getString()) : std::nullopt;
   const auto to = from ? next(*from, event_of(core.outcome)) : std::nullopt;
-  if (!to) throw Error{Code::Internal, "ledger: a staged receipt does not fit the state of its record"};
+  if (!to)
+    throw Error{Code::Internal, "ledger: a staged receipt does not fit the state of its record"};
   record.reset();
-  // What is not proved to be in its SE may live in a working device: its certificate goes on the CRL (I4).
+  // What is not proved to be in its SE may live in a working device: its certificate goes on the
+  // CRL (I4).
   const bool crl_due = *to != RecordState::Injected;
-  SQLite::Statement update{carrying.database,
-                           "UPDATE record SET state = :state, crl_due = :crl_due, device_serial_bound = :device "
-                           "WHERE batch_id = :batch AND record_no = :no"};
+  SQLite::Statement update{
+      carrying.database,
+      "UPDATE record SET state = :state, crl_due = :crl_due, device_serial_bound = :device "
+      "WHERE batch_id = :batch AND record_no = :no"};
   update.bind(":state", std::string{state_name(*to)});
   update.bind(":crl_due", crl_due ? 1 : 0);
   update.bind(":device", entry.device_serial);
@@ -103,10 +116,10 @@ void insert_receipt(Carrying& carrying, const StagedEntry& entry) {
 }
 
 void insert_block(Carrying& carrying, std::uint64_t first, std::size_t count, ByteView entries) {
-  SQLite::Statement insert{
-      carrying.database,
-      "INSERT INTO station_log_block (station_id, generation, first_position, count, entries, import_id) "
-      "VALUES (:station, :generation, :first, :count, :entries, :import)"};
+  SQLite::Statement insert{carrying.database,
+                           "INSERT INTO station_log_block (station_id, generation, first_position, "
+                           "count, entries, import_id) "
+                           "VALUES (:station, :generation, :first, :count, :entries, :import)"};
   store::bind_blob(insert, ":station", carrying.import.station.bytes());
   insert.bind(":generation", carrying.import.generation);
   insert.bind(":first", sql_number(first));
@@ -116,8 +129,11 @@ void insert_block(Carrying& carrying, std::uint64_t first, std::size_t count, By
   insert.exec();
 }
 
-// Leaves that the accepted log does not have yet; an overlap was compared before and is not kept twice.
-void keep_leaves(Carrying& carrying, const std::vector<StagedEntry>& entries, std::uint64_t known_size) {
+// Leaves that the accepted log does not have yet; an overlap was compared before and is not kept
+// twice.
+void keep_leaves(Carrying& carrying,
+                 const std::vector<StagedEntry>& entries,
+                 std::uint64_t known_size) {
   Bytes block;
   std::uint64_t first = 0;
   std::size_t count = 0;
@@ -138,25 +154,29 @@ void keep_leaves(Carrying& carrying, const std::vector<StagedEntry>& entries, st
 }
 
 void finish(Carrying& carrying) {
-  SQLite::Statement log{
-      carrying.database,
-      "INSERT INTO station_log (station_id, generation, size, root, frontier, head) SELECT station_id, generation, "
-      "to_size, root, frontier, head FROM receipts_import WHERE import_id = :import ON CONFLICT (station_id) DO UPDATE "
-      "SET generation = excluded.generation, size = excluded.size, root = excluded.root, frontier = "
-      "excluded.frontier, head = excluded.head"};
+  SQLite::Statement log{carrying.database,
+                        "INSERT INTO station_log (station_id, generation, size, root, frontier, "
+                        "head) SELECT station_id, generation, "
+                        "to_size, root, frontier, head FROM receipts_import WHERE import_id = "
+                        ":import ON CONFLICT (station_id) DO UPDATE "
+                        "SET generation = excluded.generation, size = excluded.size, root = "
+                        "excluded.root, frontier = "
+                        "excluded.frontier, head = excluded.head"};
   log.bind(":import", carrying.import.id);
   log.exec();
   SQLite::Statement seen{
       carrying.database,
-      "INSERT INTO container_seen (container_id, digest, type, station_id, seen_ms) SELECT container_id, digest, "
+      "INSERT INTO container_seen (container_id, digest, type, station_id, seen_ms) SELECT "
+      "container_id, digest, "
       "'receipts', station_id, :now FROM receipts_import WHERE import_id = :import"};
   seen.bind(":now", carrying.now.value);
   seen.bind(":import", carrying.import.id);
   seen.exec();
-  SQLite::Statement batches{carrying.database,
-                            "SELECT batch_id FROM batch WHERE state = 'reconciling' AND (SELECT count(*) FROM record "
-                            "WHERE record.batch_id = batch.batch_id AND record.state <> 'issued') = se_count "
-                            "ORDER BY batch_id"};
+  SQLite::Statement batches{
+      carrying.database,
+      "SELECT batch_id FROM batch WHERE state = 'reconciling' AND (SELECT count(*) FROM record "
+      "WHERE record.batch_id = batch.batch_id AND record.state <> 'issued') = se_count "
+      "ORDER BY batch_id"};
   std::vector<BatchId> closing;
   while (batches.executeStep()) {
     const auto id = BatchId::from_bytes(store::column_blob(batches, 0));
@@ -165,10 +185,12 @@ void finish(Carrying& carrying) {
   for (const BatchId& batch : closing) {
     BatchStore::advance_in(carrying.database, batch, BatchEvent::NothingOutstanding, carrying.now);
   }
-  SQLite::Statement entries{carrying.database, "DELETE FROM receipt_staged WHERE import_id = :import"};
+  SQLite::Statement entries{carrying.database,
+                            "DELETE FROM receipt_staged WHERE import_id = :import"};
   entries.bind(":import", carrying.import.id);
   entries.exec();
-  SQLite::Statement done{carrying.database, "UPDATE receipts_import SET state = 'final' WHERE import_id = :import"};
+  SQLite::Statement done{carrying.database,
+                         "UPDATE receipts_import SET state = 'final' WHERE import_id = :import"};
   done.bind(":import", carrying.import.id);
   done.exec();
 }
@@ -200,7 +222,8 @@ void ReceiptStore::apply_in(Ledger& ledger, std::int64_t import, std::uint64_t e
   }
   Carrying carrying{ledger.database(), *staged, now};
   const auto log = store.station_log(staged->station);
-  const auto entries = store.next_entries(*staged, static_cast<std::size_t>(end - staged->next_position));
+  const auto entries =
+      store.next_entries(*staged, static_cast<std::size_t>(end - staged->next_position));
   keep_leaves(carrying, entries, log ? log->frontier.size() : 0);
   std::set<BatchId> touched;
   for (const StagedEntry& entry : entries) {
@@ -210,23 +233,28 @@ void ReceiptStore::apply_in(Ledger& ledger, std::int64_t import, std::uint64_t e
       }
       insert_receipt(carrying, entry);
     }
-    if (!entry.incident.empty()) add_incident_in(carrying.database, incident_of(entry, staged->station), now);
+    if (!entry.incident.empty())
+      add_incident_in(carrying.database, incident_of(entry, staged->station), now);
   }
-  SQLite::Statement update{carrying.database,
-                           "UPDATE receipts_import SET next_position = :end WHERE import_id = :import"};
+  SQLite::Statement update{
+      carrying.database,
+      "UPDATE receipts_import SET next_position = :end WHERE import_id = :import"};
   update.bind(":end", sql_number(end));
   update.bind(":import", import);
   update.exec();
   if (end == staged->to_size) finish(carrying);
 }
 
-// --- incidents ---------------------------------------------------------------------------------------------------------
+// --- incidents -----------------------------------------------------------------------------------
 
-void ReceiptStore::add_incident_in(store::Database& database, const Incident& incident, UtcMillis now) {
-  SQLite::Statement insert{
-      database,
-      "INSERT OR IGNORE INTO incident (kind, subject, text, evidence, evidence_sha256, batch_id, record_no, station_id, "
-      "state, seen_ms) VALUES (:kind, :subject, :text, :evidence, :sha256, :batch, :no, :station, 'open', :now)"};
+void ReceiptStore::add_incident_in(store::Database& database,
+                                   const Incident& incident,
+                                   UtcMillis now) {
+  SQLite::Statement insert{database,
+                           "INSERT OR IGNORE INTO incident (kind, subject, text, evidence, "
+                           "evidence_sha256, batch_id, record_no, station_id, "
+                           "state, seen_ms) VALUES (:kind, :subject, :text, :evidence, :sha256, "
+                           ":batch, :no, :station, 'open', :now)"};
   const Digest sha256 = crypto::sha256(incident.evidence);
   insert.bind(":kind", incident.kind);
   insert.bind(":subject", incident.subject);
@@ -243,9 +271,9 @@ void ReceiptStore::add_incident_in(store::Database& database, const Incident& in
 bool ReceiptStore::incident_known(const Incident& incident) {
   return guarded("ledger: look for an incident", [&] {
     const Digest sha256 = crypto::sha256(incident.evidence);
-    SQLite::Statement query{
-        ledger_.database(),
-        "SELECT 1 FROM incident WHERE kind = :kind AND subject = :subject AND evidence_sha256 = :sha256"};
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT 1 FROM incident WHERE kind = :kind AND subject = :subject AND "
+                            "evidence_sha256 = :sha256"};
     query.bind(":kind", incident.kind);
     query.bind(":subject", incident.subject);
     store::bind_blob(query, ":sha256", sha256.bytes());
@@ -256,17 +284,20 @@ bool ReceiptStore::incident_known(const Incident& incident) {
 std::vector<IncidentRow> ReceiptStore::incidents() {
   return guarded("ledger: list incidents", [&] {
     std::vector<IncidentRow> rows;
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT incident_id, kind, subject, text, evidence_sha256, batch_id, seen_ms "
-                            "FROM incident WHERE state = 'open' ORDER BY incident_id"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT incident_id, kind, subject, text, evidence_sha256, batch_id, seen_ms "
+        "FROM incident WHERE state = 'open' ORDER BY incident_id"};
     while (query.executeStep()) {
       IncidentRow row{.id = query.getColumn(0).getInt64(),
                       .kind = query.getColumn(1).getString(),
                       .subject = query.getColumn(2).getString(),
                       .text = query.getColumn(3).getString(),
                       .seen = UtcMillis{query.getColumn(6).getInt64()}};
-      if (const auto sha256 = Digest::from_bytes(store::column_blob(query, 4))) row.evidence_sha256 = *sha256;
-      if (!query.getColumn(5).isNull()) row.batch = BatchId::from_bytes(store::column_blob(query, 5));
+      if (const auto sha256 = Digest::from_bytes(store::column_blob(query, 4)))
+        row.evidence_sha256 = *sha256;
+      if (!query.getColumn(5).isNull())
+        row.batch = BatchId::from_bytes(store::column_blob(query, 5));
       rows.push_back(std::move(row));
     }
     return rows;
@@ -275,7 +306,8 @@ std::vector<IncidentRow> ReceiptStore::incidents() {
 
 std::uint64_t ReceiptStore::open_incidents() {
   return guarded("ledger: count incidents", [&] {
-    SQLite::Statement query{ledger_.database(), "SELECT count(*) FROM incident WHERE state = 'open'"};
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT count(*) FROM incident WHERE state = 'open'"};
     query.executeStep();
     return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
   });

@@ -13,7 +13,9 @@ namespace {
 using store::guarded;
 
 Error damaged(const std::string& what) {
-  return Error{Code::Storage, "ledger: " + what + " is damaged", "restore the ledger from its newest backup"};
+  return Error{Code::Storage,
+               "ledger: " + what + " is damaged",
+               "restore the ledger from its newest backup"};
 }
 
 template <typename Id>
@@ -23,7 +25,9 @@ Id id_at(SQLite::Statement& row, int index) {
   return *id;
 }
 
-std::int64_t sql_number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::int64_t sql_number(std::uint64_t value) {
+  return static_cast<std::int64_t>(value);
+}
 
 std::uint64_t natural_at(SQLite::Statement& row, int index) {
   return static_cast<std::uint64_t>(row.getColumn(index).getInt64());
@@ -34,9 +38,9 @@ std::uint32_t small_at(SQLite::Statement& row, int index) {
 }
 
 void delete_import(store::Database& database, const char* of_state) {
-  SQLite::Statement entries{
-      database,
-      "DELETE FROM receipt_staged WHERE import_id IN (SELECT import_id FROM receipts_import WHERE state = :state)"};
+  SQLite::Statement entries{database,
+                            "DELETE FROM receipt_staged WHERE import_id IN (SELECT import_id FROM "
+                            "receipts_import WHERE state = :state)"};
   entries.bind(":state", of_state);
   entries.exec();
   SQLite::Statement imports{database, "DELETE FROM receipts_import WHERE state = :state"};
@@ -57,16 +61,18 @@ StagedEntry staged_at(SQLite::Statement& row) {
 }
 
 constexpr const char* kStagedColumns =
-    "SELECT position, leaf, signature, accept, batch_id, coalesce(record_no, 0), core_sha256, device_serial, incident "
+    "SELECT position, leaf, signature, accept, batch_id, coalesce(record_no, 0), core_sha256, "
+    "device_serial, incident "
     "FROM receipt_staged ";
 
 }  // namespace
 
-// --- what is known -----------------------------------------------------------------------------------------------------
+// --- what is known -------------------------------------------------------------------------------
 
 std::optional<Digest> ReceiptStore::container_seen(const ContainerId& container) {
   return guarded("ledger: look for a container", [&]() -> std::optional<Digest> {
-    SQLite::Statement query{ledger_.database(), "SELECT digest FROM container_seen WHERE container_id = :id"};
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT digest FROM container_seen WHERE container_id = :id"};
     store::bind_blob(query, ":id", container.bytes());
     if (!query.executeStep()) return std::nullopt;
     return id_at<Digest>(query, 0);
@@ -75,12 +81,14 @@ std::optional<Digest> ReceiptStore::container_seen(const ContainerId& container)
 
 std::optional<StationLogRow> ReceiptStore::station_log(const StationId& station) {
   return guarded("ledger: read a station's log", [&]() -> std::optional<StationLogRow> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT generation, frontier, head, size, root FROM station_log WHERE station_id = :id"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT generation, frontier, head, size, root FROM station_log WHERE station_id = :id"};
     store::bind_blob(query, ":id", station.bytes());
     if (!query.executeStep()) return std::nullopt;
     const auto frontier = audit::Frontier::parse(store::column_blob(query, 1));
-    if (!frontier || frontier->size() != natural_at(query, 3) || frontier->root() != id_at<Digest>(query, 4)) {
+    if (!frontier || frontier->size() != natural_at(query, 3) ||
+        frontier->root() != id_at<Digest>(query, 4)) {
       throw damaged("a station's log");
     }
     return StationLogRow{small_at(query, 0), *frontier, store::column_blob(query, 2)};
@@ -90,14 +98,15 @@ std::optional<StationLogRow> ReceiptStore::station_log(const StationId& station)
 std::optional<Bytes> ReceiptStore::station_leaf(const StationId& station,
                                                 std::uint32_t generation,
                                                 std::uint64_t position) {
-  const bool in_block = block_.station == station && block_.generation == generation && position >= block_.first &&
-                        position - block_.first < block_.leaves.size();
+  const bool in_block = block_.station == station && block_.generation == generation &&
+                        position >= block_.first && position - block_.first < block_.leaves.size();
   if (in_block) return block_.leaves[position - block_.first];
   return guarded("ledger: read a station's leaf", [&]() -> std::optional<Bytes> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT first_position, count, entries FROM station_log_block WHERE station_id = :id AND "
-                            "generation = :generation AND first_position <= :position "
-                            "AND first_position + count > :position ORDER BY first_position DESC LIMIT 1"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT first_position, count, entries FROM station_log_block WHERE station_id = :id AND "
+        "generation = :generation AND first_position <= :position "
+        "AND first_position + count > :position ORDER BY first_position DESC LIMIT 1"};
     store::bind_blob(query, ":id", station.bytes());
     query.bind(":generation", generation);
     query.bind(":position", sql_number(position));
@@ -123,7 +132,8 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
   return guarded("ledger: read a record", [&]() -> std::optional<IssuedKey> {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT record.state, family, se_serial, key_name, device_serial, public_key, certificate_sha256, challenge "
+        "SELECT record.state, family, se_serial, key_name, device_serial, public_key, "
+        "certificate_sha256, challenge "
         "FROM record JOIN se USING (se_id) JOIN segment ON segment.batch_id = record.batch_id "
         "AND segment.idx = record.segment_idx WHERE record.batch_id = :batch AND record_no = :no "
         "AND segment.state = 'sealed' AND public_key IS NOT NULL"};
@@ -143,12 +153,15 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
   });
 }
 
-std::optional<Digest> ReceiptStore::receipt_core(const BatchId& batch, RecordNo record, std::int64_t import) {
+std::optional<Digest> ReceiptStore::receipt_core(const BatchId& batch,
+                                                 RecordNo record,
+                                                 std::int64_t import) {
   return guarded("ledger: look for a receipt", [&]() -> std::optional<Digest> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT core_sha256 FROM receipt WHERE batch_id = :batch AND record_no = :no UNION ALL "
-                            "SELECT core_sha256 FROM receipt_staged WHERE batch_id = :batch AND record_no = :no "
-                            "AND accept = 1 AND import_id = :import LIMIT 1"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT core_sha256 FROM receipt WHERE batch_id = :batch AND record_no = :no UNION ALL "
+        "SELECT core_sha256 FROM receipt_staged WHERE batch_id = :batch AND record_no = :no "
+        "AND accept = 1 AND import_id = :import LIMIT 1"};
     store::bind_blob(query, ":batch", batch.bytes());
     query.bind(":no", record.value);
     query.bind(":import", import);
@@ -162,10 +175,11 @@ bool ReceiptStore::accepted_at(const StationId& station,
                                std::uint64_t position,
                                std::int64_t import) {
   return guarded("ledger: look for a receipt", [&] {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT 1 FROM receipt WHERE station_id = :station AND generation = :generation AND "
-                            "position = :position UNION ALL SELECT 1 FROM receipt_staged WHERE import_id = :import "
-                            "AND position = :position AND accept = 1"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT 1 FROM receipt WHERE station_id = :station AND generation = :generation AND "
+        "position = :position UNION ALL SELECT 1 FROM receipt_staged WHERE import_id = :import "
+        "AND position = :position AND accept = 1"};
     store::bind_blob(query, ":station", station.bytes());
     query.bind(":generation", generation);
     query.bind(":position", sql_number(position));
@@ -182,14 +196,18 @@ bool ReceiptStore::device_serial_taken(const std::string& device_serial,
   return guarded("ledger: look for a device serial", [&] {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT se_id FROM record JOIN se USING (se_id) WHERE device_serial_bound = :serial AND key_name = :key_name "
+        "SELECT se_id FROM record JOIN se USING (se_id) WHERE device_serial_bound = :serial AND "
+        "key_name = :key_name "
         "UNION ALL SELECT se_id FROM se WHERE device_serial = :serial AND key_name = :key_name "
-        "UNION ALL SELECT se_id FROM receipt_staged AS staged JOIN record USING (batch_id, record_no) "
-        "JOIN se USING (se_id) WHERE staged.device_serial = :serial AND key_name = :key_name AND staged.import_id = :import"};
+        "UNION ALL SELECT se_id FROM receipt_staged AS staged JOIN record USING (batch_id, "
+        "record_no) "
+        "JOIN se USING (se_id) WHERE staged.device_serial = :serial AND key_name = :key_name AND "
+        "staged.import_id = :import"};
     query.bind(":serial", device_serial);
     query.bind(":key_name", key_name);
     query.bind(":import", import);
-    SQLite::Statement own{ledger_.database(), "SELECT se_id FROM record WHERE batch_id = :batch AND record_no = :no"};
+    SQLite::Statement own{ledger_.database(),
+                          "SELECT se_id FROM record WHERE batch_id = :batch AND record_no = :no"};
     store::bind_blob(own, ":batch", batch.bytes());
     own.bind(":no", record.value);
     const std::int64_t mine = own.executeStep() ? own.getColumn(0).getInt64() : 0;
@@ -202,9 +220,9 @@ bool ReceiptStore::device_serial_taken(const std::string& device_serial,
 
 std::optional<LogEntry> ReceiptStore::staged_entry(std::int64_t import, std::uint64_t position) {
   return guarded("ledger: read a staged entry", [&]() -> std::optional<LogEntry> {
-    SQLite::Statement query{
-        ledger_.database(),
-        "SELECT leaf, signature FROM receipt_staged WHERE import_id = :import AND position = :position"};
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT leaf, signature FROM receipt_staged WHERE import_id = :import "
+                            "AND position = :position"};
     query.bind(":import", import);
     query.bind(":position", sql_number(position));
     if (!query.executeStep()) return std::nullopt;
@@ -212,7 +230,7 @@ std::optional<LogEntry> ReceiptStore::staged_entry(std::int64_t import, std::uin
   });
 }
 
-// --- one import --------------------------------------------------------------------------------------------------------
+// --- one import ----------------------------------------------------------------------------------
 
 void ReceiptStore::discard_checking() {
   guarded("ledger: throw away an import that was cut off", [&] {
@@ -226,11 +244,12 @@ std::int64_t ReceiptStore::begin(const ImportRow& import, ByteView head, UtcMill
   discard_checking();
   return guarded("ledger: begin an import of receipts", [&] {
     store::WriteTransaction transaction{ledger_.database()};
-    SQLite::Statement insert{
-        ledger_.database(),
-        "INSERT INTO receipts_import (container_id, digest, station_id, generation, from_size, to_size, root, head, "
-        "next_position, state, imported_ms) VALUES (:container, :digest, :station, :generation, :from, :to, :root, "
-        ":head, :from, 'checking', :now)"};
+    SQLite::Statement insert{ledger_.database(),
+                             "INSERT INTO receipts_import (container_id, digest, station_id, "
+                             "generation, from_size, to_size, root, head, "
+                             "next_position, state, imported_ms) VALUES (:container, :digest, "
+                             ":station, :generation, :from, :to, :root, "
+                             ":head, :from, 'checking', :now)"};
     const Digest no_root;  // set with the frontier
     store::bind_blob(insert, ":container", import.container.bytes());
     store::bind_blob(insert, ":digest", import.digest.bytes());
@@ -250,11 +269,12 @@ std::int64_t ReceiptStore::begin(const ImportRow& import, ByteView head, UtcMill
 
 void ReceiptStore::stage_in(std::int64_t import, const StagedEntry& entry) {
   guarded("ledger: put a receipt aside", [&] {
-    SQLite::Statement insert{
-        ledger_.database(),
-        "INSERT INTO receipt_staged (import_id, position, leaf, signature, accept, batch_id, record_no, core_sha256, "
-        "device_serial, incident) VALUES (:import, :position, :leaf, :signature, :accept, :batch, :no, :core, :device, "
-        ":incident)"};
+    SQLite::Statement insert{ledger_.database(),
+                             "INSERT INTO receipt_staged (import_id, position, leaf, signature, "
+                             "accept, batch_id, record_no, core_sha256, "
+                             "device_serial, incident) VALUES (:import, :position, :leaf, "
+                             ":signature, :accept, :batch, :no, :core, :device, "
+                             ":incident)"};
     insert.bind(":import", import);
     insert.bind(":position", sql_number(entry.position));
     store::bind_blob(insert, ":leaf", entry.entry.leaf);
@@ -274,11 +294,13 @@ void ReceiptStore::stage_in(std::int64_t import, const StagedEntry& entry) {
 void ReceiptStore::set_staged(std::int64_t import, const audit::Frontier& frontier) {
   guarded("ledger: stage an import of receipts", [&] {
     store::WriteTransaction transaction{ledger_.database()};
-    SQLite::Statement update{
-        ledger_.database(),
-        "UPDATE receipts_import SET state = 'staged', frontier = :frontier, root = :root, accepted = (SELECT count(*) "
-        "FROM receipt_staged AS s WHERE s.import_id = :import AND accept = 1), incidents = (SELECT count(*) FROM "
-        "receipt_staged AS s WHERE s.import_id = :import AND incident <> '') WHERE import_id = :import"};
+    SQLite::Statement update{ledger_.database(),
+                             "UPDATE receipts_import SET state = 'staged', frontier = :frontier, "
+                             "root = :root, accepted = (SELECT count(*) "
+                             "FROM receipt_staged AS s WHERE s.import_id = :import AND accept = "
+                             "1), incidents = (SELECT count(*) FROM "
+                             "receipt_staged AS s WHERE s.import_id = :import AND incident <> '') "
+                             "WHERE import_id = :import"};
     const Bytes octets = frontier.serialise();
     const Digest root = frontier.root();
     store::bind_blob(update, ":frontier", octets);
@@ -291,9 +313,10 @@ void ReceiptStore::set_staged(std::int64_t import, const audit::Frontier& fronti
 
 std::optional<ImportRow> ReceiptStore::staged_import() {
   return guarded("ledger: look for an unfinished import", [&]() -> std::optional<ImportRow> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT import_id, container_id, digest, station_id, generation, from_size, to_size, "
-                            "next_position, root, accepted, incidents FROM receipts_import WHERE state = 'staged'"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT import_id, container_id, digest, station_id, generation, from_size, to_size, "
+        "next_position, root, accepted, incidents FROM receipts_import WHERE state = 'staged'"};
     if (!query.executeStep()) return std::nullopt;
     return ImportRow{.id = query.getColumn(0).getInt64(),
                      .container = id_at<ContainerId>(query, 1),
@@ -309,12 +332,14 @@ std::optional<ImportRow> ReceiptStore::staged_import() {
   });
 }
 
-std::vector<StagedEntry> ReceiptStore::next_entries(const ImportRow& import, std::size_t max_entries) {
+std::vector<StagedEntry> ReceiptStore::next_entries(const ImportRow& import,
+                                                    std::size_t max_entries) {
   return guarded("ledger: read staged receipts", [&] {
     std::vector<StagedEntry> entries;
-    SQLite::Statement query{ledger_.database(), std::string{kStagedColumns} +
-                                                    "WHERE import_id = :import AND position >= :from "
-                                                    "ORDER BY position LIMIT :count"};
+    SQLite::Statement query{ledger_.database(),
+                            std::string{kStagedColumns} +
+                                "WHERE import_id = :import AND position >= :from "
+                                "ORDER BY position LIMIT :count"};
     query.bind(":import", import.id);
     query.bind(":from", sql_number(import.next_position));
     query.bind(":count", static_cast<std::int64_t>(max_entries));
@@ -328,10 +353,14 @@ std::vector<BatchId> ReceiptStore::will_close(std::int64_t import) {
     std::vector<BatchId> found;
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT batch_id FROM batch WHERE batch_id IN (SELECT batch_id FROM receipt_staged WHERE import_id = :import "
-        "AND accept = 1) AND state <> 'closed' AND (SELECT count(*) FROM record WHERE record.batch_id = "
-        "batch.batch_id AND record.state <> 'issued') + (SELECT count(*) FROM receipt_staged AS staged JOIN record "
-        "USING (batch_id, record_no) WHERE staged.import_id = :import AND staged.accept = 1 AND staged.batch_id = "
+        "SELECT batch_id FROM batch WHERE batch_id IN (SELECT batch_id FROM receipt_staged WHERE "
+        "import_id = :import "
+        "AND accept = 1) AND state <> 'closed' AND (SELECT count(*) FROM record WHERE "
+        "record.batch_id = "
+        "batch.batch_id AND record.state <> 'issued') + (SELECT count(*) FROM receipt_staged AS "
+        "staged JOIN record "
+        "USING (batch_id, record_no) WHERE staged.import_id = :import AND staged.accept = 1 AND "
+        "staged.batch_id = "
         "batch.batch_id AND record.state = 'issued') = se_count ORDER BY batch_id"};
     query.bind(":import", import);
     while (query.executeStep()) found.push_back(id_at<BatchId>(query, 0));

@@ -1,8 +1,9 @@
 // What came home, in the ledger: containers seen, each station's log, receipts, incidents.
 //
-// An import goes through three states. checking: entries are verified one by one and put aside; nothing of it counts, and
-// a cut or a refusal throws it away. staged: all of them hold; from here on it is only carried out, piece by piece, each
-// piece together with its leaves in the appliance's log. final: done. Only one import is staged at a time.
+// An import goes through three states. checking: entries are verified one by one and put aside;
+// nothing of it counts, and a cut or a refusal throws it away. staged: all of them hold; from here
+// on it is only carried out, piece by piece, each piece together with its leaves in the appliance's
+// log. final: done. Only one import is staged at a time.
 #pragma once
 
 #include <cstdint>
@@ -91,18 +92,28 @@ class ReceiptStore {
   [[nodiscard]] std::optional<Digest> container_seen(const ContainerId& container);
   [[nodiscard]] std::optional<StationLogRow> station_log(const StationId& station);
   /// Leaf at `position` of the accepted log; nothing beyond its end.
-  [[nodiscard]] std::optional<Bytes> station_leaf(const StationId& station, std::uint32_t generation,
+  [[nodiscard]] std::optional<Bytes> station_leaf(const StationId& station,
+                                                  std::uint32_t generation,
                                                   std::uint64_t position);
   /// Nothing unless the record's segment is sealed.
   [[nodiscard]] std::optional<IssuedKey> issued_key(const BatchId& batch, RecordNo record);
-  /// SHA-256 of the core of the record's receipt, accepted or about to be (import that is being checked).
-  [[nodiscard]] std::optional<Digest> receipt_core(const BatchId& batch, RecordNo record, std::int64_t import);
+  /// SHA-256 of the core of the record's receipt, accepted or about to be (import that is being
+  /// checked).
+  [[nodiscard]] std::optional<Digest> receipt_core(const BatchId& batch,
+                                                   RecordNo record,
+                                                   std::int64_t import);
   /// Record whose accepted receipt (or the one that this import accepts) stands at that position.
-  [[nodiscard]] bool accepted_at(const StationId& station, std::uint32_t generation, std::uint64_t position,
+  [[nodiscard]] bool accepted_at(const StationId& station,
+                                 std::uint32_t generation,
+                                 std::uint64_t position,
                                  std::int64_t import);
-  /// True when another SE of that key name bears this device serial already, or will by this import.
-  [[nodiscard]] bool device_serial_taken(const std::string& device_serial, const std::string& key_name,
-                                         const BatchId& batch, RecordNo record, std::int64_t import);
+  /// True when another SE of that key name bears this device serial already, or will by this
+  /// import.
+  [[nodiscard]] bool device_serial_taken(const std::string& device_serial,
+                                         const std::string& key_name,
+                                         const BatchId& batch,
+                                         RecordNo record,
+                                         std::int64_t import);
   [[nodiscard]] std::optional<LogEntry> staged_entry(std::int64_t import, std::uint64_t position);
 
   // --- one import ---
@@ -115,11 +126,13 @@ class ReceiptStore {
   [[nodiscard]] std::optional<ImportRow> staged_import();
 
   /// Entries [next_position, ...) of a staged import, at most `max_entries`.
-  [[nodiscard]] std::vector<StagedEntry> next_entries(const ImportRow& import, std::size_t max_entries);
+  [[nodiscard]] std::vector<StagedEntry> next_entries(const ImportRow& import,
+                                                      std::size_t max_entries);
   /// Batches that nothing would be outstanding of once the staged import is carried out.
   [[nodiscard]] std::vector<BatchId> will_close(std::int64_t import);
 
-  /// Carries out entries [next_position, end) of a staged import; at its end station log, container and batches too.
+  /// Carries out entries [next_position, end) of a staged import; at its end station log, container
+  /// and batches too.
   static void apply_in(Ledger& ledger, std::int64_t import, std::uint64_t end, UtcMillis now);
 
   // --- incidents ---

@@ -44,7 +44,8 @@ const KnownAuthority* Registry::authority(std::string_view name) const {
 }
 
 Registry parse_registry(ByteView octets) {
-  const Error damaged{Code::Storage, "ledger: the registry in it is damaged",
+  const Error damaged{Code::Storage,
+                      "ledger: the registry in it is damaged",
                       "restore the ledger from its newest backup"};
   v1::Registry message;
   if (!message.ParseFromArray(octets.data(), static_cast<int>(octets.size()))) throw damaged;
@@ -62,16 +63,18 @@ Registry parse_registry(ByteView octets) {
   for (const v1::Station& station : message.stations()) {
     const auto id = StationId::from_bytes(as_bytes(station.station_id()));
     if (!id) throw damaged;
-    registry.stations.push_back({*id, station.name(), station.site(),
+    registry.stations.push_back({*id,
+                                 station.name(),
+                                 station.site(),
                                  to_bytes(as_bytes(station.signing_key())),
-                                 to_bytes(as_bytes(station.agreement_key())), station.retired()});
+                                 to_bytes(as_bytes(station.agreement_key())),
+                                 station.retired()});
   }
   for (const v1::TransportMaster& master : message.transport_masters()) {
     registry.masters.push_back({master.name(), master.kdf()});
   }
   for (const v1::CertificateAuthority& authority : message.authorities()) {
-    registry.authorities.push_back(
-        {authority.name(), to_bytes(as_bytes(authority.certificate()))});
+    registry.authorities.push_back({authority.name(), to_bytes(as_bytes(authority.certificate()))});
   }
   return registry;
 }

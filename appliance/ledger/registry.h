@@ -1,4 +1,5 @@
-// The registry as kf-state names it by its SHA-256: who is known here. Kept in the ledger as the gate's octets.
+// The registry as kf-state names it by its SHA-256: who is known here. Kept in the ledger as the
+// gate's octets.
 #pragma once
 
 #include <cstdint>

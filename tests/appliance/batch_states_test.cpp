@@ -5,14 +5,29 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::array kRecordStates{RecordState::Issued,   RecordState::Injected,  RecordState::Quarantined,
-                                   RecordState::Returned, RecordState::NeverLeft, RecordState::Revoked};
-constexpr std::array kRecordEvents{RecordEvent::ReceiptInjected, RecordEvent::ReceiptQuarantined,
-                                   RecordEvent::ReceiptReturned, RecordEvent::RevokedByQuorum};
-constexpr std::array kBatchStates{BatchState::Planned, BatchState::Approved,    BatchState::Generating, BatchState::Sealed,
-                                  BatchState::Out,     BatchState::Reconciling, BatchState::Closed};
-constexpr std::array kBatchEvents{BatchEvent::Approval, BatchEvent::Started,      BatchEvent::AllSealed,
-                                  BatchEvent::Exported, BatchEvent::ReceiptsCame, BatchEvent::NothingOutstanding};
+constexpr std::array kRecordStates{RecordState::Issued,
+                                   RecordState::Injected,
+                                   RecordState::Quarantined,
+                                   RecordState::Returned,
+                                   RecordState::NeverLeft,
+                                   RecordState::Revoked};
+constexpr std::array kRecordEvents{RecordEvent::ReceiptInjected,
+                                   RecordEvent::ReceiptQuarantined,
+                                   RecordEvent::ReceiptReturned,
+                                   RecordEvent::RevokedByQuorum};
+constexpr std::array kBatchStates{BatchState::Planned,
+                                  BatchState::Approved,
+                                  BatchState::Generating,
+                                  BatchState::Sealed,
+                                  BatchState::Out,
+                                  BatchState::Reconciling,
+                                  BatchState::Closed};
+constexpr std::array kBatchEvents{BatchEvent::Approval,
+                                  BatchEvent::Started,
+                                  BatchEvent::AllSealed,
+                                  BatchEvent::Exported,
+                                  BatchEvent::ReceiptsCame,
+                                  BatchEvent::NothingOutstanding};
 
 TEST(RecordStates, OnlyAnOutstandingRecordCanEnd) {
   for (const RecordState from : kRecordStates) {
@@ -29,7 +44,8 @@ TEST(RecordStates, AReceiptEndsARecordAsItSays) {
 }
 
 TEST(RecordStates, HaveTheNamesOfTheLedger) {
-  for (const RecordState state : kRecordStates) EXPECT_EQ(record_state_from_name(state_name(state)), state);
+  for (const RecordState state : kRecordStates)
+    EXPECT_EQ(record_state_from_name(state_name(state)), state);
   EXPECT_FALSE(record_state_from_name("lost"));
 }
 
@@ -56,7 +72,8 @@ TEST(BatchStates, NothingReachesAClosedBatch) {
 }
 
 TEST(BatchStates, HaveTheNamesOfTheLedger) {
-  for (const BatchState state : kBatchStates) EXPECT_EQ(batch_state_from_name(state_name(state)), state);
+  for (const BatchState state : kBatchStates)
+    EXPECT_EQ(batch_state_from_name(state_name(state)), state);
   EXPECT_FALSE(batch_state_from_name("gone"));
 }
 

@@ -1,8 +1,7 @@
 // The front end's commands against a real gate, worker and SoftHSM store in a temporary folder.
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-
-#include <SQLiteCpp/SQLiteCpp.h>
 
 #include <filesystem>
 #include <fstream>
@@ -24,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr const char* kHeader = "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data\n";
+constexpr const char* kHeader =
+    "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data\n";
 
 void write_text(const fs::path& file, const std::string& text) {
   std::ofstream{file, std::ios::binary} << text;
@@ -44,7 +44,9 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 std::string inventory(int first, int count, const std::string& lot, bool device_serials = true) {
   std::string text = kHeader;
   for (int i = first; i < first + count; ++i) {
-    text += fmt::format("pkcs11,{},P-1,{},,{},derived:m1,\n", to_hex(as_bytes(fmt::format("SE{:06d}", i))), lot,
+    text += fmt::format("pkcs11,{},P-1,{},,{},derived:m1,\n",
+                        to_hex(as_bytes(fmt::format("SE{:06d}", i))),
+                        lot,
                         device_serials ? fmt::format("SN-{:06d}", i) : "");
   }
   return text;
@@ -77,15 +79,21 @@ class Commands : public testing::Test {
   static fs::path path(const std::string& name) { return *folder_ / name; }
 
   static Answer initialise() {
-    return run(fmt::format("init --name test --officer-name 'A. Smith' --officer-key {} --pin-file {} "
-                           "--insecure-allow network,swap,memlock",
-                           path("officer.pem").string(), path("pin").string()));
+    return run(
+        fmt::format("init --name test --officer-name 'A. Smith' --officer-key {} --pin-file {} "
+                    "--insecure-allow network,swap,memlock",
+                    path("officer.pem").string(),
+                    path("pin").string()));
   }
 
   static Answer run(const std::string& command) {
     const auto result = test::run_command(fmt::format(
-        "({}/keyferry-appliance {} --home {} --json --officer-passphrase-fd 5 5<{} 2>>{})", KEYFERRY_BIN_DIR, command,
-        path("home").string(), path("passphrase").string(), path("stderr").string()));
+        "({}/keyferry-appliance {} --home {} --json --officer-passphrase-fd 5 5<{} 2>>{})",
+        KEYFERRY_BIN_DIR,
+        command,
+        path("home").string(),
+        path("passphrase").string(),
+        path("stderr").string()));
     return Answer{result.status, Json::parse(result.output, nullptr, false)};
   }
 
@@ -104,35 +112,43 @@ class Commands : public testing::Test {
     const Digest digest = crypto::sha256(payload);
     const fs::path file = token / token::request_name(digest);
     fs::create_directories(file.parent_path());
-    write_text(file, to_string(token::encode(
-                         token::sign_payload(signing, crypto::SignatureKind::EnrolmentRequest, payload))));
+    write_text(file,
+               to_string(token::encode(token::sign_payload(
+                   signing, crypto::SignatureKind::EnrolmentRequest, payload))));
     const std::string words = right_words ? key_words(digest.bytes()) : key_words(Digest{}.bytes());
-    return run(fmt::format("station enroll {} --name {} --fingerprint {}", token.string(), name, words));
+    return run(
+        fmt::format("station enroll {} --name {} --fingerprint {}", token.string(), name, words));
   }
 
   static Answer plan_new(const std::string& file, const std::string& more = {}) {
-    return run(fmt::format("plan new --station line1 --ca dev1 --lot A --count 4 --out {} {}", path(file).string(), more));
+    return run(fmt::format("plan new --station line1 --ca dev1 --lot A --count 4 --out {} {}",
+                           path(file).string(),
+                           more));
   }
 
   /// The first refusal's reason of `plan check`.
   static std::string refused(const std::string& file) {
     const Answer answer = run("plan check " + path(file).string());
-    if (answer.status != 1 || !answer.json.contains("refusals")) return fmt::format("status {}", answer.status);
+    if (answer.status != 1 || !answer.json.contains("refusals"))
+      return fmt::format("status {}", answer.status);
     return answer.json["refusals"][0]["reason"];
   }
 
   /// A plan whose text is changed; what stands for the changed text decides, not who changed it.
-  static void change_plan(const std::string& from_file, const std::string& to_file, const std::string& from,
+  static void change_plan(const std::string& from_file,
+                          const std::string& to_file,
+                          const std::string& from,
                           const std::string& to) {
     write_text(path(to_file), replaced(read_text(path(from_file)), from, to));
   }
 
   static std::size_t log_lines_with(const std::string& text) {
-    const auto shown = test::run_command(fmt::format("{}/keyferry-appliance log show --home {}", KEYFERRY_BIN_DIR,
-                                                     path("home").string()));
+    const auto shown = test::run_command(fmt::format(
+        "{}/keyferry-appliance log show --home {}", KEYFERRY_BIN_DIR, path("home").string()));
     std::size_t count = 0;
     std::istringstream lines{shown.output};
-    for (std::string line; std::getline(lines, line);) count += line.find(text) == std::string::npos ? 0 : 1;
+    for (std::string line; std::getline(lines, line);)
+      count += line.find(text) == std::string::npos ? 0 : 1;
     return count;
   }
 
@@ -152,7 +168,8 @@ TEST_F(Commands, DoNothingWhenASetUpStepWasDoneBefore) {
   EXPECT_EQ(run("source add acme").json["done_before"], true);
   EXPECT_EQ(run("transport-master create m1").json["done_before"], true);
   EXPECT_EQ(run("ca create dev1 --subject CN=Device,O=ACME").json["done_before"], true);
-  EXPECT_EQ(run("se import " + path("lot-a.csv").string() + " --source acme").json["done_before"], true);
+  EXPECT_EQ(run("se import " + path("lot-a.csv").string() + " --source acme").json["done_before"],
+            true);
 }
 
 TEST_F(Commands, RefuseAnotherSubjectForACaThatIsThere) {
@@ -162,23 +179,28 @@ TEST_F(Commands, RefuseAnotherSubjectForACaThatIsThere) {
 TEST_F(Commands, RefuseAWrongPassphrase) {
   write_text(path("wrong"), "wrong horse\n");
   const auto result = test::run_command(
-      fmt::format("{}/keyferry-appliance source add other --home {} --officer-passphrase-fd 5 5<{}", KEYFERRY_BIN_DIR,
-                  path("home").string(), path("wrong").string()));
+      fmt::format("{}/keyferry-appliance source add other --home {} --officer-passphrase-fd 5 5<{}",
+                  KEYFERRY_BIN_DIR,
+                  path("home").string(),
+                  path("wrong").string()));
   EXPECT_EQ(result.status, 1);
 }
 
 TEST_F(Commands, RefuseAWrongPinWithoutTryingTwice) {
   write_text(path("wrong-pin"), "654321\n");
   const auto result = test::run_command(
-      fmt::format("{}/keyferry-appliance source add other --home {} --pin-fd 6 6<{}", KEYFERRY_BIN_DIR,
-                  path("home").string(), path("wrong-pin").string()));
+      fmt::format("{}/keyferry-appliance source add other --home {} --pin-fd 6 6<{}",
+                  KEYFERRY_BIN_DIR,
+                  path("home").string(),
+                  path("wrong-pin").string()));
   EXPECT_EQ(result.status, 1);
   EXPECT_EQ(run("source add acme").status, 0);
 }
 
 TEST_F(Commands, TakeNothingOfAFileWithOneDoubledRowAndLogIt) {
   const std::size_t before = log_lines_with("inventory-invalid");
-  write_text(path("doubled.csv"), inventory(100, 3, "B") + inventory(101, 1, "B").substr(std::string{kHeader}.size()));
+  write_text(path("doubled.csv"),
+             inventory(100, 3, "B") + inventory(101, 1, "B").substr(std::string{kHeader}.size()));
   EXPECT_EQ(run("se import " + path("doubled.csv").string() + " --source acme").status, 1);
   EXPECT_EQ(log_lines_with("inventory-invalid"), before + 1);
   write_text(path("single.csv"), inventory(100, 3, "B"));
@@ -191,7 +213,9 @@ TEST_F(Commands, RefuseAFileOfAnUnknownSource) {
 
 TEST_F(Commands, RefuseAStationWhoseWordsDiffer) {
   EXPECT_EQ(enroll("line9", path("token9"), false).status, 1);
-  EXPECT_EQ(run("plan new --station line9 --ca dev1 --count 1 --out " + path("x.toml").string()).status, 1);
+  EXPECT_EQ(
+      run("plan new --station line9 --ca dev1 --count 1 --out " + path("x.toml").string()).status,
+      1);
 }
 
 TEST_F(Commands, MakeTheAnswerAgainWhenTheTokenLostIt) {
@@ -199,8 +223,10 @@ TEST_F(Commands, MakeTheAnswerAgainWhenTheTokenLostIt) {
   ASSERT_EQ(first.status, 0);
   const fs::path answer = path("token2") / first.json["answer"].get<std::string>();
   fs::remove(answer);
-  const std::string words = key_words(Digest::from_hex(first.json["request_sha256"].get<std::string>())->bytes());
-  const Answer again = run(fmt::format("station enroll {} --fingerprint {}", path("token2").string(), words));
+  const std::string words =
+      key_words(Digest::from_hex(first.json["request_sha256"].get<std::string>())->bytes());
+  const Answer again =
+      run(fmt::format("station enroll {} --fingerprint {}", path("token2").string(), words));
   EXPECT_EQ(again.status, 0);
   EXPECT_TRUE(fs::exists(answer));
 }
@@ -257,7 +283,9 @@ TEST_F(Commands, RefuseAFieldThatIsNotKnown) {
 TEST_F(Commands, RefuseAChangedOutsideFile) {
   ASSERT_EQ(plan_new("files.toml").status, 0);
   write_text(path("note.txt"), "as approved");
-  change_plan("files.toml", "files2.toml", "\n[batch]",
+  change_plan("files.toml",
+              "files2.toml",
+              "\n[batch]",
               fmt::format("\n[[file]]\nname = \"note.txt\"\nsha256 = \"{}\"\n\n[batch]",
                           crypto::sha256(as_bytes("as approved")).hex()));
   EXPECT_EQ(run("plan check " + path("files2.toml").string()).status, 0);
@@ -268,16 +296,23 @@ TEST_F(Commands, RefuseAChangedOutsideFile) {
 TEST_F(Commands, NameTheSeThatHasNoDeviceSerialForItsTemplate) {
   write_text(path("bare.csv"), inventory(200, 2, "BARE", false));
   ASSERT_EQ(run("se import " + path("bare.csv").string() + " --source acme").status, 0);
-  ASSERT_EQ(run(fmt::format("plan new --station line1 --ca dev1 --lot BARE --count 2 --out {}", path("bare.toml").string())).status, 0);
+  ASSERT_EQ(run(fmt::format("plan new --station line1 --ca dev1 --lot BARE --count 2 --out {}",
+                            path("bare.toml").string()))
+                .status,
+            0);
   const Answer check = run("plan check " + path("bare.toml").string());
   EXPECT_EQ(check.json["refusals"][0]["reason"], "device-serial-missing");
-  EXPECT_NE(check.json["refusals"][0]["text"].get<std::string>().find("SE000200"), std::string::npos);
+  EXPECT_NE(check.json["refusals"][0]["text"].get<std::string>().find("SE000200"),
+            std::string::npos);
 }
 
 TEST_F(Commands, NameTheRowThatWasChangedAfterApproval) {
   write_text(path("change.csv"), inventory(300, 2, "CHANGE"));
   ASSERT_EQ(run("se import " + path("change.csv").string() + " --source acme").status, 0);
-  ASSERT_EQ(run(fmt::format("plan new --station line1 --ca dev1 --lot CHANGE --count 2 --out {}", path("change.toml").string())).status, 0);
+  ASSERT_EQ(run(fmt::format("plan new --station line1 --ca dev1 --lot CHANGE --count 2 --out {}",
+                            path("change.toml").string()))
+                .status,
+            0);
   ASSERT_EQ(run("plan approve " + path("change.toml").string()).status, 0);
   {
     SQLite::Database ledger{(path("home") / "ledger.db").string(), SQLite::OPEN_READWRITE};
@@ -293,7 +328,9 @@ TEST_F(Commands, ReserveTheSesOfAnApprovedPlanAndRefuseOnesWithALiveKey) {
   write_text(path("live.csv"), inventory(400, 4, "LIVE"));
   ASSERT_EQ(run("se import " + path("live.csv").string() + " --source acme").status, 0);
   const auto make = [](const std::string& file, const std::string& more) {
-    return run(fmt::format("plan new --station line1 --ca dev1 --lot LIVE --count 4 --out {} {}", path(file).string(), more));
+    return run(fmt::format("plan new --station line1 --ca dev1 --lot LIVE --count 4 --out {} {}",
+                           path(file).string(),
+                           more));
   };
   ASSERT_EQ(make("live1.toml", "").status, 0);
   ASSERT_EQ(make("live2.toml", "--customer second").status, 0);
@@ -309,12 +346,15 @@ TEST_F(Commands, ReserveTheSesOfAnApprovedPlanAndRefuseOnesWithALiveKey) {
 TEST_F(Commands, AnswerWrongUsageWithStatusTwo) {
   EXPECT_EQ(run("source add 'A B'").status, 2);
   EXPECT_EQ(run("source add").status, 2);
-  EXPECT_EQ(run("plan new --station line1 --ca dev1 --count 1 --due tomorrow --out " + path("y.toml").string()).status, 2);
+  EXPECT_EQ(run("plan new --station line1 --ca dev1 --count 1 --due tomorrow --out " +
+                path("y.toml").string())
+                .status,
+            2);
 }
 
 TEST_F(Commands, SayThatThereIsNoApplianceInAnEmptyFolder) {
-  const auto result = test::run_command(
-      fmt::format("{}/keyferry-appliance batch status --home {}", KEYFERRY_BIN_DIR, path("nowhere").string()));
+  const auto result = test::run_command(fmt::format(
+      "{}/keyferry-appliance batch status --home {}", KEYFERRY_BIN_DIR, path("nowhere").string()));
   EXPECT_EQ(result.status, 1);
 }
 

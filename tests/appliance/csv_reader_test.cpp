@@ -9,12 +9,13 @@ namespace {
 
 /// Gives `text` in pieces of `step` octets, so that every boundary falls everywhere.
 CsvReader reader_of(std::string text, std::size_t step = 3) {
-  return CsvReader{[text = std::move(text), step, at = std::size_t{0}](std::span<std::uint8_t> out) mutable {
-    const std::size_t size = std::min({out.size(), step, text.size() - at});
-    std::copy_n(text.begin() + static_cast<std::ptrdiff_t>(at), size, out.begin());
-    at += size;
-    return size;
-  }};
+  return CsvReader{
+      [text = std::move(text), step, at = std::size_t{0}](std::span<std::uint8_t> out) mutable {
+        const std::size_t size = std::min({out.size(), step, text.size() - at});
+        std::copy_n(text.begin() + static_cast<std::ptrdiff_t>(at), size, out.begin());
+        at += size;
+        return size;
+      }};
 }
 
 /// Records as "a|b;c|d", a problem as "line N: text".
@@ -53,8 +54,14 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"LineFeeds", "a,b\nc,d\n", "a|b|;c|d|;"},
         Case{"CarriageReturns", "a,b\r\nc,d\r\n", "a|b|;c|d|;"},
         Case{"NoLastLineEnd", "a,b\nc,d", "a|b|;c|d|;"},
-        Case{"ByteOrderMark", "\xef\xbb\xbf" "a,b\n", "a|b|;"},
-        Case{"HalfAByteOrderMark", "\xef\xbb" "a,b\n", "line 1: not UTF-8"},
+        Case{"ByteOrderMark",
+             "\xef\xbb\xbf"
+             "a,b\n",
+             "a|b|;"},
+        Case{"HalfAByteOrderMark",
+             "\xef\xbb"
+             "a,b\n",
+             "line 1: not UTF-8"},
         Case{"EmptyFields", ",,\n", "|||;"},
         Case{"QuotedComma", "\"a,b\",c\n", "a,b|c|;"},
         Case{"DoubledQuote", "\"a\"\"b\",c\n", "a\"b|c|;"},
@@ -72,7 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) { return std::string{tested.param.name}; });
 
 TEST(CsvReader, RefusesARecordAbove64KiB) {
-  EXPECT_EQ(read_all(std::string(CsvReader::kMaxRecordBytes + 1, 'a')), "line 1: longer than 65536 octets");
+  EXPECT_EQ(read_all(std::string(CsvReader::kMaxRecordBytes + 1, 'a')),
+            "line 1: longer than 65536 octets");
 }
 
 TEST(CsvReader, TellsTheLineOnWhichARecordBegins) {

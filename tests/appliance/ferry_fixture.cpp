@@ -12,9 +12,13 @@
 namespace keyferry::appliance {
 namespace {
 
-std::string note(std::uint64_t size) { return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size); }
+std::string note(std::uint64_t size) {
+  return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size);
+}
 
-Bytes serial_of(std::uint32_t record) { return to_bytes(as_bytes(fmt::format("serial{:04}", record))); }
+Bytes serial_of(std::uint32_t record) {
+  return to_bytes(as_bytes(fmt::format("serial{:04}", record)));
+}
 
 }  // namespace
 
@@ -57,23 +61,25 @@ void FerryTest::fill_batch() {
   exec("INSERT INTO se_list VALUES (1, zeroblob(32), 4)");
   for (std::uint32_t i = 0; i < kRecords; ++i) {
     SQLite::Statement se{database,
-                         "INSERT INTO se VALUES (:id, 'pkcs11', :serial, 'dac', '', '', :device, 1, 'derived', 'm1', x'', "
+                         "INSERT INTO se VALUES (:id, 'pkcs11', :serial, 'dac', '', '', :device, "
+                         "1, 'derived', 'm1', x'', "
                          "1, :id)"};
     se.bind(":id", i + 1);
     const Bytes serial = serial_of(i);
     store::bind_blob(se, ":serial", serial);
     se.bind(":device", i == 0 ? "dev-0" : "");  // the others are bound at the line
     se.exec();
-    SQLite::Statement entry{database, "INSERT INTO se_list_entry VALUES (1, :idx, :id, zeroblob(32))"};
+    SQLite::Statement entry{database,
+                            "INSERT INTO se_list_entry VALUES (1, :idx, :id, zeroblob(32))"};
     entry.bind(":idx", i);
     entry.bind(":id", i + 1);
     entry.exec();
   }
   exec("INSERT INTO plan VALUES (zeroblob(32), 1, 'batch', x'00', 'run', 0, 0)");
-  SQLite::Statement batch{
-      database,
-      "INSERT INTO batch VALUES (:batch, zeroblob(32), 'out', 1, 'plant', '', :station, 'ca', 4, 4, 1, 4, :due, 0, 0, 0, "
-      "NULL)"};
+  SQLite::Statement batch{database,
+                          "INSERT INTO batch VALUES (:batch, zeroblob(32), 'out', 1, 'plant', '', "
+                          ":station, 'ca', 4, 4, 1, 4, :due, 0, 0, 0, "
+                          "NULL)"};
   store::bind_blob(batch, ":batch", batch_.bytes());
   store::bind_blob(batch, ":station", station_id_.bytes());
   batch.bind(":due", kDue.value);
@@ -99,7 +105,8 @@ void FerryTest::seal_batch() {
                            .body_size_bytes = 1};
   store.prepare(batch_, segment, records_, {leaf});
   store.seal(batch_, segment, leaf, note(2));
-  const SealedPart manifest{.container = random_.id<ContainerId>(), .digest = manifest_digest_, .body_size_bytes = 1};
+  const SealedPart manifest{
+      .container = random_.id<ContainerId>(), .digest = manifest_digest_, .body_size_bytes = 1};
   store.prepare(batch_, manifest, {}, {leaf});
   store.seal(batch_, manifest, leaf, note(3));
 }
@@ -153,7 +160,8 @@ token::ReceiptEntry FerryTest::void_of(std::uint64_t position) {
 
 std::filesystem::path FerryTest::seal(const HomeComing& home) {
   audit::Frontier frontier;
-  for (const token::ReceiptEntry& entry : home.entries) frontier.append(audit::leaf_hash(entry.leaf));
+  for (const token::ReceiptEntry& entry : home.entries)
+    frontier.append(audit::leaf_hash(entry.leaf));
   crypto::SoftKey& head_signer = home.head_signer ? *home.head_signer : station_;
   crypto::SoftKey& signer = home.container_signer ? *home.container_signer : station_;
   const crypto::PublicKey& recipient = home.recipient ? *home.recipient : inbox_.public_key();
@@ -162,28 +170,33 @@ std::filesystem::path FerryTest::seal(const HomeComing& home) {
                                    .size = home.entries.size(),
                                    .root = home.root.value_or(frontier.root()),
                                    .time = home.head_time};
-  const token::Header header{.type = home.type,
-                             .environment = home.environment,
-                             .container_id = home.container ? *home.container : random_.id<ContainerId>(),
-                             .batch_id = BatchId{},
-                             .index = home.generation,
-                             .count = static_cast<std::uint32_t>(home.entries.size() - home.from),
-                             .body_bound_bytes = 1U << 20,
-                             .sender = signer.public_key().key_id(),
-                             .recipient = recipient.key_id()};
+  const token::Header header{
+      .type = home.type,
+      .environment = home.environment,
+      .container_id = home.container ? *home.container : random_.id<ContainerId>(),
+      .batch_id = BatchId{},
+      .index = home.generation,
+      .count = static_cast<std::uint32_t>(home.entries.size() - home.from),
+      .body_bound_bytes = 1U << 20,
+      .sender = signer.public_key().key_id(),
+      .recipient = recipient.key_id()};
   Bytes octets;
   const auto sink = [&octets](ByteView piece) { append(octets, piece); };
   token::Sealer sealer{header, recipient, sink};
   token::ItemWriter items{[&sealer](ByteView piece) { sealer.write(piece); }};
   items.write(token::opening_for(header));
   items.write(token::ReceiptsOpening{
-      .head = token::sign_payload(head_signer, crypto::SignatureKind::StationLogHead, token::serialise_head(head)),
+      .head = token::sign_payload(
+          head_signer, crypto::SignatureKind::StationLogHead, token::serialise_head(head)),
       .from_size = home.from,
       .to_size = home.entries.size(),
       .highest_checkpoint = home.checkpoint});
   for (std::size_t i = home.from; i < home.entries.size(); ++i) items.write(home.entries[i]);
   const token::Sealed sealed = sealer.finish();
-  append(octets, token::make_trailer(sealed, crypto::sign(signer, crypto::SignatureKind::Container, sealed.digest.bytes())));
+  append(
+      octets,
+      token::make_trailer(
+          sealed, crypto::sign(signer, crypto::SignatureKind::Container, sealed.digest.bytes())));
   const auto path = folder_ / fmt::format("receipts-{}.kf", files_++);
   write_file_durably(path, octets, Overwrite::Refuse);
   return path;
@@ -199,7 +212,8 @@ std::string FerryTest::stage(const std::filesystem::path& path) {
   }
   const auto& receipts = std::get<ReceiptsFile>(outlined);
   if (receipts.known) return "known";
-  const auto key = token::open_content_key(receipts.outline.trailer.enc, receipts.outline.header_bytes, inbox_);
+  const auto key =
+      token::open_content_key(receipts.outline.trailer.enc, receipts.outline.header_bytes, inbox_);
   if (!key) return "content-key";
   refused_ = stage_receipts(*ledger_, file, receipts, *key, *card_, kNow);
   return refused_ ? refused_->refusal.reason : "";
@@ -208,7 +222,8 @@ std::string FerryTest::stage(const std::filesystem::path& path) {
 void FerryTest::carry_out(std::uint64_t step) {
   while (const auto import = ReceiptStore{*ledger_}.staged_import()) {
     store::WriteTransaction transaction{ledger_->database()};
-    ReceiptStore::apply_in(*ledger_, import->id, std::min(import->to_size, import->next_position + step), kNow);
+    ReceiptStore::apply_in(
+        *ledger_, import->id, std::min(import->to_size, import->next_position + step), kNow);
     transaction.commit();
     EXPECT_TRUE(sums().agree());
   }
@@ -221,7 +236,8 @@ std::string FerryTest::state_of(std::uint32_t record) {
 }
 
 std::int64_t FerryTest::count(const std::string& table, const std::string& where) {
-  SQLite::Statement query{ledger_->database(), fmt::format("SELECT count(*) FROM {} WHERE {}", table, where)};
+  SQLite::Statement query{ledger_->database(),
+                          fmt::format("SELECT count(*) FROM {} WHERE {}", table, where)};
   query.executeStep();
   return query.getColumn(0).getInt64();
 }

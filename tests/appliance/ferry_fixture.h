@@ -1,5 +1,6 @@
-// A ledger that has issued one batch, with the keys of everyone in software: station, appliance, and the keys that "sit"
-// in the SEs. No gate, no HSM: what comes home is made by hand here and opened with a soft inbox key.
+// A ledger that has issued one batch, with the keys of everyone in software: station, appliance,
+// and the keys that "sit" in the SEs. No gate, no HSM: what comes home is made by hand here and
+// opened with a soft inbox key.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,8 +38,8 @@ struct HomeComing {
   std::optional<ContainerId> container = {};
   std::optional<Digest> root = {};  // instead of the right one
   std::string checkpoint = {};
-  crypto::SoftKey* head_signer = nullptr;       // instead of the station's key
-  crypto::SoftKey* container_signer = nullptr;  // instead of the station's key
+  crypto::SoftKey* head_signer = nullptr;        // instead of the station's key
+  crypto::SoftKey* container_signer = nullptr;   // instead of the station's key
   const crypto::PublicKey* recipient = nullptr;  // instead of kf-inbox
 };
 
@@ -49,7 +50,8 @@ class FerryTest : public testing::Test {
   FerryTest();
 
   // --- what the station writes ---
-  [[nodiscard]] token::ReceiptCore core(std::uint32_t record, token::Outcome outcome = token::Outcome::Injected) const;
+  [[nodiscard]] token::ReceiptCore core(std::uint32_t record,
+                                        token::Outcome outcome = token::Outcome::Injected) const;
   /// A core leaf, signed by the record's key when the outcome is injected.
   [[nodiscard]] token::ReceiptEntry entry(const token::ReceiptCore& core);
   [[nodiscard]] token::ReceiptEntry signed_entry(std::uint32_t record, ByteView core_octets);
@@ -62,19 +64,29 @@ class FerryTest : public testing::Test {
   // --- what the appliance does with it ---
   /// Outline, signature, body: the refusal's reason, or "" when it is staged, or "known".
   [[nodiscard]] std::string stage(const std::filesystem::path& file);
+
   [[nodiscard]] std::string stage(const HomeComing& home) { return stage(seal(home)); }
+
   /// Carries a staged import out in pieces of `step` entries.
   void carry_out(std::uint64_t step = 1000);
+
   void expect_imported(const HomeComing& home) {
     EXPECT_EQ(stage(home), "");
     carry_out();
   }
 
   [[nodiscard]] Sums sums() { return ReconcileStore{*ledger_}.sums(*batches().find(batch_)); }
-  [[nodiscard]] bool agrees() { return sums().agree() && sums() == ReconcileStore{*ledger_}.cross_check(*batches().find(batch_)); }
+
+  [[nodiscard]] bool agrees() {
+    return sums().agree() &&
+           sums() == ReconcileStore{*ledger_}.cross_check(*batches().find(batch_));
+  }
+
   [[nodiscard]] std::string state_of(std::uint32_t record);
   [[nodiscard]] std::int64_t count(const std::string& table, const std::string& where = "1");
+
   void exec(const std::string& sql) { ledger_->database().exec(sql); }
+
   [[nodiscard]] BatchStore batches() { return BatchStore{*ledger_}; }
 
   test::TempFolder folder_;

@@ -7,7 +7,8 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr const char* kHeader = "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data\n";
+constexpr const char* kHeader =
+    "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data\n";
 
 Registry registry_with_master() {
   Registry registry;
@@ -50,8 +51,9 @@ TEST(InventoryCsv, TakesARowWithAllColumns) {
 }
 
 TEST(InventoryCsv, TakesColumnsInAnyOrder) {
-  const auto answer = first("transport,lot,family,transport_data,device_serial,key_name,part_number,se_serial\n"
-                            "derived:m1,L7,pkcs11,,,,P,3031\n");
+  const auto answer = first(
+      "transport,lot,family,transport_data,device_serial,key_name,part_number,se_serial\n"
+      "derived:m1,L7,pkcs11,,,,P,3031\n");
   EXPECT_EQ(std::get<InventoryLine>(answer).entry.lot, "L7");
 }
 
@@ -62,9 +64,10 @@ TEST(InventoryCsv, ReadsAnEmptyKeyNameAsDac) {
 
 TEST(InventoryCsv, TellsSerialsApartThatDifferBehindOctetEleven) {
   static const Registry kRegistry = registry_with_master();
-  InventoryCsv csv{source_of(std::string{kHeader} + "pkcs11,303132333435363738393061,,,,,derived:m1,\n"
-                                                    "pkcs11,303132333435363738393062,,,,,derived:m1,\n"),
-                   kRegistry};
+  InventoryCsv csv{
+      source_of(std::string{kHeader} + "pkcs11,303132333435363738393061,,,,,derived:m1,\n"
+                                       "pkcs11,303132333435363738393062,,,,,derived:m1,\n"),
+      kRegistry};
   const auto one = csv.next();
   const auto two = csv.next();
   EXPECT_NE(std::get<InventoryLine>(one).entry.serial, std::get<InventoryLine>(two).entry.serial);
@@ -72,7 +75,9 @@ TEST(InventoryCsv, TellsSerialsApartThatDifferBehindOctetEleven) {
 
 TEST(InventoryCsv, GoesOnAfterAProblemInOneLine) {
   static const Registry kRegistry = registry_with_master();
-  InventoryCsv csv{source_of(std::string{kHeader} + "pkcs11,xx,,,,,derived:m1,\npkcs11,30,,,,,derived:m1,\n"), kRegistry};
+  InventoryCsv csv{
+      source_of(std::string{kHeader} + "pkcs11,xx,,,,,derived:m1,\npkcs11,30,,,,,derived:m1,\n"),
+      kRegistry};
   EXPECT_TRUE(std::holds_alternative<CsvProblem>(csv.next()));
   EXPECT_TRUE(std::holds_alternative<InventoryLine>(csv.next()));
 }
@@ -99,34 +104,42 @@ std::string row(const std::string& text) {
 INSTANTIATE_TEST_SUITE_P(
     Table,
     InventoryProblems,
-    testing::Values(Case{"NoHeader", "", 1, ""},
-                    Case{"LackingColumn", "family,se_serial\n", 1, "part_number"},
-                    Case{"StrangeColumn", "family,colour\n", 1, "colour"},
-                    Case{"ColumnTwice", "family,family\n", 1, "family"},
-                    Case{"TooFewFields", row("pkcs11,30"), 2, ""},
-                    Case{"TooManyFields", row("pkcs11,30,,,,,derived:m1,,"), 2, ""},
-                    Case{"UnknownFamily", row("abacus,30,,,,,derived:m1,"), 2, "family"},
-                    Case{"FamilyNotYetSupported", row("tpm2,30,,,,,derived:m1,"), 2, "family"},
-                    Case{"SerialNotHex", row("pkcs11,3g,,,,,derived:m1,"), 2, "se_serial"},
-                    Case{"SerialOddHex", row("pkcs11,303,,,,,derived:m1,"), 2, "se_serial"},
-                    Case{"SerialEmpty", row("pkcs11,,,,,,derived:m1,"), 2, "se_serial"},
-                    Case{"SerialTooLong", row("pkcs11," + std::string(34, '3') + ",,,,,derived:m1,"), 2, "se_serial"},
-                    Case{"PartWithTag", row("pkcs11,30,<script>,,,,derived:m1,"), 2, "part_number"},
-                    Case{"LotWithEscape", row("pkcs11,30,,\x1b[31m,,,derived:m1,"), 2, "lot"},
-                    Case{"KeyNameWithSpace", row("pkcs11,30,,,a b,,derived:m1,"), 2, "key_name"},
-                    Case{"DeviceSerialTag", row("pkcs11,30,,,,<script>,derived:m1,"), 2, "device_serial"},
-                    Case{"DeviceSerialFormula", row("pkcs11,30,,,,=cmd(),derived:m1,"), 2, "device_serial"},
-                    Case{"DeviceSerialQuotedLines", row("pkcs11,30,,,,\"a\nb\",derived:m1,"), 2, "device_serial"},
-                    Case{"UnknownMaster", row("pkcs11,30,,,,,derived:m2,"), 2, "transport"},
-                    Case{"UnknownTransport", row("pkcs11,30,,,,,sent:m1,"), 2, "transport"},
-                    Case{"TransportWithoutName", row("pkcs11,30,,,,,derived,"), 2, "transport"},
-                    Case{"DeliveredNotYet", row("pkcs11,30,,,,,delivered:acme,aa"), 2, "transport"},
-                    Case{"TransportDataNotHex", row("pkcs11,30,,,,,derived:m1,zz"), 2, "transport_data"},
-                    Case{"DerivedWithData", row("pkcs11,30,,,,,derived:m1,aa"), 2, "transport_data"}),
+    testing::Values(
+        Case{"NoHeader", "", 1, ""},
+        Case{"LackingColumn", "family,se_serial\n", 1, "part_number"},
+        Case{"StrangeColumn", "family,colour\n", 1, "colour"},
+        Case{"ColumnTwice", "family,family\n", 1, "family"},
+        Case{"TooFewFields", row("pkcs11,30"), 2, ""},
+        Case{"TooManyFields", row("pkcs11,30,,,,,derived:m1,,"), 2, ""},
+        Case{"UnknownFamily", row("abacus,30,,,,,derived:m1,"), 2, "family"},
+        Case{"FamilyNotYetSupported", row("tpm2,30,,,,,derived:m1,"), 2, "family"},
+        Case{"SerialNotHex", row("pkcs11,3g,,,,,derived:m1,"), 2, "se_serial"},
+        Case{"SerialOddHex", row("pkcs11,303,,,,,derived:m1,"), 2, "se_serial"},
+        Case{"SerialEmpty", row("pkcs11,,,,,,derived:m1,"), 2, "se_serial"},
+        Case{"SerialTooLong",
+             row("pkcs11," + std::string(34, '3') + ",,,,,derived:m1,"),
+             2,
+             "se_serial"},
+        Case{"PartWithTag", row("pkcs11,30,<script>,,,,derived:m1,"), 2, "part_number"},
+        Case{"LotWithEscape", row("pkcs11,30,,\x1b[31m,,,derived:m1,"), 2, "lot"},
+        Case{"KeyNameWithSpace", row("pkcs11,30,,,a b,,derived:m1,"), 2, "key_name"},
+        Case{"DeviceSerialTag", row("pkcs11,30,,,,<script>,derived:m1,"), 2, "device_serial"},
+        Case{"DeviceSerialFormula", row("pkcs11,30,,,,=cmd(),derived:m1,"), 2, "device_serial"},
+        Case{"DeviceSerialQuotedLines",
+             row("pkcs11,30,,,,\"a\nb\",derived:m1,"),
+             2,
+             "device_serial"},
+        Case{"UnknownMaster", row("pkcs11,30,,,,,derived:m2,"), 2, "transport"},
+        Case{"UnknownTransport", row("pkcs11,30,,,,,sent:m1,"), 2, "transport"},
+        Case{"TransportWithoutName", row("pkcs11,30,,,,,derived,"), 2, "transport"},
+        Case{"DeliveredNotYet", row("pkcs11,30,,,,,delivered:acme,aa"), 2, "transport"},
+        Case{"TransportDataNotHex", row("pkcs11,30,,,,,derived:m1,zz"), 2, "transport_data"},
+        Case{"DerivedWithData", row("pkcs11,30,,,,,derived:m1,aa"), 2, "transport_data"}),
     [](const auto& tested) { return std::string{tested.param.name}; });
 
 TEST(InventoryCsv, NeverRepeatsEscapeCodesInAMessage) {
-  EXPECT_EQ(problem_of(row("pkcs11,30,,\x1b[31m,,,derived:m1,")).text.find('\x1b'), std::string::npos);
+  EXPECT_EQ(problem_of(row("pkcs11,30,,\x1b[31m,,,derived:m1,")).text.find('\x1b'),
+            std::string::npos);
 }
 
 }  // namespace

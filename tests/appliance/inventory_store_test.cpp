@@ -80,7 +80,8 @@ TEST_F(InventoryTest, KeepsFinalRowsWhenItCleans) {
 
 TEST_F(InventoryTest, TellsTheEarlierLineOfADoubledRow) {
   const ImportId import = inventory_.begin_import("acme", "file.csv", kNow);
-  const auto doubled = inventory_.stage(import, {{2, entry("A")}, {3, entry("B")}, {4, entry("A")}});
+  const auto doubled =
+      inventory_.stage(import, {{2, entry("A")}, {3, entry("B")}, {4, entry("A")}});
   ASSERT_EQ(doubled.size(), 1U);
   EXPECT_EQ(doubled[0].line, 4U);
   EXPECT_EQ(doubled[0].earlier_line, 2U);
@@ -99,7 +100,8 @@ TEST_F(InventoryTest, ChoosesInAFixedOrderWhateverTheOrderOfTheFile) {
   finish(stage({"C", "A", "B"}));
   const auto list = std::get<InventoryStore::MadeList>(choose(3));
   std::string order;
-  for (const auto& [id, one] : inventory_.entries(list.id, 0, 3)) order += to_string(one.serial.bytes());
+  for (const auto& [id, one] : inventory_.entries(list.id, 0, 3))
+    order += to_string(one.serial.bytes());
   EXPECT_EQ(order, "ABC");
 }
 
@@ -144,7 +146,8 @@ TEST_F(InventoryTest, NeverLetsAGenerationGoBack) {
   EXPECT_THROW(ledger_.database().exec("UPDATE se SET generation = 1"), SQLite::Exception);
 }
 
-/// Records and batches are made by hand here: what the constraints forbid must not depend on any program.
+/// Records and batches are made by hand here: what the constraints forbid must not depend on any
+/// program.
 class RecordConstraints : public InventoryTest {
  protected:
   RecordConstraints() {
@@ -159,20 +162,41 @@ class RecordConstraints : public InventoryTest {
   void add_batch(int number, const std::string& state) {
     const std::string id = fmt::format("x'{:032x}'", number);
     const std::string digest = fmt::format("x'{:064x}'", number);
-    ledger_.database().exec(fmt::format("INSERT INTO plan VALUES ({}, {}, 'batch', x'00', 'made', 0, 0)", digest, number));
     ledger_.database().exec(fmt::format(
-        "INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, station_id, authority, se_count, "
-        "target_count, segment_count, segment_size, due_ms, expires_ms, made_ms) VALUES ({}, {}, '{}', {}, 's', '', "
-        "zeroblob(16), 'ca', 2, 2, 1, 2, 0, {}, 0)",
-        id, digest, state, list_.value, kNow.value + 1));
+        "INSERT INTO plan VALUES ({}, {}, 'batch', x'00', 'made', 0, 0)", digest, number));
+    ledger_.database().exec(
+        fmt::format("INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, "
+                    "station_id, authority, se_count, "
+                    "target_count, segment_count, segment_size, due_ms, expires_ms, made_ms) "
+                    "VALUES ({}, {}, '{}', {}, 's', '', "
+                    "zeroblob(16), 'ca', 2, 2, 1, 2, 0, {}, 0)",
+                    id,
+                    digest,
+                    state,
+                    list_.value,
+                    kNow.value + 1));
   }
 
-  void add_record(int batch, int key, int serial, int se, int generation = 1, const std::string& state = "issued") {
-    ledger_.database().exec(fmt::format(
-        "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, public_key, public_key_sha256, "
-        "certificate_serial, certificate_sha256, challenge, state) VALUES (x'{:032x}', {}, 0, {}, {}, x'{:0130x}', "
-        "x'{:064x}', x'{:032x}', zeroblob(32), zeroblob(32), '{}')",
-        batch, se, se, generation, key, key, serial, state));
+  void add_record(int batch,
+                  int key,
+                  int serial,
+                  int se,
+                  int generation = 1,
+                  const std::string& state = "issued") {
+    ledger_.database().exec(
+        fmt::format("INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, "
+                    "public_key, public_key_sha256, "
+                    "certificate_serial, certificate_sha256, challenge, state) VALUES (x'{:032x}', "
+                    "{}, 0, {}, {}, x'{:0130x}', "
+                    "x'{:064x}', x'{:032x}', zeroblob(32), zeroblob(32), '{}')",
+                    batch,
+                    se,
+                    se,
+                    generation,
+                    key,
+                    key,
+                    serial,
+                    state));
   }
 
   ListId list_;
@@ -213,7 +237,8 @@ TEST_F(RecordConstraints, LetARecordEndOnlyOnce) {
 
 TEST_F(RecordConstraints, KeepKeysAsTheyAre) {
   add_record(1, 1, 1, 1);
-  EXPECT_THROW(ledger_.database().exec("UPDATE record SET public_key_sha256 = zeroblob(32)"), SQLite::Exception);
+  EXPECT_THROW(ledger_.database().exec("UPDATE record SET public_key_sha256 = zeroblob(32)"),
+               SQLite::Exception);
 }
 
 TEST_F(RecordConstraints, HideReservedSesFromTheNextChoice) {

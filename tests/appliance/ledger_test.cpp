@@ -107,7 +107,8 @@ TEST_F(LedgerTest, NeverEditsOrRemovesAFinalLeaf) {
   Ledger& ledger = open();
   ledger.store_pending(0, {leaf("a")}, {});
   ledger.settle(note(1));
-  EXPECT_THROW(ledger.database().exec("UPDATE log_block SET leaves = x'0000000162'"), SQLite::Exception);
+  EXPECT_THROW(ledger.database().exec("UPDATE log_block SET leaves = x'0000000162'"),
+               SQLite::Exception);
   EXPECT_THROW(ledger.database().exec("DELETE FROM log_block"), SQLite::Exception);
 }
 

@@ -47,7 +47,9 @@ TEST(OfficerKey, IsRefusedWithAnotherPassphrase) {
 TEST(OfficerKey, NeverReplacesAFile) {
   const test::TempFolder folder;
   static_cast<void>(make_officer_key(folder / "officer.pem", passphrase("correct horse")));
-  EXPECT_THROW(static_cast<void>(make_officer_key(folder / "officer.pem", passphrase("correct horse"))), Error);
+  EXPECT_THROW(
+      static_cast<void>(make_officer_key(folder / "officer.pem", passphrase("correct horse"))),
+      Error);
 }
 
 TEST(OfficerKey, IsReadableByItsOwnerOnly) {
@@ -63,7 +65,8 @@ TEST(Approval, SaysExactlyWhichPlanItIsFor) {
   const Bytes octets = sign_approval(plan, ApprovalFacts{3, 5, "note"}, officer);
   const auto value = std::get<token::SignedBytes>(token::parse_signed_bytes(octets));
   v1::Approval approval;
-  ASSERT_TRUE(approval.ParseFromArray(value.payload.data(), static_cast<int>(value.payload.size())));
+  ASSERT_TRUE(
+      approval.ParseFromArray(value.payload.data(), static_cast<int>(value.payload.size())));
   EXPECT_EQ(approval.digest(), plan.digest.str());
   EXPECT_EQ(approval.plan_number(), 7U);
   EXPECT_EQ(approval.operation(), "source-add");

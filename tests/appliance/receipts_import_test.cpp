@@ -1,4 +1,5 @@
-// Receipts that come home: what is accepted, what each outcome does, how a log is extended, and that the sums agree.
+// Receipts that come home: what is accepted, what each outcome does, how a log is extended, and
+// that the sums agree.
 #include <gtest/gtest.h>
 
 #include "tests/appliance/ferry_fixture.h"
@@ -15,15 +16,20 @@ TEST_F(FerryTest, NothingHasComeHomeAtFirst) {
 }
 
 TEST_F(FerryTest, EachOutcomeEndsItsRecord) {
-  expect_imported({.entries = {event("log.opened"), entry(core(0)), entry(core(1, Outcome::Quarantined)),
+  expect_imported({.entries = {event("log.opened"),
+                               entry(core(0)),
+                               entry(core(1, Outcome::Quarantined)),
                                entry(core(2, Outcome::Returned))}});
-  EXPECT_EQ(sums(), (Sums{.issued = 4, .injected = 1, .quarantined = 1, .returned = 1, .outstanding = 1}));
+  EXPECT_EQ(sums(),
+            (Sums{.issued = 4, .injected = 1, .quarantined = 1, .returned = 1, .outstanding = 1}));
   EXPECT_TRUE(agrees());
   EXPECT_EQ(batches().find(batch_)->state, BatchState::Reconciling);
 }
 
 TEST_F(FerryTest, WhatIsNotProvedToBeInItsSeGoesOnTheCrl) {
-  expect_imported({.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))}});
+  expect_imported({.entries = {entry(core(0)),
+                               entry(core(1, Outcome::Quarantined)),
+                               entry(core(2, Outcome::Returned))}});
   EXPECT_EQ(count("record", "crl_due = 1 AND record_no IN (1, 2)"), 2);
   EXPECT_EQ(count("record", "crl_due = 1"), 2);
 }
@@ -38,7 +44,9 @@ TEST_F(FerryTest, ABatchIsClosedWhenNothingIsOutstanding) {
 }
 
 TEST_F(FerryTest, TheSumsAgreeAfterEveryPieceOfAnImport) {
-  EXPECT_EQ(stage({.entries = {entry(core(0)), entry(core(1)), event("batch.loaded"), entry(core(2))}}), "");
+  EXPECT_EQ(
+      stage({.entries = {entry(core(0)), entry(core(1)), event("batch.loaded"), entry(core(2))}}),
+      "");
   EXPECT_EQ(sums().outstanding, 4U);
   carry_out(1);
   EXPECT_EQ(sums().outstanding, 1U);
@@ -86,7 +94,8 @@ TEST_F(FerryTest, AReceiptWithoutItsSignatureLeavesTheRecordOutstanding) {
 }
 
 TEST_F(FerryTest, AVoidedReceiptIsFollowedByTheOneThatCounts) {
-  expect_imported({.entries = {unsigned_entry(core(0)), void_of(0), entry(core(0, Outcome::Quarantined))}});
+  expect_imported(
+      {.entries = {unsigned_entry(core(0)), void_of(0), entry(core(0, Outcome::Quarantined))}});
   EXPECT_EQ(state_of(0), "quarantined");
   EXPECT_EQ(count("incident"), 0);
 }
@@ -113,7 +122,7 @@ TEST_F(FerryTest, TheDeviceSerialIsBoundByTheReceipt) {
   EXPECT_EQ(count("record", "record_no = 1 AND device_serial_bound = 'dev-1'"), 1);
 }
 
-// --- incidents beside an accepted file ---------------------------------------------------------------------------------
+// --- incidents beside an accepted file -----------------------------------------------------------
 
 TEST_F(FerryTest, AnotherReceiptForARecordIsAnIncidentAndTheFirstStays) {
   expect_imported({.entries = {entry(core(0)), entry(core(0, Outcome::Quarantined))}});
@@ -161,7 +170,7 @@ TEST_F(FerryTest, TheDeviceSerialOfAnotherInventoryRowIsAnIncident) {
   EXPECT_EQ(count("incident", "kind = 'device-serial-doubled'"), 1);
 }
 
-// --- conservation ------------------------------------------------------------------------------------------------------
+// --- conservation --------------------------------------------------------------------------------
 
 TEST_F(FerryTest, WhatIsOutstandingIsNamedInOrder) {
   expect_imported({.entries = {entry(core(1))}});

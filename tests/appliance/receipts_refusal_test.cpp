@@ -22,7 +22,9 @@ class RefusedTest : public FerryTest {
     expect_nothing_changed();
   }
 
-  void expect_refused(const HomeComing& home, const std::string& reason) { expect_refused(seal(home), reason); }
+  void expect_refused(const HomeComing& home, const std::string& reason) {
+    expect_refused(seal(home), reason);
+  }
 
   void expect_nothing_changed() {
     EXPECT_EQ(count("receipt_staged"), 0);
@@ -32,7 +34,8 @@ class RefusedTest : public FerryTest {
     EXPECT_TRUE(agrees());
   }
 
-  void expect_core_refused(const std::function<void(token::ReceiptCore&)>& spoil, const std::string& reason) {
+  void expect_core_refused(const std::function<void(token::ReceiptCore&)>& spoil,
+                           const std::string& reason) {
     auto spoiled = core(1);
     spoil(spoiled);
     expect_refused({.entries = {entry(core(0)), entry(spoiled)}}, reason);
@@ -46,7 +49,7 @@ class RefusedTest : public FerryTest {
   }
 };
 
-// --- the container -----------------------------------------------------------------------------------------------------
+// --- the container -------------------------------------------------------------------------------
 
 TEST_F(RefusedTest, SignedByAStranger) {
   crypto::SoftKey stranger = crypto::SoftKey::generate();
@@ -54,7 +57,8 @@ TEST_F(RefusedTest, SignedByAStranger) {
 }
 
 TEST_F(RefusedTest, StrippedAndSignedAgainByAnotherEnrolledStation) {
-  expect_refused({.entries = {entry(core(0))}, .container_signer = &other_station_}, "station-log-head");
+  expect_refused({.entries = {entry(core(0))}, .container_signer = &other_station_},
+                 "station-log-head");
 }
 
 TEST_F(RefusedTest, SealedToAnotherAppliance) {
@@ -63,7 +67,8 @@ TEST_F(RefusedTest, SealedToAnotherAppliance) {
 }
 
 TEST_F(RefusedTest, OfAnotherEnvironment) {
-  expect_refused({.entries = {entry(core(0))}, .environment = token::Environment::Rehearsal}, "environment");
+  expect_refused({.entries = {entry(core(0))}, .environment = token::Environment::Rehearsal},
+                 "environment");
 }
 
 TEST_F(RefusedTest, CutShort) {
@@ -96,11 +101,12 @@ TEST_F(RefusedTest, OneBitFlippedAnywhere) {
 TEST_F(RefusedTest, AContainerIdThatCameWithAnotherDigestIsAnIncident) {
   const ContainerId id = random_.id<ContainerId>();
   expect_imported({.entries = {entry(core(0))}, .container = id});
-  expect_refused({.entries = {entry(core(0)), entry(core(1))}, .container = id}, "container-forged");
+  expect_refused({.entries = {entry(core(0)), entry(core(1))}, .container = id},
+                 "container-forged");
   ASSERT_TRUE(refused_->incident);
 }
 
-// --- the station's log -------------------------------------------------------------------------------------------------
+// --- the station's log ---------------------------------------------------------------------------
 
 TEST_F(RefusedTest, AHeadThatTheStationDidNotSign) {
   crypto::SoftKey stranger = crypto::SoftKey::generate();
@@ -124,19 +130,22 @@ TEST_F(RefusedTest, AForkedLogIsAnIncident) {
 
 TEST_F(RefusedTest, AForkBehindWhatTheFileShowsIsAnIncident) {
   expect_imported({.entries = {entry(core(0)), entry(core(1))}});
-  expect_refused({.entries = {entry(core(1)), entry(core(1)), entry(core(2))}, .from = 2}, "station-log-root");
+  expect_refused({.entries = {entry(core(1)), entry(core(1)), entry(core(2))}, .from = 2},
+                 "station-log-root");
   EXPECT_TRUE(refused_->incident);
 }
 
 TEST_F(RefusedTest, ALogThatWasRolledBackIsAnIncident) {
   expect_imported({.entries = {entry(core(0)), entry(core(1))}});
-  expect_refused({.entries = {entry(core(0))}, .head_time = UtcMillis{kNow.value + 1000}}, "station-log-rollback");
+  expect_refused({.entries = {entry(core(0))}, .head_time = UtcMillis{kNow.value + 1000}},
+                 "station-log-rollback");
   EXPECT_TRUE(refused_->incident);
 }
 
 TEST_F(RefusedTest, AnOlderTokenThatComesLateIsNoIncident) {
   expect_imported({.entries = {entry(core(0)), entry(core(1))}});
-  expect_refused({.entries = {entry(core(0))}, .head_time = UtcMillis{kNow.value - 1000}}, "station-log-older");
+  expect_refused({.entries = {entry(core(0))}, .head_time = UtcMillis{kNow.value - 1000}},
+                 "station-log-older");
   EXPECT_FALSE(refused_->incident);
 }
 
@@ -146,10 +155,11 @@ TEST_F(RefusedTest, AnotherGenerationOfTheLogIsAnIncident) {
   EXPECT_TRUE(refused_->incident);
 }
 
-// --- the cores ---------------------------------------------------------------------------------------------------------
+// --- the cores -----------------------------------------------------------------------------------
 
 TEST_F(RefusedTest, OfABatchThatNeverWas) {
-  expect_core_refused([this](auto& core) { core.batch_id = random_.id<BatchId>(); }, "receipt-batch");
+  expect_core_refused([this](auto& core) { core.batch_id = random_.id<BatchId>(); },
+                      "receipt-batch");
 }
 
 TEST_F(RefusedTest, OfABatchThatHasNotLeft) {
@@ -166,11 +176,13 @@ TEST_F(RefusedTest, OfAnotherStationsBatch) {
 }
 
 TEST_F(RefusedTest, OfAnotherStation) {
-  expect_core_refused([this](auto& core) { core.station_id = random_.id<StationId>(); }, "receipt-station");
+  expect_core_refused([this](auto& core) { core.station_id = random_.id<StationId>(); },
+                      "receipt-station");
 }
 
 TEST_F(RefusedTest, AboutAnotherManifest) {
-  expect_core_refused([this](auto& core) { core.manifest_digest = random_.id<Digest>(); }, "receipt-manifest");
+  expect_core_refused([this](auto& core) { core.manifest_digest = random_.id<Digest>(); },
+                      "receipt-manifest");
 }
 
 TEST_F(RefusedTest, OfARecordThatIsNotThere) {
@@ -180,15 +192,19 @@ TEST_F(RefusedTest, OfARecordThatIsNotThere) {
 }
 
 TEST_F(RefusedTest, AboutAnotherCertificate) {
-  expect_core_refused([this](auto& core) { core.certificate_sha256 = random_.id<Digest>(); }, "receipt-certificate");
+  expect_core_refused([this](auto& core) { core.certificate_sha256 = random_.id<Digest>(); },
+                      "receipt-certificate");
 }
 
 TEST_F(RefusedTest, ForAnotherChallenge) {
-  expect_core_refused([this](auto& core) { core.challenge = random_.id<Digest>(); }, "receipt-challenge");
+  expect_core_refused([this](auto& core) { core.challenge = random_.id<Digest>(); },
+                      "receipt-challenge");
 }
 
 TEST_F(RefusedTest, ForAnotherSe) {
-  expect_core_refused([](auto& core) { core.se_serial = *SeSerial::from_bytes(as_bytes("serial9999")); }, "receipt-se");
+  expect_core_refused(
+      [](auto& core) { core.se_serial = *SeSerial::from_bytes(as_bytes("serial9999")); },
+      "receipt-se");
 }
 
 TEST_F(RefusedTest, ForAnotherKeyName) {
@@ -202,15 +218,18 @@ TEST_F(RefusedTest, WithAnotherDeviceSerialThanTheInventorys) {
 }
 
 TEST_F(RefusedTest, InjectedWithACheckThatFailed) {
-  expect_core_refused([](auto& core) { core.verdicts.challenge = token::Verdict::Fail; }, "receipt-verdicts");
+  expect_core_refused([](auto& core) { core.verdicts.challenge = token::Verdict::Fail; },
+                      "receipt-verdicts");
 }
 
 TEST_F(RefusedTest, InjectedWithACheckThatWasNotMade) {
-  expect_core_refused([](auto& core) { core.verdicts.chain = token::Verdict::NotApplicable; }, "receipt-verdicts");
+  expect_core_refused([](auto& core) { core.verdicts.chain = token::Verdict::NotApplicable; },
+                      "receipt-verdicts");
 }
 
 TEST_F(RefusedTest, SignedByAnotherSesKey) {
-  expect_refused({.entries = {signed_entry(1, token::serialise_core(core(0)))}}, "signature-invalid");
+  expect_refused({.entries = {signed_entry(1, token::serialise_core(core(0)))}},
+                 "signature-invalid");
 }
 
 TEST_F(RefusedTest, ASignatureOfTheStationItself) {
@@ -221,7 +240,8 @@ TEST_F(RefusedTest, ASignatureOfTheStationItself) {
 }
 
 TEST_F(RefusedTest, ASignatureOnAReceiptThatSaysThereIsNone) {
-  expect_refused({.entries = {signed_entry(0, token::serialise_core(core(0, Outcome::Returned)))}}, "receipt-evidence");
+  expect_refused({.entries = {signed_entry(0, token::serialise_core(core(0, Outcome::Returned)))}},
+                 "receipt-evidence");
 }
 
 TEST_F(RefusedTest, AVoidThatNamesNoReceipt) {
@@ -244,11 +264,17 @@ TEST_P(HostileText, InADeviceSerialIsRefusedAndNeverShown) {
   EXPECT_EQ(refused_->refusal.text.find(GetParam()), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(Texts, HostileText,
-                         testing::Values("<script>alert(1)</script>", "=cmd()|' /C calc'!A0", "\x1b[2J\x1b[31m", "@SUM(1)",
-                                         "+1+1", "a\nb", "a b"));
+INSTANTIATE_TEST_SUITE_P(Texts,
+                         HostileText,
+                         testing::Values("<script>alert(1)</script>",
+                                         "=cmd()|' /C calc'!A0",
+                                         "\x1b[2J\x1b[31m",
+                                         "@SUM(1)",
+                                         "+1+1",
+                                         "a\nb",
+                                         "a b"));
 
-// --- the checkpoint that the station saw -------------------------------------------------------------------------------
+// --- the checkpoint that the station saw ---------------------------------------------------------
 
 class SeenCheckpoint : public RefusedTest {
  protected:
@@ -267,18 +293,21 @@ TEST_F(SeenCheckpoint, OfThisLogIsKeptWhenItIsTheHighest) {
 }
 
 TEST_F(SeenCheckpoint, BeyondThisLedgerShowsThatTheLedgerIsAnOlderCopy) {
-  expect_refused({.entries = {entry(core(0))}, .checkpoint = signed_note(900, root_at(2))}, "log-rollback");
+  expect_refused({.entries = {entry(core(0))}, .checkpoint = signed_note(900, root_at(2))},
+                 "log-rollback");
   EXPECT_TRUE(refused_->incident);
 }
 
 TEST_F(SeenCheckpoint, OfAnotherLogUnderOurKeyIsAnIncident) {
-  expect_refused({.entries = {entry(core(0))}, .checkpoint = signed_note(2, random_.id<Digest>())}, "log-fork");
+  expect_refused({.entries = {entry(core(0))}, .checkpoint = signed_note(2, random_.id<Digest>())},
+                 "log-fork");
   EXPECT_TRUE(refused_->incident);
 }
 
 TEST_F(SeenCheckpoint, SignedByAnyoneElseIsRefused) {
   const std::string name = log_name(card_->appliance_id);
-  const std::string note = audit::sign_checkpoint(audit::checkpoint_text(name, 2, root_at(2)), name, station_);
+  const std::string note =
+      audit::sign_checkpoint(audit::checkpoint_text(name, 2, root_at(2)), name, station_);
   expect_refused({.entries = {entry(core(0))}, .checkpoint = note}, "checkpoint");
 }
 

@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -23,6 +25,24 @@ using Json = nlohmann::json;
 constexpr const char* kName = "bench";  // of appliance, station, CA, master, source
 constexpr int kSecretFd = 3;
 constexpr int kStdout = 1;
+constexpr int kStderr = 2;
+
+/// Where a program's messages go until it is known whether anybody wants them.
+Fd quiet_stderr() {
+  Fd fd{memfd_create("stderr of a program", MFD_CLOEXEC)};
+  if (!fd.valid()) throw system_error(Code::Internal, "memfd_create", errno);
+  return fd;
+}
+
+void show(const Fd& messages) {
+  std::array<char, 4096> some;
+  for (off_t at = 0;;) {
+    const ssize_t got = pread(messages.get(), some.data(), some.size(), at);
+    if (got <= 0) return;
+    static_cast<void>(fwrite(some.data(), 1, static_cast<std::size_t>(got), stderr));
+    at += got;
+  }
+}
 
 std::string read_to_end(const Fd& fd) {
   std::string text;
@@ -60,7 +80,8 @@ std::string run_program(const std::string& name,
   spec.program = sibling_program(name);
   spec.arguments = arguments;
   spec.environment = environment;
-  spec.descriptors = {{theirs.get(), kStdout}};
+  const Fd messages = quiet_stderr();
+  spec.descriptors = {{theirs.get(), kStdout}, {messages.get(), kStderr}};
   Fd secret_file;
   if (!secret.empty()) {
     secret_file = open_regular_file(secret, Code::Storage);
@@ -70,6 +91,7 @@ std::string run_program(const std::string& name,
   theirs.reset();
   const std::string said = read_to_end(ours);
   if (const int status = child.wait(); status != 0) {
+    show(messages);
     throw Error{Code::Refused,
                 fmt::format("{} {} ended with status {}", name, fmt::join(arguments, " "), status)};
   }

@@ -129,8 +129,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-double rounded(double value, double step) {
-  return std::round(value / step) * step;
+/// With so many decimals, as far as a double has them.
+double rounded(double value, int decimals) {
+  const double scale = std::pow(10.0, decimals);
+  return std::round(value * scale) / scale;
 }
 
 int generate(const Options& options) {
@@ -150,8 +152,7 @@ int generate(const Options& options) {
     if (round % 2 == 0) raws.push_back(raw_rate(folder.path(), options));
     figures.push_back(options.count / line.run_batch(plan, options.count));
     if (round % 2 != 0) raws.push_back(raw_rate(folder.path(), options));
-    rounds.push_back(
-        {{"figure", rounded(figures.back(), 0.1)}, {"raw", rounded(raws.back(), 0.1)}});
+    rounds.push_back({{"figure", rounded(figures.back(), 1)}, {"raw", rounded(raws.back(), 1)}});
     fmt::print(stderr,
                "round {} of {}: {:.0f} keys/s end to end, {:.0f} keys/s in the bare loop\n",
                round,
@@ -164,9 +165,9 @@ int generate(const Options& options) {
   if (options.json) {
     const Json result{{"schema", "keyferry.bench.v1"},
                       {"name", "generate"},
-                      {"figure", rounded(figure, 0.1)},
-                      {"raw", rounded(raw, 0.1)},
-                      {"ratio", rounded(figure / raw, 0.001)},
+                      {"figure", rounded(figure, 1)},
+                      {"raw", rounded(raw, 1)},
+                      {"ratio", rounded(figure / raw, 3)},
                       {"unit", "keys/s"},
                       {"rounds", rounds}};
     fmt::print("{}\n", result.dump());

@@ -16,9 +16,10 @@ import unittest
 
 from ferry import Ferry
 
-# What a refusal may add to: the appliance's log and the station's notes.
+# What a refusal may add to: the appliance's log and the station's notes. A checkpoint that the appliance signed is
+# remembered from whatever token it came on: it can only help to notice a rollback.
 APPLIANCE_NOTES = {"log_block", "checkpoint", "incident"}
-STATION_NOTES = {"refusal", "incident"}
+STATION_NOTES = {"refusal", "incident", "appliance_checkpoint"}
 CRASH_WORDS = ("terminate", "std::", "what():", "core dumped", "Segmentation", "this is a bug", "assert", "CKR_GENERAL")
 
 programs = None

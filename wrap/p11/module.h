@@ -60,7 +60,7 @@ class Module {
 
   [[nodiscard]] ModuleInfo info() const;
 
-  /// Slots that hold a token, initialised or not, in the module's order.
+  /// Slots that hold a token, initialised or not, in the module's order; without those that the module cannot read.
   [[nodiscard]] std::vector<TokenInfo> tokens() const;
 
   [[nodiscard]] TokenInfo token_info(SlotId slot) const;
