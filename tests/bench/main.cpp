@@ -40,10 +40,10 @@ constexpr const char* kGenerateHelp =
     "its start is not\n"
     "          measured.\n"
     "  ratio   figure / raw. Both are medians over the rounds; `rounds` has each.\n"
-    "example: keyferry-bench generate --json --count 4000 --rounds 5";
+    "example: keyferry-bench generate --json --count 12000 --rounds 5";
 
 struct Options {
-  std::uint32_t count = 4000;
+  std::uint32_t count = 12'000;
   std::uint32_t rounds = 5;
   unsigned processes = 1;
   fs::path folder;
