@@ -76,7 +76,7 @@ class SecureElements(Loaded):
 
     def test_an_se_without_a_record_here_is_refused_and_not_touched(self):
         before = self.objects()
-        cases.edit(self.store, "UPDATE record SET se_serial = x'00' || substr(se_serial, 2) WHERE record_no = 0")
+        cases.edit(self.store, "UPDATE record SET se_serial = CAST(x'30' || substr(se_serial, 1, 15) AS BLOB) WHERE record_no = 0")
         done = self.run_json(expect=1)
         [red] = self.device_with(done, "refused")
         self.assertEqual(red["reason"], "se-unknown")

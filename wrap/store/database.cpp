@@ -26,6 +26,7 @@ constexpr std::array kHints{
          "make room on that disk, then give the same command again: nothing was half done"},
     Hint{SQLITE_IOERR_SHMSIZE,
          "make room on that disk, then give the same command again: nothing was half done"},
+    Hint{SQLITE_IOERR, "look at that disk and the room on it, then give the same command again"},
     Hint{SQLITE_BUSY,
          "another keyferry program works on this database: wait for it, then try again"},
     Hint{SQLITE_NOTADB, "the file is no database: is the path right?"},
