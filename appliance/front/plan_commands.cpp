@@ -67,6 +67,9 @@ std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::
 
 Plan read_plan(const fs::path& file) {
   if (!fs::exists(file)) throw Error{Code::NotFound, "no plan file " + file.string()};
+  if (fs::is_regular_file(file) && fs::file_size(file) > kMaxPlanBytes) {
+    throw to_error(Refusal{"plan-size", file.string() + ": the plan is larger than 64 KiB"});
+  }
   auto parsed = parse_plan(read_file(file, kMaxPlanBytes));
   if (auto* refusal = std::get_if<Refusal>(&parsed)) {
     refusal->text = file.string() + ": " + refusal->text;

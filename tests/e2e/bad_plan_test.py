@@ -73,7 +73,7 @@ class Plans(FerryCase):
         note = self.ferry.folder / "note.txt"
         note.write_text("as the officers read it")
         digest = hashlib.sha256(note.read_bytes()).hexdigest()
-        self.plan.write_text(self.plan.read_text() + f'\n[files]\n"note.txt" = "{digest}"\n')
+        self.plan.write_text(self.plan.read_text() + f'\n[[file]]\nname = "note.txt"\nsha256 = "{digest}"\n')
         self.ferry.appliance("plan", "check", self.plan)
         note.write_text("as somebody else wrote it")
         self.assert_refused("file-changed", "note.txt", "not the one that the plan names")

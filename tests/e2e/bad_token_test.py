@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Tokens that are not as they were made: each is refused in a clear sentence, nothing changes, the refusal is noted."""
-import contextlib
 import copy
 import os
 import shutil
 
 import cases
-from cases import FerryCase, tool
+from cases import FerryCase, changed, flipped, tool
 
 HEADER, TRAILER = 126, 141  # token/FORMAT.md, section 2
 SEALED_CHUNK = 65536 + 16
@@ -14,32 +13,11 @@ HEADER_FIELDS = {"magic": 0, "format": 9, "suite": 11, "type": 12, "environment"
                  "index": 49, "count": 53, "bound": 61, "sender": 62, "recipient": 94, "end of the header": 125}
 
 
-def flipped(octets, at, bit=0):
-    octets = bytearray(octets)
-    octets[at] ^= 1 << bit
-    return bytes(octets)
-
-
 def container_places(octets):
     """{what: offset} of the places where a container is hit."""
     end = len(octets) - TRAILER
     return {**HEADER_FIELDS, "body": HEADER, "middle of the body": (HEADER + end) // 2, "last tag": end - 1, "trailer": end,
             "chunk count": end + 11, "form of enc": end + 12, "enc": end + 50, "r": end + 80, "s": end + 140}
-
-
-@contextlib.contextmanager
-def changed(path, octets):
-    """The file is something else for a while. None: it is not there."""
-    before = path.read_bytes()
-    path.unlink()
-    if octets is not None:
-        path.write_bytes(octets)
-    try:
-        yield
-    finally:
-        if path.is_symlink() or path.exists():
-            path.unlink()
-        path.write_bytes(before)
 
 
 class Bench(FerryCase):
@@ -367,92 +345,6 @@ class TokensForTheAppliance(Bench):
         done = self.ferry.receipts(expect=1)
         self.assertIn("4 receipts accepted", done.stdout)
         self.assertEqual(self.ferry.reconcile(self.batch)["totals"]["outstanding"], 0)
-
-
-class EnrolmentTokens(FerryCase):
-    """A station that is not enrolled yet, and one that waits for its answer."""
-
-    @classmethod
-    def prepare(cls):
-        ferry = cls.ferry
-        ferry.init_and_note_words()
-        ferry.station("init", "--name", "line-1", "--site", "site-1")
-        cls.words = ferry.station_json("enroll", "--to", ferry.token)["fingerprint"]
-        cls.put_aside("asked")
-        ferry.officer("station", "enroll", ferry.token, "--fingerprint", cls.words)
-        cls.put_aside("answered")
-
-    def appliance_refuses(self, *words, fingerprint=None):
-        before = cases.dump(self.ledger, cases.APPLIANCE_NOTES)
-        done = self.ferry.officer("station", "enroll", self.ferry.token, "--fingerprint", fingerprint or self.words, expect=None)
-        self.assert_clear(done, *words)
-        self.assertEqual(cases.dump(self.ledger, cases.APPLIANCE_NOTES), before)
-        self.assertIn("refused what=enrolment-request", self.log())
-
-    def station_refuses(self, *words, fingerprint=None):
-        before, noted = cases.dump(self.store, cases.STATION_NOTES), self.refusals()
-        done = self.ferry.station("enroll", "--from", self.ferry.token, "--fingerprint", fingerprint or self.ferry.appliance_words,
-                                  expect=None)
-        self.assert_clear(done, *words)
-        self.assertEqual(cases.dump(self.store, cases.STATION_NOTES), before)
-        self.assertGreater(self.refusals(), noted)
-        self.assertFalse(self.ferry.station_json("status")["enrolled"])
-
-    def test_one_flipped_bit_in_the_request_is_refused(self):
-        self.put_back("asked")
-        [request] = (self.ferry.token / "keyferry/enrol").glob("request-*.kf")
-        octets = request.read_bytes()
-        for at in range(0, len(octets), len(octets) // 8):
-            with self.subTest(at), changed(request, flipped(octets, at, at % 8)):
-                self.appliance_refuses()
-
-    def test_other_words_than_the_stations_are_refused(self):
-        self.put_back("asked")
-        other = self.ferry.appliance_words
-        self.appliance_refuses("words", fingerprint=other)
-
-    def test_one_flipped_bit_in_the_answer_is_refused(self):
-        self.put_back("answered")
-        [answer] = (self.ferry.token / "keyferry/enrol").glob("answer-*.kf")
-        octets = answer.read_bytes()
-        for at in range(0, len(octets), len(octets) // 32):
-            with self.subTest(at), changed(answer, flipped(octets, at, at % 8)):
-                self.station_refuses()
-
-    def test_other_words_than_the_appliances_are_refused(self):
-        self.put_back("answered")
-        self.station_refuses("another appliance", fingerprint=self.words)
-
-    def test_an_answer_that_is_no_regular_file_or_empty_is_refused(self):
-        self.put_back("answered")
-        [answer] = (self.ferry.token / "keyferry/enrol").glob("answer-*.kf")
-        with changed(answer, b""):
-            self.station_refuses("empty")
-        elsewhere = self.ferry.folder / "elsewhere.kf"
-        shutil.copy(answer, elsewhere)
-        with changed(answer, None):
-            answer.symlink_to(elsewhere)
-            self.station_refuses()
-
-    def test_the_answer_to_another_station_is_refused(self):
-        self.put_back("answered")
-        [answer] = (self.ferry.token / "keyferry/enrol").glob("answer-*.kf")
-        other = copy.copy(self.ferry)
-        other.station_home = self.ferry.folder / "station-2"
-        other.station("init", "--name", "line-1", "--site", "site-1")
-        identity = other.station_json("enroll", "--to", self.ferry.token)["station"]
-        station_id = next(value for value in identity.values() if isinstance(value, str) and len(value) == 32)
-        shutil.copy(answer, answer.with_name(f"answer-{station_id}.kf"))
-        done = other.station("enroll", "--from", self.ferry.token, "--fingerprint", self.ferry.appliance_words, expect=None)
-        self.assert_clear(done, "for another station")
-
-    def test_a_flipped_bit_in_the_appliance_card_changes_nothing_for_the_station(self):
-        """The card beside the answer is for people; the answer carries its own."""
-        self.put_back("answered")
-        card = self.ferry.token / "keyferry/card.kf"
-        card.write_bytes(flipped(card.read_bytes(), 40))
-        self.ferry.station("enroll", "--from", self.ferry.token, "--fingerprint", self.ferry.appliance_words)
-        self.assertTrue(self.ferry.station_json("status")["enrolled"])
 
 
 if __name__ == "__main__":

@@ -65,6 +65,27 @@ def dump(database, without=()):
             for table in tables if table not in without}
 
 
+def flipped(octets, at, bit=0):
+    octets = bytearray(octets)
+    octets[at] ^= 1 << bit
+    return bytes(octets)
+
+
+@contextlib.contextmanager
+def changed(path, octets):
+    """The file is something else for a while. None: it is not there."""
+    before = path.read_bytes()
+    path.unlink()
+    if octets is not None:
+        path.write_bytes(octets)
+    try:
+        yield
+    finally:
+        if path.is_symlink() or path.exists():
+            path.unlink()
+        path.write_bytes(before)
+
+
 class FerryCase(unittest.TestCase):
     """One ferry for the class. Tests begin at the state `at` was given, whatever the last one did."""
 

@@ -131,6 +131,7 @@ class CoreImages(FerryCase):
         ferry.receipts()
         ferry.reconcile()
         cls.secrets = cls.secrets_of(records)
+        cls.known = bytes.fromhex(cls.batch)
 
     @classmethod
     def secrets_of(cls, records):
@@ -189,6 +190,7 @@ class CoreImages(FerryCase):
 
     def assert_nothing_in(self, name, program):
         image = self.images[(name, program)]
+        self.assertIn(self.known, image.read_bytes(), "the image lacks what the program had in hand")
         hits = finds(image, self.secrets)
         print(f"{program}, {name}: {image.stat().st_size >> 20} MiB, {len(self.secrets)} secrets in "
               f"{len(forms(bytes(32)))} forms: {len(hits)} found")
