@@ -1,4 +1,6 @@
 #include "tests/appliance/gate/gate_fixture.h"
+#include "tests/support/command.h"
+#include "wrap/base/durable_file.h"
 
 namespace keyferry::appliance::test {
 namespace {
@@ -105,6 +107,16 @@ TEST_F(GateRollback, TriesAWrongPinOnceAndSaysSo) {
   const Error error = refusal_to_open(*gate);
   EXPECT_EQ(error.code(), Code::Refused);
   EXPECT_NE(std::string{error.what()}.find("login"), std::string::npos) << error.what();
+}
+
+TEST_F(GateRollback, RefusesAProductionStoreInABuildWithTestHooks) {
+  GateSettings settings = read_settings(settings_file_);
+  settings.kind = Environment::Production;
+  write_file_durably(settings_file_, as_bytes(settings_text(settings)), Overwrite::Replace);
+  const auto done = keyferry::test::run_command("echo 1234567 | " KEYFERRY_BIN_DIR "/keyferry-hsm-gate --pin-fd 0 --settings " +
+                                                settings_file_.string());
+  EXPECT_EQ(done.status, 1);
+  EXPECT_NE(done.output.find("test hooks"), std::string::npos) << done.output;
 }
 
 TEST_F(GateRollback, InitialisesOnce) {
