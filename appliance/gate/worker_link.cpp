@@ -30,7 +30,11 @@ WorkerLink::WorkerLink(asio::any_io_executor executor,
                  .environment = {settings.environment.begin(), settings.environment.end()}};
   child_ = Child{spec};
   theirs.reset();
-  write_frame(ours.get(), pin.expose());  // raw: no message holds a secret
+  // A raw frame, in two writes: no message and no buffer of ours ever holds the PIN.
+  Bytes length;
+  append_u32be(length, static_cast<std::uint32_t>(pin.size()));
+  write_all(ours, length, "the HSM worker's socket");
+  write_all(ours, pin.expose(), "the HSM worker's socket");
   LocalSocket socket{executor_, asio::local::stream_protocol{}, ours.release()};
   stream_ = std::make_shared<FrameStream>(std::move(socket));
   asio::co_spawn(executor_, read_replies(stream_, waiting_), [](std::exception_ptr failed) {
