@@ -193,7 +193,7 @@ void bind_blob(SQLite::Statement& statement, const char* name, ByteView value) {
   // An empty view may have no address, and SQLite would take that for NULL.
   static const std::uint8_t kNothing = 0;
   const void* const data = value.empty() ? &kNothing : static_cast<const void*>(value.data());
-  statement.bindNoCopy(name, data, static_cast<int>(value.size()));
+  statement.bind(name, data, static_cast<int>(value.size()));
 }
 
 Bytes column_blob(SQLite::Statement& statement, int index) {

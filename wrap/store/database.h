@@ -87,7 +87,7 @@ class WriteTransaction {
 /// `PRAGMA quick_check` and `foreign_key_check`: Error{Storage} with the first finding and a hint.
 void check_integrity(Database& database);
 
-/// BLOBs: binds without copying (the view must outlive the step), and reads a copy.
+/// BLOBs: binds a copy, so that `value` may be a temporary, and reads a copy.
 void bind_blob(SQLite::Statement& statement, const char* name, ByteView value);
 [[nodiscard]] Bytes column_blob(SQLite::Statement& statement, int index);
 
