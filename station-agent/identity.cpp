@@ -12,6 +12,7 @@
 #include "wrap/p11/hsm_keys.h"
 #include "wrap/p11/module.h"
 #include "wrap/p11/session.h"
+#include "wrap/p11/softhsm_tokens.h"
 
 namespace keyferry::station {
 namespace {
@@ -143,6 +144,7 @@ void use_configuration(const Settings& settings) {
       0) {  // NOLINT(concurrency-mt-unsafe)
     throw Error{Code::Internal, "setenv SOFTHSM2_CONF"};
   }
+  if (const auto store = softhsm_store_in_use()) p11::keep_softhsm_tokens(*store);
 }
 
 fs::path module_of(const Settings& settings) {

@@ -6,6 +6,7 @@
 #include "wrap/base/durable_file.h"
 #include "wrap/base/random.h"
 #include "wrap/base/text.h"
+#include "wrap/p11/softhsm_tokens.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -37,6 +38,7 @@ Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank)
   if (!uri.module_path) {
     throw Error{Code::Usage, "the HSM URI names no module-path", "add module-path=/path/of/module.so to the URI"};
   }
+  if (store_) p11::keep_softhsm_tokens(*store_);
   module_ = std::make_unique<p11::Module>(*uri.module_path);
   token_ = find_or_make_token(uri, pin, blank);
   session_ = std::make_unique<p11::Session>(*module_, token_.slot, p11::Access::ReadWrite);

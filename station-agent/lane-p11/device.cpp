@@ -9,6 +9,7 @@
 #include "wrap/base/text.h"
 #include "wrap/crypto/signing.h"
 #include "wrap/p11/probe.h"
+#include "wrap/p11/softhsm_tokens.h"
 #include "wrap/se/pkcs11_device.h"
 #include "wrap/x509/der.h"
 #include "wrap/x509/path.h"
@@ -48,6 +49,7 @@ Reply Device::open() {
   if (!uri_.module_path)
     return refused("lane-settings", "the lane's URI names no module", "add module-path to it");
   try {
+    if (store_) p11::keep_softhsm_tokens(*store_);
     module_ = std::make_unique<p11::Module>(*uri_.module_path);
   } catch (const Error& error) {
     return refused(

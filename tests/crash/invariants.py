@@ -15,7 +15,6 @@ TRAILER_BYTES = 141
 CHUNK_BYTES = 65_536 + 16
 CKO_DATA, CKO_CERTIFICATE, CKO_PUBLIC_KEY, CKO_PRIVATE_KEY = range(4)
 CKA_CLASS, CKA_VALUE, CKA_EC_POINT = 0x00, 0x11, 0x181
-CKA_OS_TOKENFLAGS = 0x8000534B  # SoftHSM's own
 
 
 def need(right, text):
@@ -63,15 +62,6 @@ def classes_of(store):
 
 def has_half_key(store):
     return any(a.get(CKA_CLASS) == CKO_PRIVATE_KEY and not is_whole(a) for a in objects_of(store))
-
-
-def broken_token(folder):
-    """A token.object that was cut short: SoftHSM empties and fills that file at every login, and a kill within those
-    microseconds costs the whole token. No product command can mend that."""
-    for path in pathlib.Path(folder).rglob("token.object"):
-        if CKA_OS_TOKENFLAGS not in object_attributes(path):
-            return path
-    return None
 
 
 # --- certificates, containers -----------------------------------------------------------------------------------------

@@ -230,10 +230,6 @@ class Bench:
         shutil.copytree(self.live, self.template(index), symlinks=True)
         self.notes[index] = copy.deepcopy(self.ferry.notes)
 
-    def was_there(self, path, index):
-        """Whether a file of the live folder existed before that step."""
-        return (self.template(index) / path.relative_to(self.live)).exists()
-
     def restore(self, index):
         self.ferry.end_sessions()
         self.ferry.sessions.clear()
