@@ -368,7 +368,9 @@ void FolderMedium::make_folder(const std::string& folder) {
     return;
   }
   // Not for files that are ours alone: umask may have made it so. vfat has no modes and says EPERM.
-  static_cast<void>(fchmodat(at.get(), last.c_str(), 0755, 0));
+  if (fchmodat(at.get(), last.c_str(), 0755, 0) != 0) {
+    // vfat and exfat have no modes to set: the folder is as it is mounted.
+  }
 }
 
 std::unique_ptr<MediumWriter> FolderMedium::create(const std::string& name) {
