@@ -237,8 +237,13 @@ asio::awaitable<void> Gate::Impl::start_state_worker(bool may_initialize) {
 asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
   WorkerLink* best = nullptr;
   for (auto& worker : key_workers) {
+    if (!worker->alive()) {
+      // Segments that it prepared still name it: nothing is put in its place, the same command goes on from kf-state.
+      broken = true;
+      throw Error{Code::Channel, "an HSM worker has ended", "give the same command again"};
+    }
     const bool worn = worker->keys_given + keys > arguments.settings.keys_per_worker && worker->keys_given != 0;
-    if (!worker->alive() || (worn && worker->under_way() == 0 && worker->segments_pending == 0)) {
+    if (worn && worker->under_way() == 0 && worker->segments_pending == 0) {
       v1::Started started;
       worker = co_await start_worker(v1::WORKER_ROLE_KEYS, false, started);
     }
