@@ -7,6 +7,7 @@
 #include "station-agent/checkpoints.h"
 #include "token/container_open.h"
 #include "token/layout.h"
+#include "token/ordered_crew.h"
 #include "token/transfer.h"
 #include "wrap/base/cut.h"
 
@@ -104,7 +105,7 @@ class Loader {
     expected.sender = context_.appliance.export_key.key_id();
     expected.batch_id = batch_id;
     expected.index = index;
-    auto outline = token::outline(file, expected);
+    auto outline = token::outline(file, expected, token::usual_threads());
     if (const auto* refusal = std::get_if<Refusal>(&outline)) return *refusal;
     Verified verified{std::move(file), std::move(std::get<token::Outline>(outline))};
     const Checked signature =
@@ -130,7 +131,8 @@ class Loader {
     const auto key = token::open_content_key(
         verified.outline.trailer.enc, verified.outline.header_bytes, context_.agreement);
     if (!key) return Refusal{"encapsulated-key", "the container's encapsulated key is none"};
-    const Checked read = token::read_items(verified.file, verified.outline, *key, take);
+    const Checked read = token::read_items(
+        verified.file, verified.outline, *key, take, token::usual_threads());
     if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
     return std::nullopt;
   }

@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "station-agent/sandwich.h"
+#include "token/block_sink.h"
 #include "token/container_open.h"
 #include "token/layout.h"
+#include "token/ordered_crew.h"
 #include "token/transfer.h"
 #include "wrap/base/cut.h"
 
@@ -55,8 +57,11 @@ UnloadedRange seal(const UnloadContext& context,
   header.sender = context.station.signing_key.key_id();
   header.recipient = context.appliance.inbox_key.key_id();
   DurableWriter writer{path};
-  token::Sealer sealer{
-      header, context.appliance.inbox_key, [&](ByteView octets) { writer.write(octets); }};
+  token::BlockSink blocks{[&](ByteView octets) { writer.write(octets); }};
+  token::Sealer sealer{header,
+                       context.appliance.inbox_key,
+                       [&](ByteView octets) { blocks.write(octets); },
+                       token::usual_threads()};
   token::ItemWriter items{[&](ByteView octets) { sealer.write(octets); }};
   items.write(token::opening_for(header));
   const auto seen = context.store.checkpoint();
@@ -70,9 +75,10 @@ UnloadedRange seal(const UnloadContext& context,
     next += entries.size();
   }
   const token::Sealed sealed = sealer.finish();
-  writer.write(token::make_trailer(
+  blocks.write(token::make_trailer(
       sealed,
       crypto::sign(context.signer, crypto::SignatureKind::Container, sealed.digest.bytes())));
+  blocks.flush();
   KF_CUT("station.unload-seal-before");
   writer.commit();
   KF_CUT("station.unload-seal-after");  // cut here: nobody has seen the file; it is sealed anew and
@@ -88,7 +94,7 @@ bool still_there(const UnloadContext& context, const UnloadedRange& range, const
                                     .environment = context.station.environment,
                                     .recipient = context.appliance.inbox_key.key_id(),
                                     .max_body_bytes = token::kMaxBodyBytes};
-  const auto outline = token::outline(file, expected);
+  const auto outline = token::outline(file, expected, token::usual_threads());
   const auto* sound = std::get_if<token::Outline>(&outline);
   return sound != nullptr && sound->digest == range.digest;
 }

@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "token/types.h"
 #include "wrap/base/bytes.h"
@@ -123,20 +125,29 @@ struct Sealed {
 };
 
 /// Seals in constant memory, and does not sign: that comes last and may happen elsewhere. `sink`
-/// gets the header at once, then each chunk as it fills; what it throws passes through, and the
-/// sealer is of no more use.
+/// gets the header at once, then each chunk in order, on the caller's thread; what it throws passes
+/// through, and the sealer is of no more use. The octets do not depend on the number of threads.
 class Sealer {
  public:
   using Sink = std::function<void(ByteView)>;
 
+  /// threads: 1 seals each chunk as it fills and starts no thread; with more (usual_threads()) the
+  /// caller and others seal beside each other, 16 chunks on their way for each.
   /// Error{InvalidArgument} if header.recipient is not recipient.key_id().
-  Sealer(const Header& header, const crypto::PublicKey& recipient, Sink sink);
+  Sealer(const Header& header,
+         const crypto::PublicKey& recipient,
+         Sink sink,
+         unsigned threads = 1);
 
   /// With the ephemeral key given: for vectors only. Used twice, it gives both bodies away.
   Sealer(const Header& header,
          const crypto::PublicKey& recipient,
          Sink sink,
-         const crypto::SoftKey& ephemeral);
+         const crypto::SoftKey& ephemeral,
+         unsigned threads = 1);
+  ~Sealer();
+  Sealer(const Sealer&) = delete;
+  Sealer& operator=(const Sealer&) = delete;
 
   /// Error{InvalidArgument} when the body passes the header's bound.
   void write(ByteView plaintext);
@@ -145,21 +156,35 @@ class Sealer {
   [[nodiscard]] Sealed finish();
 
  private:
-  Sealer(const Header& header, Sink sink, crypto::HpkeSenderSetup setup);
+  class Crew;
 
-  void seal_chunk(bool last);
+  /// One chunk on its way.
+  struct Chunk {
+    Bytes plaintext;
+    Bytes sealed;
+    Digest hash;
+    std::uint32_t counter = 0;
+    bool last = false;
+  };
+
+  Sealer(const Header& header, Sink sink, crypto::HpkeSenderSetup setup, unsigned threads);
+
+  void seal(crypto::AesGcm& aead, Chunk& chunk) const;
+  void seal_filled(bool last);
+  void let_go(const Chunk& chunk);
 
   Header header_;
   Sink sink_;
   Bytes enc_;
   Digest header_hash_;
   ContentKey content_key_;
-  crypto::AesGcm aead_;
   DigestBuilder digest_;
-  Bytes plaintext_;  // of the chunk that is being filled
-  Bytes ciphertext_;
+  std::uint32_t next_counter_ = 0;
   std::uint64_t body_size_bytes_ = 0;
   bool finished_ = false;
+  std::vector<Chunk> chunks_;  // the crew's ring
+  Chunk* filling_ = nullptr;
+  std::unique_ptr<Crew> crew_;  // last: its threads end before what they use
 };
 
 /// The trailer of what was sealed. signature: 64 octets, crypto::sign(signer,

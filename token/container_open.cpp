@@ -1,10 +1,19 @@
 #include "token/container_open.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
+
+#include "token/ordered_crew.h"
+#include "wrap/base/random.h"
 
 namespace keyferry::token {
 namespace {
+
+constexpr std::size_t kMarkKeyBytes = 16;
+constexpr std::size_t kChunksPerThread = 16;
+/// Fewer chunks are not worth a thread.
+constexpr std::size_t kManyChunks = 8;
 
 constexpr const char* kAskAgain =
     "copy the file again; if it stays so, ask the sender for the token";
@@ -36,6 +45,43 @@ std::optional<std::uint32_t> chunk_count_for(std::uint64_t chunks_bytes) {
   if (last == crypto::kGcmTagBytes && count > 1) return std::nullopt;
   if (count > 0xffff'ffffU) return std::nullopt;
   return static_cast<std::uint32_t>(count);
+}
+
+/// One mark is made for each place; the second pass only compares, and tells one bit.
+Bytes mark_nonce(std::size_t index) {
+  Bytes nonce(crypto::kGcmNonceBytes - sizeof(std::uint64_t));
+  append_u64be(nonce, index);
+  return nonce;
+}
+
+bool read_chunk(const Fd& file, const Outline& outline, std::size_t index, Bytes& sealed) {
+  sealed.resize(sealed_size_bytes(outline, index));
+  return read_exactly_at(
+      file, kHeaderSizeBytes + index * std::uint64_t{kSealedChunkBytes}, sealed);
+}
+
+/// Hashes and marks of all chunks; false when the file ends before.
+bool read_chunks(const Fd& file, Outline& outline, unsigned threads) {
+  SecretBytes key{kMarkKeyBytes};
+  SystemRandom{}.fill(key.expose_writable());
+  ChunkMarks marks{std::move(key), outline.chunk_hashes.size()};
+  std::atomic<bool> shrank{false};
+  const std::size_t count = outline.chunk_hashes.size();
+  for_each_stretch(
+      count < kManyChunks ? 1 : threads, count, kChunksPerThread, [&](std::size_t from, std::size_t to) {
+        crypto::AesGcm mac{marks.key()};
+        Bytes sealed;
+        for (std::size_t i = from; i < to && !shrank; ++i) {
+          if (!read_chunk(file, outline, i, sealed)) {
+            shrank = true;
+            return;
+          }
+          outline.chunk_hashes[i] = crypto::sha256(sealed);
+          marks.set(mac, i, sealed);
+        }
+      });
+  outline.marks = std::make_shared<const ChunkMarks>(std::move(marks));
+  return !shrank;
 }
 
 }  // namespace
@@ -80,7 +126,22 @@ std::uint64_t Outline::body_size_bytes() const {
          std::uint64_t{chunk_hashes.size()} * crypto::kGcmTagBytes;
 }
 
-std::variant<Outline, Refusal> outline(const Fd& file, const Expectation& expected) {
+ChunkMarks::ChunkMarks(SecretBytes key, std::size_t count) : key_{std::move(key)}, marks_(count) {}
+
+void ChunkMarks::set(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) {
+  Bytes mark;
+  mac.seal(mark_nonce(index), sealed_chunk, {}, mark);
+  std::ranges::copy(mark, marks_[index].begin());
+}
+
+bool ChunkMarks::is_same(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) const {
+  Bytes nothing;
+  return mac.open(mark_nonce(index), sealed_chunk, marks_[index], nothing);
+}
+
+std::variant<Outline, Refusal> outline(const Fd& file,
+                                       const Expectation& expected,
+                                       unsigned threads) {
   Outline out;
   out.file_size_bytes = file_size_bytes(file);
   if (out.file_size_bytes < kHeaderSizeBytes)
@@ -115,14 +176,7 @@ std::variant<Outline, Refusal> outline(const Fd& file, const Expectation& expect
 
   out.header_hash = crypto::sha256(out.header_bytes);
   out.chunk_hashes.resize(out.trailer.chunk_count);
-  Bytes chunk(kSealedChunkBytes);
-  for (std::size_t i = 0; i < out.chunk_hashes.size(); ++i) {
-    const std::span<std::uint8_t> part{chunk.data(), sealed_size_bytes(out, i)};
-    if (!read_exactly_at(file, kHeaderSizeBytes + i * std::uint64_t{kSealedChunkBytes}, part)) {
-      return size_refusal("the file shrank");
-    }
-    out.chunk_hashes[i] = crypto::sha256(part);
-  }
+  if (!read_chunks(file, out, threads)) return size_refusal("the file shrank");
   out.digest = recompute_digest(out.header_bytes, out.trailer.enc, out.chunk_hashes);
   return out;
 }
@@ -161,44 +215,91 @@ std::optional<ContentKey> open_content_key(ByteView enc,
   return export_content_key(*context);
 }
 
-ChunkOpener::ChunkOpener(const Outline& outline, const ContentKey& key)
-    : outline_{outline}, nonce_prefix_{key.nonce_prefix}, aead_{key.key} {
-  if (nonce_prefix_.size() != kNoncePrefixBytes) {
+/// What one thread needs to open chunks.
+class BodyReader::Opener {
+ public:
+  Opener(const Fd& file, const Outline& outline, const ContentKey& key)
+      : file_{file},
+        outline_{outline},
+        nonce_prefix_{key.nonce_prefix},
+        aead_{key.key},
+        mac_{outline.marks->key()} {}
+
+  void open(Chunk& chunk) {
+    chunk.opened = false;
+    // Signed is what was hashed in the first pass; the file may have changed since.
+    if (!read_chunk(file_, outline_, chunk.index, chunk.sealed) ||
+        !outline_.marks->is_same(mac_, chunk.index, chunk.sealed)) {
+      return;
+    }
+    const bool last = chunk.index + 1 == outline_.chunk_hashes.size();
+    const Bytes nonce = chunk_nonce(nonce_prefix_, static_cast<std::uint32_t>(chunk.index), last);
+    chunk.opened =
+        aead_.open(nonce, outline_.header_hash.bytes(), chunk.sealed, chunk.plaintext);
+  }
+
+ private:
+  const Fd& file_;
+  const Outline& outline_;
+  const Bytes nonce_prefix_;
+  crypto::AesGcm aead_;
+  crypto::AesGcm mac_;
+};
+
+class BodyReader::Crew {
+ public:
+  Crew(BodyReader& reader, const ContentKey& key, unsigned threads) {
+    openers_.reserve(threads);
+    for (unsigned i = 0; i < threads; ++i) {
+      openers_.push_back(std::make_unique<Opener>(reader.file_, reader.outline_, key));
+    }
+    line_.emplace(threads, reader.chunks_.size(), [this, &reader](unsigned thread, std::size_t at) {
+      openers_[thread]->open(reader.chunks_[at]);
+    });
+  }
+
+  [[nodiscard]] OrderedCrew& line() { return *line_; }
+
+ private:
+  std::vector<std::unique_ptr<Opener>> openers_;
+  std::optional<OrderedCrew> line_;
+};
+
+BodyReader::BodyReader(const Fd& file,
+                       const Outline& outline,
+                       const ContentKey& key,
+                       unsigned threads)
+    : file_{file}, outline_{outline} {
+  if (key.nonce_prefix.size() != kNoncePrefixBytes) {
     throw Error{Code::InvalidArgument, "content key: a nonce prefix of other than 7 octets"};
   }
+  if (!outline.marks) throw Error{Code::InvalidArgument, "body: not outlined from its file"};
+  if (outline.chunk_hashes.size() < kManyChunks) threads = 1;
+  chunks_.resize(threads <= 1 ? 1 : threads * kChunksPerThread);
+  crew_ = std::make_unique<Crew>(*this, key, std::max(1U, threads));
 }
 
-bool ChunkOpener::done() const {
-  return !failed_ && next_ == outline_.chunk_hashes.size();
-}
+BodyReader::~BodyReader() = default;
 
-bool ChunkOpener::open_next(ByteView sealed_chunk, Bytes& plaintext) {
-  plaintext.clear();
-  if (failed_ || next_ == outline_.chunk_hashes.size()) return false;
-  failed_ = true;  // until it is shown to be right
-  // Signed is what was hashed in the first pass; the file may have changed since.
-  if (crypto::sha256(sealed_chunk) != outline_.chunk_hashes[next_]) return false;
-  const bool last = next_ + 1 == outline_.chunk_hashes.size();
-  const Bytes nonce = chunk_nonce(nonce_prefix_, static_cast<std::uint32_t>(next_), last);
-  if (!aead_.open(nonce, outline_.header_hash.bytes(), sealed_chunk, plaintext)) return false;
-  failed_ = false;
-  ++next_;
-  return true;
+BodyReader::Chunk& BodyReader::opened_next() {
+  OrderedCrew& line = crew_->line();
+  if (taken_ > 0) line.take();  // the caller is done with the chunk before
+  while (!line.full() && given_ < outline_.chunk_hashes.size()) {
+    chunks_[line.next_place()].index = given_++;
+    line.give();
+  }
+  ++taken_;
+  return chunks_[line.wait_oldest()];
 }
-
-BodyReader::BodyReader(const Fd& file, const Outline& outline, const ContentKey& key)
-    : file_{file}, outline_{outline}, opener_{outline, key} {}
 
 std::variant<std::optional<ByteView>, Refusal> BodyReader::next() {
-  if (opener_.done()) return std::optional<ByteView>{};
-  sealed_.resize(sealed_size_bytes(outline_, next_));
-  if (!read_exactly_at(
-          file_, kHeaderSizeBytes + next_ * std::uint64_t{kSealedChunkBytes}, sealed_) ||
-      !opener_.open_next(sealed_, plaintext_)) {
-    return body_refusal();
-  }
-  ++next_;
-  return std::optional<ByteView>{plaintext_};
+  if (failed_) return body_refusal();
+  if (taken_ == outline_.chunk_hashes.size()) return std::optional<ByteView>{};
+  failed_ = true;  // until it is shown to be right
+  Chunk& chunk = opened_next();
+  if (!chunk.opened) return body_refusal();
+  failed_ = false;
+  return std::optional<ByteView>{chunk.plaintext};
 }
 
 Checked BodyReader::read_all(const std::function<Checked(ByteView)>& take) {

@@ -5,11 +5,15 @@
 //   outline()           one pass over the file: layout, sizes, hashes; nothing is decrypted
 //   check_signature()   the sender's signature over all of it
 //   open_content_key()  one ECDH with the recipient's key
-//   BodyReader          second pass: each chunk is hashed again and must be the one that was signed
+//   BodyReader          second pass: each chunk must be the one that the first pass hashed
+//
+// `threads` is 1 or more (usual_threads()); files of a few chunks are read by the caller alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <variant>
 #include <vector>
@@ -35,6 +39,26 @@ struct Expectation {
 /// Refusals: "type", "environment", "recipient", "sender", "batch", "index", "bound".
 [[nodiscard]] Checked check_header(const Header& header, const Expectation& expected);
 
+/// By what the second pass knows the chunks of the first again, at a fifth of what hashing them twice
+/// would cost: AES-128-GCM with nothing to encrypt (GMAC, NIST SP 800-38D section 3) over the chunk
+/// as it lies in the file, nonce = its index, under a random key that never leaves this process.
+class ChunkMarks {
+ public:
+  ChunkMarks(SecretBytes key, std::size_t count);
+
+  [[nodiscard]] const SecretBytes& key() const { return key_; }
+
+  /// Chunk `index` as it is now. `mac`: of key(), one for each thread.
+  void set(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk);
+  [[nodiscard]] bool is_same(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) const;
+
+ private:
+  using Mark = std::array<std::uint8_t, crypto::kGcmTagBytes>;
+
+  SecretBytes key_;
+  std::vector<Mark> marks_;
+};
+
 /// What a file claims to be. Nothing in it is authentic before check_signature().
 struct Outline {
   Header header;
@@ -42,7 +66,8 @@ struct Outline {
   Digest header_hash;
   Trailer trailer;
   std::vector<Digest> chunk_hashes;
-  Digest digest;  // what the trailer's signature is over
+  std::shared_ptr<const ChunkMarks> marks;  // of the same chunks
+  Digest digest;                            // what the trailer's signature is over
   std::uint64_t file_size_bytes = 0;
 
   /// Plaintext octets, by the file's size.
@@ -52,7 +77,9 @@ struct Outline {
 /// One bounded pass over our own copy, never the stick. Refusals: those of parse_header and
 /// check_header, "size" (cut short, something behind the trailer, chunk count and length disagree,
 /// more than the header's bound), "trailer".
-[[nodiscard]] std::variant<Outline, Refusal> outline(const Fd& file, const Expectation& expected);
+[[nodiscard]] std::variant<Outline, Refusal> outline(const Fd& file,
+                                                     const Expectation& expected,
+                                                     unsigned threads = 1);
 
 /// The same value from header, enc and chunk hashes, for who is only given those.
 [[nodiscard]] Digest recompute_digest(ByteView header_bytes,
@@ -73,30 +100,16 @@ struct Outline {
                                                          ByteView header_bytes,
                                                          crypto::DhPrivateKey& recipient);
 
-/// Opens the chunks of one body in order, wherever they come from.
-class ChunkOpener {
- public:
-  /// `outline` must outlive this.
-  ChunkOpener(const Outline& outline, const ContentKey& key);
-
-  /// The next chunk as it lies in the file. False (and the opener is of no more use) when it is not
-  /// the one that was outlined or does not open.
-  [[nodiscard]] bool open_next(ByteView sealed_chunk, Bytes& plaintext);
-
-  [[nodiscard]] bool done() const;
-
- private:
-  const Outline& outline_;
-  Bytes nonce_prefix_;
-  crypto::AesGcm aead_;
-  std::size_t next_ = 0;
-  bool failed_ = false;
-};
-
 /// Streams the plaintext of a file in constant memory. `file` and `outline` must outlive this.
 class BodyReader {
  public:
-  BodyReader(const Fd& file, const Outline& outline, const ContentKey& key);
+  BodyReader(const Fd& file,
+             const Outline& outline,
+             const ContentKey& key,
+             unsigned threads = 1);
+  ~BodyReader();
+  BodyReader(const BodyReader&) = delete;
+  BodyReader& operator=(const BodyReader&) = delete;
 
   /// The next chunk's plaintext, which lives until the next call; nothing after the last; Refusal
   /// "body" when the file is not what was outlined or does not open under the key. What came before
@@ -108,12 +121,26 @@ class BodyReader {
   [[nodiscard]] Checked read_all(const std::function<Checked(ByteView)>& take);
 
  private:
+  class Opener;
+  class Crew;
+
+  /// One chunk on its way.
+  struct Chunk {
+    std::size_t index = 0;
+    Bytes sealed;
+    Bytes plaintext;
+    bool opened = false;
+  };
+
+  [[nodiscard]] Chunk& opened_next();
+
   const Fd& file_;
   const Outline& outline_;
-  ChunkOpener opener_;
-  Bytes sealed_;
-  Bytes plaintext_;
-  std::size_t next_ = 0;
+  std::vector<Chunk> chunks_;  // the crew's ring
+  std::size_t given_ = 0;      // chunks
+  std::size_t taken_ = 0;
+  bool failed_ = false;
+  std::unique_ptr<Crew> crew_;  // last: its threads end before what they use
 };
 
 }  // namespace keyferry::token

@@ -123,7 +123,8 @@ Checked ItemReader::finish() {
 Checked read_items(const Fd& file,
                    const Outline& outline,
                    const ContentKey& key,
-                   const std::function<Checked(Item&&)>& take) {
+                   const std::function<Checked(Item&&)>& take,
+                   unsigned threads) {
   ItemReader reader{outline.header, outline.header.body_bound_bytes};
   const auto drain = [&](ByteView plaintext) -> Checked {
     reader.feed(plaintext);
@@ -135,7 +136,7 @@ Checked read_items(const Fd& file,
       if (auto* no = std::get_if<Refusal>(&taken)) return std::move(*no);
     }
   };
-  BodyReader body{file, outline, key};
+  BodyReader body{file, outline, key, threads};
   auto read = body.read_all(drain);
   if (auto* no = std::get_if<Refusal>(&read)) return std::move(*no);
   return reader.finish();

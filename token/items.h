@@ -182,6 +182,7 @@ class ItemReader {
 [[nodiscard]] Checked read_items(const Fd& file,
                                  const Outline& outline,
                                  const ContentKey& key,
-                                 const std::function<Checked(Item&&)>& take);
+                                 const std::function<Checked(Item&&)>& take,
+                                 unsigned threads = 1);
 
 }  // namespace keyferry::token

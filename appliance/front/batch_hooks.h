@@ -27,8 +27,12 @@ void register_batch_actions(Ledger& ledger);
 void register_receipt_actions(Ledger& ledger);
 
 /// Runs (or goes on with) an approved batch. The plan was checked, its batch row exists in state
-/// `approved` or later. approvals: encoded token::SignedBytes. Prints the result. Returns the exit
-/// status.
-int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
+/// `approved` or later. approvals: encoded token::SignedBytes. segment_roots: of check_plan when it
+/// has just let the plan through in this process; empty: the list is read and checked again. Prints
+/// the result. Returns the exit status.
+int run_batch(Context& context,
+              const Plan& plan,
+              const std::vector<Bytes>& approvals,
+              std::vector<Digest> segment_roots);
 
 }  // namespace keyferry::appliance

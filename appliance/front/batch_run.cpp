@@ -57,7 +57,8 @@ class BatchRun {
   BatchRun(Context& context,
            const Plan& plan,
            const std::vector<Bytes>& approvals,
-           const BatchRow& batch)
+           const BatchRow& batch,
+           std::vector<Digest> roots)
       : context_{context},
         plan_{plan},
         approvals_{approvals},
@@ -65,10 +66,12 @@ class BatchRun {
         store_{context.ledger()},
         inventory_{context.ledger()},
         folder_{context.paths().batch(batch.id)},
-        octets_{to_string(plan.octets)} {}
+        octets_{to_string(plan.octets)},
+        roots_{std::move(roots)},
+        just_checked_{roots_.size() == batch.segment_count} {}
 
   void run() {
-    read_list();
+    if (!just_checked_) read_list();
     make_private_directory(folder_);
     sync_directory(folder_.parent_path());
     check_room();
@@ -83,6 +86,7 @@ class BatchRun {
  private:
   // Hashes the list as it is now, one segment at a time: 32 octets a segment stay.
   void read_list() {
+    roots_.clear();
     for (std::uint32_t index = 0; index < batch_.segment_count; ++index) {
       std::vector<Digest> leaves;
       for (const auto& row : entries(index))
@@ -135,7 +139,8 @@ class BatchRun {
     GateSession& gate = context_.gate();
     batch_ = *store_.find(batch_.id);  // opening the gate may have settled a start that was cut
     if (batch_.state != BatchState::Approved) return;
-    if (const auto clash = store_.conflict(batch_)) {
+    // The home is locked: nothing can have come between check_plan and this.
+    if (const auto clash = just_checked_ ? std::nullopt : store_.conflict(batch_)) {
       throw Error{Code::Refused,
                   "a key for this list exists or is being made: " + *clash,
                   "make a plan without these SEs, or finish that batch"};
@@ -161,7 +166,8 @@ class BatchRun {
     for (const SealedPart& part : store_.segments(batch_.id)) {
       if (part.state == SealState::Sealed && part.index->value == next) ++next;
     }
-    const std::size_t in_flight = context_.gate().facts().workers() + 1;
+    // Each worker has its next segment waiting before its last one is acknowledged.
+    const std::size_t in_flight = 2 * std::size_t{context_.gate().facts().workers()} + 1;
     std::deque<std::unique_ptr<PartMaker>> making;
     Progress progress{fmt::format("batch {}", batch_.id.hex().substr(0, 8)), batch_.se_count};
     std::uint64_t sealed = store_.sealed_records(batch_.id);
@@ -245,6 +251,7 @@ class BatchRun {
   std::filesystem::path folder_;
   std::string octets_;
   std::vector<Digest> roots_;
+  bool just_checked_;
 };
 
 // kf-state keeps trailers until the front end says that all of them are safe.
@@ -277,7 +284,10 @@ void print(Context& context, const BatchRow& batch) {
 
 }  // namespace
 
-int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+int run_batch(Context& context,
+              const Plan& plan,
+              const std::vector<Bytes>& approvals,
+              std::vector<Digest> segment_roots) {
   BatchStore store{context.ledger()};
   auto batch = store.find(plan.batch_id());
   if (!batch || batch->state == BatchState::Planned) {
@@ -286,7 +296,7 @@ int run_batch(Context& context, const Plan& plan, const std::vector<Bytes>& appr
                 "`keyferry-appliance plan approve FILE`"};
   }
   if (batch->state == BatchState::Approved || batch->state == BatchState::Generating) {
-    BatchRun{context, plan, approvals, *batch}.run();
+    BatchRun{context, plan, approvals, *batch, std::move(segment_roots)}.run();
     close_at_gate(context, *batch);
   } else if (batch->state == BatchState::Sealed) {
     const v1::OpenPlan* open = open_plan(context.gate().state(), batch->plan_digest);

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "appliance/front/batch_hooks.h"
+#include "appliance/ledger/hsm_epochs.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
+#include "keyferry/v1/governance.pb.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
@@ -17,6 +19,9 @@ GateOptions gate_options(const Settings& settings, const CommonOptions& options)
   GateOptions gate;
   gate.settings = settings.gate_settings;
   gate.pin_fd = options.pin_fd;
+  gate.key_fd = options.key_fd;
+  gate.ask_key = options.imports_key && !options.key_fd;
+  gate.start_workers = options.start_workers;
   gate.insecure_allow = settings.insecure_allow;
   for (const std::string& name : options.insecure_allow) {
     if (std::ranges::find(gate.insecure_allow, name) == gate.insecure_allow.end()) {
@@ -42,31 +47,51 @@ Context::Context(
   register_plan_actions(*ledger_);
   register_batch_actions(*ledger_);
   register_receipt_actions(*ledger_);
+  register_epoch_actions(*ledger_);
 }
 
 Context::~Context() = default;
 
 GateSession& Context::gate_of_any_hsm() {
+  GateSession& session = gate_unopened();
+  session.open();
+  return session;
+}
+
+GateSession& Context::gate_unopened() {
   if (!writes_) throw Error{Code::Internal, "a reading command asked for the gate"};
   if (!gate_) {
     GateOptions options = gate_options(settings_, options_);
     options.new_pin = !ledger_->value("appliance_id").has_value();
+    if (options.new_pin) {  // init has not ended yet: then the gate may make kf-backup
+      options.backup_shares = options_.backup_shares;
+      options.backup_share_folder = options_.backup_share_folder;
+      options.backup_name = settings_.name;
+      options.so_pin_fd = options_.so_pin_fd;
+    }
     gate_ = std::make_unique<GateSession>(options, *ledger_);
   }
   return *gate_;
 }
 
 GateSession& Context::gate() {
-  if (gate_) return *gate_;
+  if (opened_) return *gate_;
   GateSession& session = gate_of_any_hsm();
   if (!session.initialized()) {
+    const bool restored = session.state().has_restored();
     gate_.reset();
+    if (restored) {
+      throw Error{Code::Refused,
+                  "this HSM was restored from a backup and has not taken over the lost one's state yet",
+                  "have it approved: keyferry-appliance hsm adopt-state"};
+    }
     throw Error{Code::NotFound,
                 "the HSM holds no keys of this appliance",
                 "give the same keyferry-appliance init command again"};
   }
   for (const std::string& name : session.facts().insecure())
     out_.note("insecure: " + printable(name));
+  opened_ = true;
   finish_prepared(*this, session, session.state());
   return session;
 }

@@ -7,6 +7,7 @@
 //   ledger.db (-wal, -shm)            the ledger
 //   card.kf                           SignedBytes of the appliance card, as put on tokens
 //   ca/NAME.pem                       CA certificates
+//   vendor/NAME.pem                   public keys that vendors wrap transport keys to
 //   plans/<digest hex>.toml           plans that were made by a command (source add, ...)
 //   batches/<32 hex>/segment-00000.kf, segment-00000.kf.tmp, segment-00000.certs(.sealed),
 //   manifest.kf inbox/                            copies of what came in, while it is looked at
@@ -45,6 +46,8 @@ struct Paths {
 
   [[nodiscard]] std::filesystem::path authorities() const { return home / "ca"; }
 
+  [[nodiscard]] std::filesystem::path vendor() const { return home / "vendor"; }
+
   [[nodiscard]] std::filesystem::path batches() const { return home / "batches"; }
 
   [[nodiscard]] std::filesystem::path batch(const BatchId& id) const {
@@ -63,6 +66,12 @@ struct CommonOptions {
   std::filesystem::path home;
   OutputForm form = OutputForm::Plain;
   std::optional<int> pin_fd;                 // handed to the gate, never read here
+  bool start_workers = false;                // a batch comes: the gate starts its key workers at once
+  bool imports_key = false;                  // the gate reads a key to import, at its start,
+  std::optional<int> key_fd;                 // from this descriptor; else it asks for it
+  std::optional<std::string> backup_shares;  // init: "M/N", the gate makes kf-backup and writes its shares
+  std::filesystem::path backup_share_folder;
+  std::optional<int> so_pin_fd;              // handed to the gate, for a token that is there already
   std::optional<int> officer_passphrase_fd;  // where a command approves
   std::optional<std::filesystem::path> officer_key;
   std::vector<std::string> insecure_allow;  // added to the settings'
@@ -100,7 +109,13 @@ class Context {
   /// The same for `init`: an HSM without keys is no error, finish_prepared() is not called.
   [[nodiscard]] GateSession& gate_of_any_hsm();
 
-  [[nodiscard]] bool gate_is_open() const { return gate_ != nullptr; }
+  /// The gate, started and perhaps not opened: inventory and probe work on any HSM.
+  [[nodiscard]] GateSession& gate_unopened();
+
+  [[nodiscard]] bool gate_is_open() const { return opened_; }
+
+  /// Before the gate is opened: this command is about to make keys.
+  void expect_batch() { options_.start_workers = true; }
 
   /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
   [[nodiscard]] ApplianceId appliance_id();
@@ -120,6 +135,7 @@ class Context {
   bool writes_ = false;
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<GateSession> gate_;
+  bool opened_ = false;  // gate() has returned it
   std::optional<SecretBytes> passphrase_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "appliance/ledger/hsm_epochs.h"
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
 #include "keyferry/v1/log.pb.h"
@@ -33,7 +34,8 @@ class LedgerStore final : public GateStore {
     ledger_.store_pending(pending.first_leaf(),
                           leaves,
                           as_bytes(pending.registry()),
-                          tells_of_refusals_only(pending) ? std::nullopt : action_);
+                          tells_of_refusals_only(pending) ? std::nullopt : action_,
+                          log_start_);
   }
 
   std::vector<Bytes> leaves(std::uint64_t from, std::uint64_t to) override {
@@ -43,9 +45,12 @@ class LedgerStore final : public GateStore {
   /// What the next block that is no mere refusal brings about.
   void set_action(std::optional<Action> action) { action_ = std::move(action); }
 
+  void set_log_start(LogStart start) { log_start_ = start; }
+
   std::vector<Bytes> leaf_hashes(std::uint64_t from, std::uint64_t to) override {
     std::vector<Bytes> hashes;
-    for (const Digest& hash : ledger_.leaf_hashes(from, to)) {
+    const bool old_log = log_start_ == LogStart::AfterLost;
+    for (const Digest& hash : old_log ? HsmEpochs{ledger_}.old_leaf_hashes(from, to) : ledger_.leaf_hashes(from, to)) {
       hashes.push_back(to_bytes(hash.bytes()));
     }
     return hashes;
@@ -54,6 +59,7 @@ class LedgerStore final : public GateStore {
  private:
   Ledger& ledger_;
   std::optional<Action> action_;
+  LogStart log_start_ = LogStart::Continues;
 };
 
 /// An action belongs to one request, also when that ends with an error.
@@ -88,6 +94,7 @@ const std::string* reply_state(const v1::GateReply& reply) {
   if (reply.has_done()) return &reply.done().state();
   if (reply.has_enrolled()) return &reply.enrolled().state();
   if (reply.has_ticket()) return &reply.ticket().state();
+  if (reply.has_backup()) return &reply.backup().state();
   return nullptr;
 }
 
@@ -99,6 +106,7 @@ std::string reply_checkpoint(const v1::GateReply& reply) {
   if (reply.has_inbox_key()) return reply.inbox_key().checkpoint();
   if (reply.has_enrolled()) return reply.enrolled().checkpoint();
   if (reply.has_ticket()) return reply.ticket().checkpoint();
+  if (reply.has_backup()) return reply.backup().checkpoint();
   if (reply.has_opened()) return reply.opened().checkpoint();
   return {};
 }
@@ -126,20 +134,21 @@ struct GateSession::Impl {
   GateClient client;
   v1::Opened opened;
   v1::HsmState state;
+  bool was_opened = false;
 };
 
 GateSession::GateSession(const GateOptions& options, Ledger& ledger)
-    : impl_{std::make_unique<Impl>(options, ledger)} {
-  open();
-}
+    : impl_{std::make_unique<Impl>(options, ledger)} {}
 
 GateSession::~GateSession() = default;
 
 void GateSession::open() {
   Impl& impl = *impl_;
+  if (impl.was_opened) return;
   const v1::GateReply reply = impl.client.call(open_request(impl.ledger));
   if (!reply.has_opened()) throw Error{Code::Channel, "the gate did not answer \"open\""};
   impl.take_opened(reply.opened());
+  impl.was_opened = true;
   impl.ledger.reconcile(impl.state.log_size(), impl.opened.checkpoint());
 }
 
@@ -170,6 +179,13 @@ v1::GateReply GateSession::call(v1::GateRequest request, std::optional<Action> a
   impl.ledger.settle(reply_checkpoint(reply));
   if (reply.has_opened()) impl.take_opened(reply.opened());
   if (const std::string* state = reply_state(reply)) impl.take_state(*state);
+  return reply;
+}
+
+v1::GateReply GateSession::call_for_new_log(v1::GateRequest request, std::optional<Action> action) {
+  impl_->store.set_log_start(LogStart::AfterLost);
+  v1::GateReply reply = call(std::move(request), std::move(action));
+  impl_->store.set_log_start(LogStart::Continues);
   return reply;
 }
 

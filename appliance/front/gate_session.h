@@ -23,12 +23,16 @@ namespace keyferry::appliance {
 
 class GateSession {
  public:
-  /// Starts the gate, sends `open`, reconciles the ledger's pending block. Error{Rollback},
-  /// Error{Hsm}, ... from the gate. An HSM without keys is no error: see initialized().
+  /// Starts the gate.
   GateSession(const GateOptions& options, Ledger& ledger);
   ~GateSession();
   GateSession(const GateSession&) = delete;
   GateSession& operator=(const GateSession&) = delete;
+
+  /// Sends `open`, reconciles the ledger's pending block; at most once. Error{Rollback},
+  /// Error{Hsm}, ... from the gate. An HSM without keys is no error: see initialized(). Before it
+  /// only inventory and probe requests are answered.
+  void open();
 
   [[nodiscard]] bool initialized() const;
 
@@ -44,6 +48,9 @@ class GateSession {
   /// requests, which stream: use client().
   v1::GateReply call(v1::GateRequest request, std::optional<Action> action = std::nullopt);
 
+  /// As call(), where the reply's leaves begin the log of a restored HSM: the lost one's is moved aside (hsm_epochs.h).
+  v1::GateReply call_for_new_log(v1::GateRequest request, std::optional<Action> action);
+
   /// Typed leaves (version, origin and time unset), at most 4096: they become leaves marked
   /// `reported`.
   void report(const std::vector<v1::LogLeaf>& leaves, std::optional<Action> action = std::nullopt);
@@ -55,8 +62,6 @@ class GateSession {
   [[nodiscard]] GateClient& client();
 
  private:
-  void open();
-
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

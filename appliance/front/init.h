@@ -12,6 +12,8 @@
 
 namespace keyferry::appliance {
 
+struct GateSettings;
+
 struct InitOptions {
   std::string name;
   Environment environment = Environment::Development;
@@ -19,6 +21,8 @@ struct InitOptions {
   std::optional<std::filesystem::path> hsm_store;  // synced by the worker
   std::vector<std::pair<std::string, std::string>> hsm_environment;
   std::optional<std::filesystem::path> pin_file;  // pin-source=file: of the URI
+  std::optional<unsigned> workers;                // key workers: default one for each processor, at most 8
+  std::optional<unsigned> threads;                // in each of them: default 1
   std::string officer_name;
 };
 
@@ -28,6 +32,10 @@ int init_appliance(const CommonOptions& common,
                    const Clock& clock,
                    RandomSource& random,
                    Output& out);
+
+/// SoftHSM with a store of its own below `folder`: the system's configuration is never read. Sets URI, store and
+/// environment.
+void make_embedded_hsm(const std::filesystem::path& folder, const std::string& token_label, GateSettings& settings);
 
 /// "HOME-hsm": beside the home, never below it.
 [[nodiscard]] std::filesystem::path hsm_folder(const std::filesystem::path& home);

@@ -30,6 +30,7 @@ constexpr std::array<std::string_view, 8> kColumns{"family",
                                                    "transport",
                                                    "transport_data"};
 constexpr std::string_view kDefaultKeyName = "dac";
+constexpr std::size_t kKwpBlobBytes = 40;  // RFC 5649 of 32 octets
 
 struct Transport {
   se::TransportKind kind = se::TransportKind::Derived;
@@ -131,11 +132,16 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
   if (known.kind == se::TransportKind::Derived && registry_.master(known.name) == nullptr) {
     return problem(kTransport, fmt::format("no transport-key master \"{}\"", known.name));
   }
-  if (known.kind != se::TransportKind::Derived) {
-    return problem(
-        kTransport,
-        fmt::format("transport keys that are {} are not supported yet: only derived ones",
-                    se::transport_kind_name(known.kind)));
+  if (known.kind == se::TransportKind::Public) {
+    return problem(kTransport, "transport keys that are public are not supported yet");
+  }
+  if (known.kind == se::TransportKind::Delivered) {
+    const KnownVendorKey* vendor = registry_.vendor_key(known.name);
+    if (vendor == nullptr) return problem(kTransport, fmt::format("no vendor key \"{}\"", known.name));
+    if (vendor->mechanism == "aes-kwp" && data->size() != kKwpBlobBytes) {
+      return problem(kTransportData,
+                     fmt::format("{} octets: a transport key under AES-KWP has {}", data->size(), kKwpBlobBytes));
+    }
   }
   se::Entry entry{
       .family = *family,

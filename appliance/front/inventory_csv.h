@@ -23,7 +23,7 @@ struct InventoryLine {
 
 class InventoryCsv {
  public:
-  /// Names in `registry` decide which masters are known.
+  /// Names in `registry` decide which masters and vendor keys are known.
   InventoryCsv(CsvReader::Source source, const Registry& registry);
 
   /// Nothing at the end. A problem of one line's fields does not stop the reader; one of the form

@@ -64,7 +64,32 @@ Json fields_of(const v1::PlanLeaf& leaf) {
 Json fields_of(const v1::KeyMadeLeaf& leaf) {
   return Json{{"role", printable(leaf.role())},
               {"label", printable(leaf.label())},
-              {"public_key", hex(leaf.public_key())}};
+              {"public_key", hex(leaf.public_key())},
+              {"check_value", hex(leaf.check_value())},
+              {"origin", printable(leaf.origin())},
+              {"attributes", printable(leaf.attributes())}};
+}
+
+Json fields_of(const v1::BackupLeaf& leaf) {
+  Json labels = Json::array();
+  for (const std::string& label : leaf.labels()) labels.push_back(printable(label));
+  return Json{{"backup", hex(leaf.backup_id())},
+              {"file_sha256", hex(leaf.file_sha256())},
+              {"shares_needed", leaf.shares_needed()},
+              {"shares", leaf.shares()},
+              {"labels", labels}};
+}
+
+Json fields_of(const v1::AdoptedLeaf& leaf) {
+  Json officers = Json::array();
+  for (const std::string& id : leaf.officer_key_ids()) officers.push_back(hex(id));
+  return Json{{"appliance", hex(leaf.appliance_id())},
+              {"old_appliance", hex(leaf.old_appliance_id())},
+              {"hsm_epoch", leaf.hsm_epoch()},
+              {"last_plan_number", leaf.last_plan_number()},
+              {"registry", hex(leaf.registry_digest())},
+              {"backup", hex(leaf.backup_id())},
+              {"officers", officers}};
 }
 
 Json fields_of(const v1::StationLeafEnrolled& leaf) {
@@ -185,6 +210,10 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
       return set("refused", fields_of(leaf.refused()));
     case Case::kNote:
       return set("note", fields_of(leaf.note()));
+    case Case::kBackup:
+      return set("hsm.backup", fields_of(leaf.backup()));
+    case Case::kAdopted:
+      return set("hsm.adopted", fields_of(leaf.adopted()));
     case Case::DETAIL_NOT_SET:
       return;
   }

@@ -9,6 +9,7 @@
 #include "appliance/front/leaf_text.h"
 #include "appliance/front/own_card.h"
 #include "appliance/front/station_log_check.h"
+#include "appliance/ledger/hsm_epochs.h"
 #include "token/audit/checkpoint.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/error.h"
@@ -100,11 +101,22 @@ int show_proof(Context& context, std::uint64_t index) {
   return 0;
 }
 
+/// Nothing for the log of the HSM in use.
+std::optional<OldHsm> old_hsm(Context& context, std::optional<std::uint32_t> epoch) {
+  HsmEpochs epochs{context.ledger()};
+  if (!epoch || *epoch == epochs.current()) return std::nullopt;
+  for (OldHsm& old : epochs.all()) {
+    if (old.epoch == *epoch) return std::move(old);
+  }
+  throw Error{Code::NotFound, fmt::format("there was no HSM of epoch {}", *epoch)};
+}
+
 }  // namespace
 
 int show_log(Context& context, const LogShowOptions& options) {
   if (options.proof) return show_proof(context, *options.proof);
-  const std::uint64_t size = context.ledger().log_size();
+  const std::optional<OldHsm> old = old_hsm(context, options.epoch);
+  const std::uint64_t size = old ? old->log_size : context.ledger().log_size();
   const std::uint64_t end = options.count && *options.count < size - std::min(size, options.from)
                                 ? options.from + *options.count
                                 : size;
@@ -112,17 +124,21 @@ int show_log(Context& context, const LogShowOptions& options) {
   if (json)
     fmt::print(stdout, "{{\n\"schema\": \"keyferry.log.v1\",\n\"size\": {},\n\"leaves\": [", size);
   bool first = true;
-  context.ledger().visit_leaves(
-      options.from, [&](std::uint64_t index, ByteView octets, bool final) {
-        if (index >= end) return;
-        const LeafText leaf = leaf_text(octets);
-        if (json) {
-          fmt::print(stdout, "{}\n {}", first ? "" : ",", leaf_json(index, leaf, final).dump());
-        } else {
-          context.out().line(leaf_line(index, leaf, final));
-        }
-        first = false;
-      });
+  const auto show = [&](std::uint64_t index, ByteView octets, bool final) {
+    if (index < options.from || index >= end) return;
+    const LeafText leaf = leaf_text(octets);
+    if (json) {
+      fmt::print(stdout, "{}\n {}", first ? "" : ",", leaf_json(index, leaf, final).dump());
+    } else {
+      context.out().line(leaf_line(index, leaf, final));
+    }
+    first = false;
+  };
+  if (old) {
+    HsmEpochs{context.ledger()}.visit_old_leaves(old->epoch, show);
+  } else {
+    context.ledger().visit_leaves(options.from, show);
+  }
   if (json) fmt::print(stdout, "]\n}}\n");
   std::fflush(stdout);
   return 0;

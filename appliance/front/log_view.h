@@ -11,6 +11,7 @@ class Context;
 struct LogShowOptions {
   std::uint64_t from = 0;
   std::optional<std::uint64_t> count;
+  std::optional<std::uint32_t> epoch;  // the log of an HSM that was replaced
   std::optional<std::uint64_t> proof;  // index: one leaf with its inclusion proof instead of a list
 };
 

@@ -8,8 +8,12 @@
 
 #include "appliance/front/batch_status.h"
 #include "appliance/front/context.h"
+#include "appliance/front/doctor.h"
 #include "appliance/front/export.h"
+#include "appliance/front/hsm_backup.h"
+#include "appliance/front/hsm_inventory.h"
 #include "appliance/front/init.h"
+#include "appliance/front/key_commands.h"
 #include "appliance/front/log_view.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/front/plan_new.h"
@@ -45,9 +49,12 @@ struct Line {
   std::vector<std::string> hsm_environment;
   std::string name, kind = "officer-approved", kdf = "kf-kdf-1", source, id, reason;
   CaOptions ca;
+  KeyImportOptions key_import;
+  VendorKeyOptions vendor_key;
   EnrollOptions enroll;
   PlanNewOptions plan;
   LogShowOptions log;
+  RestoreOptions restore;
   std::filesystem::path file;
   std::optional<std::string> batch;
 };
@@ -100,6 +107,16 @@ void add_common(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
 }
 
+std::vector<std::pair<std::string, std::string>> variables_of(const Line& line) {
+  std::vector<std::pair<std::string, std::string>> variables;
+  for (const std::string& pair : line.hsm_environment) {
+    const std::size_t sign = pair.find('=');
+    if (sign == 0 || sign == std::string::npos) throw Error{Code::Usage, "--hsm-env: NAME=VALUE"};
+    variables.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
+  }
+  return variables;
+}
+
 void add_init(CLI::App& app, Line& line) {
   CLI::App* command =
       add_command(app,
@@ -119,6 +136,12 @@ void add_init(CLI::App& app, Line& line) {
       ->add_option(
           "--hsm-env", line.hsm_environment, "NAME=VALUE for the HSM worker alone, repeatable")
       ->allow_extra_args(false);
+  command->add_option("--workers",
+                      line.init.workers,
+                      "processes that make keys, 1 to 64 (default: one for each processor, at most 8)");
+  command->add_option("--threads-per-worker",
+                      line.init.threads,
+                      "threads in each, for HSMs that answer slowly (default: 1)");
   command->add_option("--pin-file",
                       line.init.pin_file,
                       "development: a file that holds the PIN (pin-source of the URI)");
@@ -126,21 +149,35 @@ void add_init(CLI::App& app, Line& line) {
       ->add_option(
           "--officer-name", line.init.officer_name, "the first officer, kept in an erasable table")
       ->required();
+  command->add_option("--backup-shares",
+                      line.common.backup_shares,
+                      "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
+  command->add_option("--backup-share-dir",
+                      line.common.backup_share_folder,
+                      "folder for its share files, one for each custodian");
+  command->add_option("--so-pin-fd",
+                      line.common.so_pin_fd,
+                      "descriptor that the gate reads the SO PIN from, to make that key in a token that is there already");
   command->callback([&line] {
     line.run = [&line](Output& out) {
       const auto environment = environment_from_name(line.environment);
       if (!environment)
         throw Error{Code::Usage, "--environment: development, rehearsal or production"};
       line.init.environment = *environment;
-      for (const std::string& pair : line.hsm_environment) {
-        const std::size_t sign = pair.find('=');
-        if (sign == 0 || sign == std::string::npos)
-          throw Error{Code::Usage, "--hsm-env: NAME=VALUE"};
-        line.init.hsm_environment.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
-      }
+      line.init.hsm_environment = variables_of(line);
       return init_appliance(line.common, line.init, line.clock, line.random, out);
     };
   });
+}
+
+/// What the commands that import a key have in common.
+void add_key_import(CLI::App* command, Line& line) {
+  command->add_option("NAME", line.key_import.name)->required();
+  command->add_option("--check-value", line.key_import.check_value, "32 hex digits, from the vendor")->required();
+  command->add_option("--key-fd",
+                      line.common.key_fd,
+                      "descriptor that the gate reads the key from: 64 hex digits, one line (else a prompt)");
+  command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
 void add_setup(CLI::App& app, Line& line) {
@@ -164,6 +201,38 @@ void add_setup(CLI::App& app, Line& line) {
   master->add_option("--kdf", line.kdf, "how keys are derived, for life")->capture_default_str();
   bind(master, line, Access::Write, [&line](Context& context) {
     return transport_master_create(context, line.name, line.kdf);
+  });
+
+  CLI::App* import_master = add_command(*master->get_parent(),
+                                        "import",
+                                        "take a master in that a vendor holds too",
+                                        "transport-master import acme --check-value 0f1e... --key-fd 3 3<key.hex");
+  add_key_import(import_master, line);
+  import_master->add_option("--kdf", line.key_import.kdf, "kf-kdf-1 or kf-kdf-2, for life")
+      ->capture_default_str();
+  bind(import_master, line, Access::Write, [&line](Context& context) {
+    return transport_master_import(context, line.key_import);
+  });
+
+  CLI::App* vendor = add_group(app, "vendor-key", "keys that vendors wrap transport keys under");
+  CLI::App* import_vendor = add_command(*vendor,
+                                        "import",
+                                        "take an AES-256 key in that a vendor wraps under",
+                                        "vendor-key import acme --check-value 0f1e... --key-fd 3 3<key.hex");
+  add_key_import(import_vendor, line);
+  bind(import_vendor, line, Access::Write, [&line](Context& context) {
+    return vendor_key_import(context, line.key_import);
+  });
+  CLI::App* create_vendor = add_command(*vendor,
+                                        "create",
+                                        "make an RSA pair in the HSM and write its public half",
+                                        "vendor-key create acme --mechanism rsa-oaep-sha256");
+  create_vendor->add_option("NAME", line.vendor_key.name)->required();
+  create_vendor->add_option("--mechanism", line.vendor_key.mechanism, "rsa-oaep-sha256 or rsa-oaep-sha1")
+      ->capture_default_str();
+  create_vendor->add_option("--bits", line.vendor_key.bits, "3072 or 4096")->capture_default_str();
+  bind(create_vendor, line, Access::Write, [&line](Context& context) {
+    return vendor_key_create(context, line.vendor_key);
   });
 
   CLI::App* ca = add_command(*add_group(app, "ca", "certificate authorities in the HSM"),
@@ -229,7 +298,7 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option(
       "--segment-size",
       plan.segment_size,
-      "records in a segment, a power of two (default: 256, more for large batches)");
+      "records in a segment, a power of two (default: 256 to 8192 by --count)");
   command->add_option("--subject", plan.subject, "subject of the certificates")
       ->capture_default_str();
   command->add_option("--not-before", plan.not_before, "of the certificates (default: yesterday)");
@@ -328,11 +397,63 @@ void add_log(CLI::App& app, Line& line) {
   CLI::App* show = add_command(*group, "show", "leaves in words", "log show");
   show->add_option("--from", line.log.from, "first leaf")->capture_default_str();
   show->add_option("--count", line.log.count, "at most so many leaves (default: all)");
+  show->add_option("--epoch", line.log.epoch, "the log of an HSM that was replaced: 1 is the first one's");
   show->add_option("--proof", line.log.proof, "one leaf, by its index, with its inclusion proof");
   bind(show, line, Access::Read, [&line](Context& context) { return show_log(context, line.log); });
   CLI::App* checkpoint =
       add_command(*group, "checkpoint", "the newest signed checkpoint", "log checkpoint");
   bind(checkpoint, line, Access::Read, [](Context& context) { return show_checkpoint(context); });
+}
+
+void add_hsm_backup(CLI::App& group, Line& line) {
+  CLI::App* backup = add_command(
+      group, "backup", "masters, vendor and CA keys to a file that custodians' shares open", "hsm backup /media/safe/kf-1.backup");
+  backup->add_option("FILE", line.file)->required();
+  backup->add_option("--reason", line.reason)->default_val("regular backup");
+  bind(backup, line, Access::Write, [&line](Context& context) {
+    return hsm_backup(context, line.file, line.reason);
+  });
+
+  CLI::App* restore = add_command(group,
+                                  "restore",
+                                  "a backup's keys into an HSM without keys; gate.toml then names that one",
+                                  "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
+  restore->add_option("FILE", line.restore.file)->required();
+  restore->add_option("--share", line.restore.shares, "a custodian's share file, read by the gate; repeatable")
+      ->allow_extra_args(false);
+  restore->add_option("--share-fd", line.restore.share_fds, "descriptor that the gate reads a share from; repeatable")
+      ->allow_extra_args(false);
+  restore->add_option("--hsm",
+                      line.restore.hsm_uri,
+                      "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");
+  restore->add_option("--hsm-store", line.restore.hsm_store, "folder of that HSM's store, for modules that do not sync it themselves");
+  restore->add_option("--hsm-env", line.hsm_environment, "NAME=VALUE for the HSM worker alone, repeatable")
+      ->allow_extra_args(false);
+  restore->add_option("--pin-file", line.restore.pin_file, "development: a file that holds the PIN (pin-source of the URI)");
+  restore->add_option("--so-pin-fd",
+                      line.restore.so_pin_fd,
+                      "descriptor that the gate reads the SO PIN from, where the token is there already");
+  bind(restore, line, Access::Write, [&line](Context& context) {
+    line.restore.hsm_environment = variables_of(line);
+    return hsm_restore(context, line.restore);
+  });
+
+  CLI::App* adopt = add_command(
+      group, "adopt-state", "the restored HSM takes over; the lost one counts as dead", "hsm adopt-state");
+  bind(adopt, line, Access::Write, [](Context& context) { return hsm_adopt_state(context); });
+}
+
+void add_hsm(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "hsm", "the keys in the HSM");
+  CLI::App* inventory = add_command(*group, "inventory", "every key against its role, the log and the registry", "hsm inventory");
+  bind(inventory, line, Access::Write, [](Context& context) { return hsm_inventory(context); });
+  add_hsm_backup(*group, line);
+
+  CLI::App* look = add_command(
+      app, "doctor", "what the module can do, what will be used, whether this machine is fit", "doctor");
+  look->callback([&line] {
+    line.run = [&line](Output& out) { return doctor(line.common, line.clock, line.random, out); };
+  });
 }
 
 int fail(Output& out, const Error& error) {
@@ -379,6 +500,7 @@ int main(int argc, char** argv) {
   add_batch(app, line);
   add_return(app, line);
   add_log(app, line);
+  add_hsm(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

@@ -14,15 +14,12 @@
 #include "wrap/base/error.h"
 
 namespace keyferry::appliance {
-namespace {
 
 void set_signed(v1::SignedBytes& message, ByteView encoded) {
   if (!message.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()))) {
     throw Error{Code::Storage, "an approval is damaged", "approve the plan again"};
   }
 }
-
-}  // namespace
 
 Plan draft_plan(Context& context, Operation operation, UtcMillis expires, std::uint64_t number) {
   Plan plan;
@@ -54,20 +51,19 @@ v1::GateReply run_at_gate(Context& context,
   return context.gate().call(std::move(request), plan_run_action(plan.digest, input.action));
 }
 
-v1::GateReply run_operation(Context& context,
-                            Operation operation,
-                            decltype(Plan::detail) detail,
-                            const OperationInput& input) {
+ApprovedPlan approve_operation(Context& context,
+                               Operation operation,
+                               decltype(Plan::detail) detail) {
   const std::uint64_t last = std::max(context.gate().state().last_plan_number(),
                                       PlanStore{context.ledger()}.highest_run_number());
   const UtcMillis now = context.clock().now();
   Plan draft = draft_plan(context, operation, UtcMillis{now.value + kOperationExpiryMs}, last + 1);
   draft.detail = std::move(detail);
-  const Plan plan = sealed_plan(draft);
+  Plan plan = sealed_plan(draft);
   for (const std::string& sentence : plan_sentences(plan)) context.out().note(sentence);
 
   crypto::SoftKey officer = officer_key(context);
-  const Bytes approval = approve_plan(context, plan, officer);
+  Bytes approval = approve_plan(context, plan, officer);
   PlanStore plans{context.ledger()};
   plans.keep(plan, std::nullopt, now);
   plans.approve(plan.digest, officer.public_key().key_id(), approval, now);
@@ -75,7 +71,17 @@ v1::GateReply run_operation(Context& context,
   write_file_durably(
       context.paths().plans() / (plan.digest.hex() + ".toml"), plan.octets, Overwrite::Replace);
   KF_CUT("front.operation.approved");
-  return run_at_gate(context, plan, {approval}, input);
+  ApprovedPlan approved{std::move(plan), {}};
+  approved.approvals.push_back(std::move(approval));
+  return approved;
+}
+
+v1::GateReply run_operation(Context& context,
+                            Operation operation,
+                            decltype(Plan::detail) detail,
+                            const OperationInput& input) {
+  const ApprovedPlan approved = approve_operation(context, operation, std::move(detail));
+  return run_at_gate(context, approved.plan, approved.approvals, input);
 }
 
 }  // namespace keyferry::appliance

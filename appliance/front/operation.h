@@ -11,6 +11,7 @@
 
 namespace keyferry::v1 {
 class GateReply;
+class SignedBytes;
 }
 
 namespace keyferry::appliance {
@@ -40,6 +41,20 @@ v1::GateReply run_at_gate(Context& context,
                           const Plan& plan,
                           const std::vector<Bytes>& approvals,
                           const OperationInput& input = {});
+
+/// A plan with what officers said to it.
+struct ApprovedPlan {
+  Plan plan;
+  std::vector<Bytes> approvals;
+};
+
+/// Makes, shows, approves and keeps the plan; nothing is run. Sentences go to stderr.
+[[nodiscard]] ApprovedPlan approve_operation(Context& context,
+                                             Operation operation,
+                                             decltype(Plan::detail) detail);
+
+/// `encoded` into a message. Error{Storage} when it is no token::SignedBytes.
+void set_signed(v1::SignedBytes& message, ByteView encoded);
 
 /// The whole way, from a draft's detail to the gate's reply. Sentences go to stderr.
 v1::GateReply run_operation(Context& context,

@@ -55,6 +55,11 @@ class Checker {
                                                 const ListedSe& listed) const;
   void check_room(const BatchPlan& batch);
 
+  void end_segment(audit::Frontier& segment) {
+    result_.segment_roots.push_back(segment.root());
+    segment = audit::Frontier{};
+  }
+
   Context& context_;
   const Plan& plan_;
   fs::path folder_;
@@ -205,11 +210,15 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
         "source-unknown",
         fmt::format("{}: source \"{}\" is not enrolled", name, printable(listed.source))};
   }
-  if (entry.transport_kind != se::TransportKind::Derived) {
-    return Refusal{"transport-unsupported",
-                   name + ": only derived transport keys are supported yet"};
+  if (entry.transport_kind == se::TransportKind::Public) {
+    return Refusal{"transport-unsupported", name + ": public transport keys are not supported yet"};
   }
-  if (registry_.master(entry.transport_name) == nullptr) {
+  if (entry.transport_kind == se::TransportKind::Delivered &&
+      registry_.vendor_key(entry.transport_name) == nullptr) {
+    return Refusal{"vendor-key-unknown",
+                   fmt::format("{}: there is no vendor key \"{}\"", name, printable(entry.transport_name))};
+  }
+  if (entry.transport_kind == se::TransportKind::Derived && registry_.master(entry.transport_name) == nullptr) {
     return Refusal{
         "master-unknown",
         fmt::format(
@@ -252,12 +261,16 @@ void Checker::check_list(const BatchPlan& batch) {
     return;
   }
   audit::Frontier frontier;
+  audit::Frontier segment;
   std::size_t listed_refusals = 0;
   Progress progress{"checking SEs", batch.se_count};
   inventory.visit_list(
       *result_.list, plan_.batch_id(), context_.clock().now(), [&](const ListedSe& listed) {
-        if (!listed.changed)
-          frontier.append(se::entry_leaf_hash(se::canonical_entry(listed.entry)));
+        if (!listed.changed) {
+          frontier.append(listed.leaf);
+          segment.append(listed.leaf);
+          if (segment.size() == batch.segment_size) end_segment(segment);
+        }
         progress.at(listed.index);
         const auto refusal = check_se(batch, listed);
         if (!refusal) return;
@@ -267,6 +280,7 @@ void Checker::check_list(const BatchPlan& batch) {
           ++result_.more_refusals;
         }
       });
+  if (segment.size() != 0) end_segment(segment);
   const std::uint32_t count = inventory.list_count(*result_.list);
   if (count != batch.se_count) {
     refuse("se-count", fmt::format("the list has {} SEs, the plan says {}", count, batch.se_count));

@@ -19,6 +19,7 @@ struct PlanCheck {
   std::vector<Refusal> refusals;    // empty: the plan can be run
   std::uint64_t more_refusals = 0;  // about SEs, beyond the ones listed
   std::optional<ListId> list;       // batch plans: where its SEs are
+  std::vector<Digest> segment_roots;  // batch plans: RFC 6962 root of each segment's entries, as checked
 };
 
 /// `folder`: where outside files are looked for (the plan file's folder).

@@ -160,6 +160,7 @@ int plan_approve(Context& context, const fs::path& file) {
 int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
+  if (plan.operation == Operation::Batch) context.expect_batch();
   GateSession& gate = context.gate();
   const auto stored = plans.find(plan.digest);
   const bool begun = stored && stored->state == PlanState::Run;
@@ -171,17 +172,21 @@ int plan_run(Context& context, const fs::path& file) {
                          {"this plan has been run already"});
     return kDone;
   }
+  std::vector<Digest> segment_roots;
   if (!begun) {
-    const PlanCheck check = check_plan(context, plan, fs::absolute(file).parent_path());
+    PlanCheck check = check_plan(context, plan, fs::absolute(file).parent_path());
     if (!check.refusals.empty()) {
       gate.report_refused("plan-run", check.refusals.front(), plan.digest.hex());
       throw to_error(joined(check));
     }
     plans.keep(plan, check.list, context.clock().now());
+    segment_roots = std::move(check.segment_roots);
   }
   const std::vector<Bytes> approvals = find_approvals(context, plan, file);
   KF_CUT("front.plan-run.begun");
-  if (plan.operation == Operation::Batch) return run_batch(context, plan, approvals);
+  if (plan.operation == Operation::Batch) {
+    return run_batch(context, plan, approvals, std::move(segment_roots));
+  }
   if (plan.operation == Operation::SeImport || plan.operation == Operation::StationEnroll) {
     throw Error{
         Code::Usage,

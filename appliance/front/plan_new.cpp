@@ -19,7 +19,9 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::uint32_t kDefaultSegmentSize = 256;
+constexpr std::uint32_t kLeastSegmentSize = 256;
+constexpr std::uint32_t kLargestUsualSegment = 8192;
+constexpr std::uint32_t kUsualSegments = 32;
 constexpr std::int64_t kDefaultDueDays = 90;
 constexpr std::int64_t kDefaultExpiryDays = 30;
 
@@ -48,7 +50,9 @@ x509::CertificateFacts find_authority(const Registry& registry, const std::strin
 
 std::uint32_t segment_size(const PlanNewOptions& options) {
   if (options.segment_size) return *options.segment_size;
-  std::uint32_t size = kDefaultSegmentSize;
+  // So many segments that workers end at about the same time, so few that what each costs does not weigh.
+  std::uint32_t size = kLeastSegmentSize;
+  while (size < kLargestUsualSegment && options.count / size >= kUsualSegments) size *= 2;
   while (size < kMaxSegmentRecords && options.count / size >= kMaxSegmentsPerBatch) size *= 2;
   return size;
 }

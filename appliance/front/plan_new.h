@@ -21,7 +21,7 @@ struct PlanNewOptions {
   std::optional<std::string> site;            // default: the station's
   std::string customer;
   std::optional<std::uint32_t>
-      segment_size;  // default: 256, doubled as long as there would be too many segments
+      segment_size;  // default: 256 to 8192, so that there are some 16 to 32 segments or 8192 is reached
   std::string subject = "CN={device_serial}";
   std::optional<std::string> not_before;  // default: yesterday, not before the CA
   std::optional<std::string> not_after;   // default: as long as the CA

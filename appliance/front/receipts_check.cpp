@@ -8,6 +8,7 @@
 #include "appliance/front/core_check.h"
 #include "appliance/front/station_log_check.h"
 #include "token/items.h"
+#include "token/ordered_crew.h"
 #include "wrap/base/cut.h"
 
 namespace keyferry::appliance {
@@ -126,7 +127,7 @@ std::variant<ReceiptsFile, RefusedReceipts> outline_receipts(Ledger& ledger,
                                     .recipient = card.inbox_key.key_id(),
                                     .max_body_bytes = kMaxReceiptsBytes,
                                     .batch_id = BatchId{}};
-  auto outlined = token::outline(file, expected);
+  auto outlined = token::outline(file, expected, token::usual_threads());
   if (const auto* refusal = std::get_if<Refusal>(&outlined)) return RefusedReceipts{*refusal};
   auto& outline = std::get<token::Outline>(outlined);
   const Registry registry = ledger.registry();
@@ -170,12 +171,16 @@ std::optional<RefusedReceipts> stage_receipts(Ledger& ledger,
   std::optional<RefusedReceipts> refused;
   {
     Staging staging{ledger, receipts, card, now};
-    const auto read =
-        token::read_items(file, receipts.outline, key, [&](token::Item&& item) -> token::Checked {
+    const auto read = token::read_items(
+        file,
+        receipts.outline,
+        key,
+        [&](token::Item&& item) -> token::Checked {
           refused = staging.take(item);
           if (refused) return refused->refusal;
           return std::monostate{};
-        });
+        },
+        token::usual_threads());
     if (const auto* refusal = std::get_if<Refusal>(&read); refusal != nullptr && !refused) {
       refused = RefusedReceipts{*refusal};
     }

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "appliance/front/context.h"
+#include "appliance/front/delivered_check.h"
 #include "appliance/front/inventory_csv.h"
 #include "appliance/front/operation.h"
 #include "appliance/ledger/inventory_store.h"
@@ -91,14 +92,15 @@ class Problems {
 
 void add_doubled(Problems& problems, const std::vector<DoubledRow>& doubled) {
   for (const DoubledRow& row : doubled) {
+    const bool serial = row.what == Doubled::Serial;
+    const std::string what = serial ? "family, serial and key name" : "the same octets";
     problems.add(
         {row.line,
-         "se_serial",
+         serial ? "se_serial" : "transport_data",
          row.earlier_line != 0
-             ? fmt::format("family, serial and key name stand in line {} already", row.earlier_line)
+             ? fmt::format("{} stand in line {} already", what, row.earlier_line)
              : fmt::format(
-                   "family, serial and key name are in the inventory already (source \"{}\")",
-                   row.earlier_source)});
+                   "{} are in the inventory already (source \"{}\")", what, row.earlier_source)});
   }
 }
 
@@ -187,15 +189,32 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
   }
   inventory.describe(staged.import, staged.sha256, staged.rows);
   KF_CUT("front.se-import.staged");
+  SeImportPlan plan{source, name, staged.sha256, staged.rows, std::nullopt, 0};
+  const std::optional<DeliveredSet> delivered = delivered_set(context, staged.import);
+  if (delivered) {
+    plan.delivered_root = delivered->root;
+    plan.delivered_count = delivered->count;
+  }
+  const ApprovedPlan approved = approve_operation(context, Operation::SeImport, plan);
+  if (delivered) {
+    check_delivered(context, approved, staged.import, *delivered, [&problems](const CsvProblem& problem) {
+      problems.add(problem);
+    });
+    if (problems.count() > 0) {
+      inventory.clean_staged();
+      refuse(problems.refusal());
+    }
+    KF_CUT("front.se-import.checked");
+  }
   OperationInput input;
   input.action = import_final_action(staged.import);
-  run_operation(
-      context, Operation::SeImport, SeImportPlan{source, name, staged.sha256, staged.rows}, input);
+  static_cast<void>(run_at_gate(context, approved.plan, approved.approvals, input));
 
   Json json{{"source", source},
             {"file", name},
             {"sha256", staged.sha256.hex()},
             {"rows", staged.rows},
+            {"delivered", plan.delivered_count},
             {"inventory", inventory.visible_rows()},
             {"done_before", false}};
   context.out().result(

@@ -63,7 +63,7 @@ int source_add(Context& context, const std::string& name, const std::string& kin
 
 int transport_master_create(Context& context, const std::string& name, const std::string& kdf) {
   need_name(name);
-  if (kdf != "kf-kdf-1") throw Error{Code::Usage, "--kdf: only kf-kdf-1 is supported yet"};
+  if (kdf != "kf-kdf-1" && kdf != "kf-kdf-2") throw Error{Code::Usage, "--kdf: kf-kdf-1 or kf-kdf-2"};
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownMaster* known = registry.master(name);

@@ -111,10 +111,13 @@ std::variant<std::vector<KeyId>, Refusal> check_approvals(const Plan& plan,
     }
   }
   const std::uint32_t needed = officers_needed(context.state.registry, plan.operation);
+  if (needed == UINT32_MAX) {
+    return Refusal{"policy-operation",
+                   fmt::format("the policy in this HSM has no rule for operation {}", operation_name(plan.operation)),
+                   "an appliance initialised by an older program version knows that version's operations only"};
+  }
   if (counted.size() < needed) {
-    return Refusal{"quorum", needed == UINT32_MAX
-                                 ? fmt::format("the policy does not allow operation {}", operation_name(plan.operation))
-                                 : fmt::format("{} of {} officers have approved this plan", counted.size(), needed),
+    return Refusal{"quorum", fmt::format("{} of {} officers have approved this plan", counted.size(), needed),
                    "have more officers approve it: keyferry-appliance plan approve FILE"};
   }
   return std::vector<KeyId>{counted.begin(), counted.end()};

@@ -1,11 +1,13 @@
 #include "appliance/gate/async_frames.h"
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include "appliance/gate/request_check.h"
 #include "wrap/base/error.h"
 
 namespace keyferry::appliance {
@@ -26,9 +28,9 @@ asio::awaitable<std::optional<Bytes>> FrameStream::read(std::uint32_t max_bytes)
                                                     asio::redirect_error(asio::use_awaitable, failed));
   if (failed && got == 0) co_return std::nullopt;
   if (failed) throw Error{Code::Channel, "the other process ended in the middle of a message"};
-  const std::uint32_t length = read_u32be(length_octets);
-  if (length > max_bytes) throw Error{Code::Channel, "the other process announced a message of " + std::to_string(length) + " bytes"};
-  Bytes payload(length);
+  const auto length = frame_length(length_octets, max_bytes);
+  if (!length) throw Error{Code::Channel, "the other process announced a message above " + std::to_string(max_bytes) + " bytes"};
+  Bytes payload(*length);
   co_await asio::async_read(socket_, asio::buffer(payload), asio::redirect_error(asio::use_awaitable, failed));
   if (failed) throw Error{Code::Channel, "the other process ended in the middle of a message"};
   co_return payload;
@@ -41,8 +43,19 @@ void FrameStream::write(ByteView payload) {
   framed.reserve(4 + payload.size());
   append_u32be(framed, static_cast<std::uint32_t>(payload.size()));
   append(framed, payload);
-  queued_bytes_ += framed.size();
-  queue_.push_back(std::move(framed));
+  queue({std::move(framed), SecretBytes{}});
+}
+
+void FrameStream::write_secret(SecretBytes secret) {
+  if (broken_) return;
+  Bytes length;
+  append_u32be(length, static_cast<std::uint32_t>(secret.size()));
+  queue({std::move(length), std::move(secret)});
+}
+
+void FrameStream::queue(Queued frame) {
+  queued_bytes_ += frame.size();
+  queue_.push_back(std::move(frame));
   if (writing_) return;
   writing_ = true;
   asio::co_spawn(socket_.get_executor(), write_queue(), [](std::exception_ptr failed) {
@@ -53,10 +66,12 @@ void FrameStream::write(ByteView payload) {
 asio::awaitable<void> FrameStream::write_queue() {
   const std::shared_ptr<bool> alive = alive_;
   while (*alive && !queue_.empty()) {
-    const Bytes frame = std::move(queue_.front());
+    const Queued frame = std::move(queue_.front());
     queue_.pop_front();
+    const ByteView secret = frame.secret.expose();
+    const std::array buffers{asio::buffer(frame.head), asio::buffer(secret.data(), secret.size())};
     boost::system::error_code failed;
-    co_await asio::async_write(socket_, asio::buffer(frame), asio::redirect_error(asio::use_awaitable, failed));
+    co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, failed));
     if (!*alive) co_return;
     queued_bytes_ -= frame.size();
     if (failed) {

@@ -10,6 +10,7 @@
 
 #include "wrap/base/bytes.h"
 #include "wrap/base/frame.h"
+#include "wrap/base/secret_bytes.h"
 
 namespace keyferry::appliance {
 
@@ -29,17 +30,27 @@ class FrameStream {
   /// Queues; a lost peer shows in read() and drained().
   void write(ByteView payload);
 
+  /// The same for a secret: it lies in no other buffer than its own (wrap/base/secret_frame.h).
+  void write_secret(SecretBytes secret);
+
   /// Waits until fewer than `high_water_bytes` are queued: keeps a slow reader from filling our memory.
   asio::awaitable<void> drained(std::size_t high_water_bytes);
 
   void close();
 
  private:
+  struct Queued {
+    Bytes head;          // the length, and what is no secret
+    SecretBytes secret;  // mostly empty
+    [[nodiscard]] std::size_t size() const { return head.size() + secret.size(); }
+  };
+
+  void queue(Queued frame);
   asio::awaitable<void> write_queue();
 
   LocalSocket socket_;
   asio::steady_timer changed_;
-  std::deque<Bytes> queue_;
+  std::deque<Queued> queue_;
   std::size_t queued_bytes_ = 0;
   bool writing_ = false;
   bool broken_ = false;

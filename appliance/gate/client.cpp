@@ -9,12 +9,32 @@
 #include "keyferry/v1/governance.pb.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/frame.h"
+#include "wrap/base/process_end.h"
 
 namespace keyferry::appliance {
 namespace {
 
 constexpr int kFrontFd = 3;
 constexpr int kPinFd = 4;
+
+void add_backup_arguments(const GateOptions& options, ChildSpec& spec) {
+  const auto add = [&spec](const char* name, std::string value) {
+    spec.arguments.insert(spec.arguments.end(), {name, std::move(value)});
+  };
+  if (options.backup_shares) {
+    add("--backup-shares", *options.backup_shares);
+    add("--backup-share-dir", options.backup_share_folder.string());
+    add("--backup-name", options.backup_name);
+  }
+  for (const std::filesystem::path& file : options.share_files) add("--share", file.string());
+  const auto add_descriptor = [&](const char* name, int ours) {
+    const int number = kFrontFd + static_cast<int>(spec.descriptors.size());  // consecutive: Child closes the rest
+    spec.descriptors.emplace_back(ours, number);
+    add(name, std::to_string(number));
+  };
+  for (const int share : options.share_fds) add_descriptor("--share-fd", share);
+  if (options.so_pin_fd) add_descriptor("--so-pin-fd", *options.so_pin_fd);
+}
 
 bool is_piece(const v1::GateReply& reply) {
   return reply.has_body() || reply.has_records() || reply.has_sealed_certificates();
@@ -86,7 +106,15 @@ GateClient::GateClient(const GateOptions& options, GateStore& store) : impl_{std
     spec.descriptors.emplace_back(*options.pin_fd, kPinFd);
     spec.arguments.insert(spec.arguments.end(), {"--pin-fd", std::to_string(kPinFd)});
   }
+  if (options.key_fd) {
+    const int number = kFrontFd + static_cast<int>(spec.descriptors.size());  // consecutive: Child closes the rest
+    spec.descriptors.emplace_back(*options.key_fd, number);
+    spec.arguments.insert(spec.arguments.end(), {"--key-fd", std::to_string(number)});
+  }
+  if (options.ask_key) spec.arguments.emplace_back("--ask-key");
+  add_backup_arguments(options, spec);
   if (options.new_pin) spec.arguments.emplace_back("--new-pin");
+  if (options.start_workers) spec.arguments.emplace_back("--start-workers");
   for (const std::string& name : options.insecure_allow) {
     spec.arguments.insert(spec.arguments.end(), {"--insecure-allow", name});
   }
@@ -119,13 +147,19 @@ v1::GateReply GateClient::call(v1::GateRequest request) {
 }
 
 void GateClient::pump() {
-  const auto frame = read_frame(impl_->fd.get());
+  std::optional<Bytes> frame;
+  try {
+    frame = read_frame(impl_->fd.get());
+  } catch (const Error&) {  // a gate that ended with our request unread resets the socket: why is in its status
+    if (impl_->child.pid() <= 0) throw;
+  }
   if (!frame) {
     const auto status = impl_->child.pid() > 0 ? impl_->child.wait_for(std::chrono::seconds{2}) : std::nullopt;
     // The gate has said on stderr what it refused; its status is ours.
     if (status == 1) throw Error{Code::Refused, "keyferry-hsm-gate refused to start"};
     if (status == 2) throw Error{Code::Usage, "keyferry-hsm-gate did not start"};
-    throw Error{Code::Channel, "keyferry-hsm-gate has ended", "give the same command again: the work goes on where it stopped"};
+    throw Error{Code::Channel, "keyferry-hsm-gate has ended" + (status ? ": " + how_it_ended(*status) : ""),
+                "give the same command again: the work goes on where it stopped"};
   }
   v1::GateReply reply;
   if (!reply.ParseFromArray(frame->data(), static_cast<int>(frame->size()))) {

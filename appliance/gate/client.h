@@ -31,6 +31,16 @@ struct GateOptions {
   std::filesystem::path settings;  // gate.toml beside the HSM's store
   std::optional<int> pin_fd;       // inherited by the gate, which reads the PIN itself
   std::vector<std::string> insecure_allow;  // "network", "swap", "memlock"
+  std::optional<int> key_fd = {};  // inherited by the gate: a key to import, 64 hex digits
+  bool ask_key = false;            // the gate asks for it on the terminal
+  // init: the gate makes kf-backup and writes its shares, "M/N", into the folder; restore: it reads shares
+  std::optional<std::string> backup_shares = {};
+  std::filesystem::path backup_share_folder = {};
+  std::string backup_name = {};
+  std::vector<std::filesystem::path> share_files = {};
+  std::vector<int> share_fds = {};
+  std::optional<int> so_pin_fd = {};  // to make kf-backup in a token that is there already
+  bool start_workers = false;      // a batch comes: all key workers are started at once, beside what else there is to do
   bool new_pin = false;            // init: a PIN from the terminal is asked for twice
   std::optional<std::filesystem::path> socket;  // a running gate instead of one of our own
   std::optional<std::filesystem::path> program = {};  // keyferry-hsm-gate; nothing: beside this program

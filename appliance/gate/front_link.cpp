@@ -3,7 +3,9 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <utility>
 
+#include "appliance/gate/request_check.h"
 #include "wrap/base/error.h"
 
 namespace keyferry::appliance {
@@ -26,16 +28,18 @@ FrontLink::FrontLink(LocalSocket socket) : stream_{std::move(socket)} {}
 
 asio::awaitable<std::optional<v1::GateRequest>> FrontLink::next_request() {
   for (;;) {
-    const auto frame = co_await stream_.read();
+    const std::uint32_t max_bytes = std::exchange(first_, false) ? kMaxFirstFrameBytes : kMaxFrameBytes;
+    const auto frame = co_await stream_.read(max_bytes);
     if (!frame) co_return std::nullopt;
     v1::GateRequest request;
-    if (!request.ParseFromArray(frame->data(), static_cast<int>(frame->size()))) {
+    if (!parse_request(*frame, request)) {
       throw Error{Code::Channel, "the front end sent what is no request"};
     }
     std::uint64_t key = 0;
     if (request.has_stored()) key = request.stored().store_id();
     if (request.has_leaf_hashes()) key = request.id() | kLeavesKey;
     if (!request.has_stored() && !request.has_leaf_hashes()) co_return request;
+    if (const auto refusal = check_request(request)) throw Error{Code::Channel, refusal->text};
     const auto found = waiting_.find(key);
     if (found == waiting_.end()) throw Error{Code::Channel, "the front end answered what nobody asked"};
     found->second->answer = std::move(request);

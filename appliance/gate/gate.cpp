@@ -5,6 +5,8 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/request_check.h"
+#include "appliance/gate/seccomp.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
@@ -34,6 +36,12 @@ std::string request_name(const v1::GateRequest& request) {
     case Case::kStored: return "stored";
     case Case::kCloseBatch: return "close-batch";
     case Case::kLeafHashes: return "leaf-hashes";
+    case Case::kCheckDelivered: return "check-delivered";
+    case Case::kInventory: return "inventory";
+    case Case::kBackup: return "backup";
+    case Case::kRestore: return "restore";
+    case Case::kAdopt: return "adopt";
+    case Case::kProbe: return "probe";
     case Case::REQUEST_NOT_SET: return "unknown";
   }
   return "unknown";
@@ -42,6 +50,18 @@ std::string request_name(const v1::GateRequest& request) {
 v1::LogLeaf refused_leaf(v1::RefusedLeaf refused) {
   v1::LogLeaf leaf;
   *leaf.mutable_refused() = std::move(refused);
+  return leaf;
+}
+
+v1::LogLeaf key_leaf(const v1::HsmObject& key) {
+  v1::LogLeaf leaf;
+  v1::KeyMadeLeaf& made = *leaf.mutable_key_made();
+  made.set_role(key.role());
+  made.set_label(key.label());
+  made.set_public_key(key.public_key());
+  made.set_check_value(key.check_value());
+  made.set_origin("generated");
+  made.set_attributes(key.attributes());
   return leaf;
 }
 
@@ -62,16 +82,21 @@ token::SignedBytes signed_from_message(const v1::SignedBytes& message) {
 }
 
 Gate::Impl::Impl(asio::io_context& io_context, GateArguments gate_arguments, const Clock& system_clock)
-    : context{io_context}, arguments{std::move(gate_arguments)}, clock{system_clock}, mutex{io_context.get_executor()} {
+    : context{io_context}, arguments{std::move(gate_arguments)}, clock{system_clock}, mutex{io_context.get_executor()},
+      workers_mutex{io_context.get_executor()} {
   if (arguments.settings.kind == Environment::Production && kTestHooks) {
     throw Error{Code::Refused, "this program was built with test hooks and refuses a production store",
                 "use the release build: cmake --preset release"};
   }
-  gap = check_air_gap(look_around(), arguments.settings, arguments.insecure_allow);
+  gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow);
   if (!gap.problems.empty()) {
     throw Error{Code::Refused,
                 fmt::format("this machine is no place for an HSM login: {}", fmt::join(gap.problems, "; ")),
                 "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
+  }
+  if (const auto missing = filter_missing(arguments.settings.filter)) {
+    if (arguments.settings.kind == Environment::Production) throw Error{Code::Refused, "not in production: " + *missing};
+    gap.overridden.push_back(*missing);
   }
 }
 
@@ -170,8 +195,14 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
   using Case = v1::GateRequest::RequestCase;
   const std::uint64_t id = request.id();
   if (broken) throw Error{Code::Channel, "the HSM worker has ended: start again"};
+  if (const auto refusal = check_request(request)) throw to_error(*refusal);
   if (request.request_case() == Case::kOpen) co_return co_await open(front, id, request.open());
   if (request.request_case() == Case::kInitialize) co_return co_await initialize(front, id, request.initialize());
+  if (request.request_case() == Case::kRestore) co_return co_await restore(front, id, request.restore());
+  if (front.backup_only) throw Error{Code::Refused, "this connection was for a backup or a restore and does nothing else"};
+  if (request.request_case() == Case::kAdopt) co_return co_await adopt(front, id, request.adopt());
+  if (request.request_case() == Case::kProbe) co_return co_await probe(front, id);
+  if (request.request_case() == Case::kInventory) co_return co_await inventory(front, id);
   need_open(front);
   switch (request.request_case()) {
     case Case::kRunPlan: co_return co_await run_plan(front, id, request.run_plan());
@@ -183,6 +214,12 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
     case Case::kInbox: co_return co_await open_inbox(front, id, request.inbox());
     case Case::kReport: co_return co_await report(front, id, request.report());
     case Case::kCloseBatch: co_return co_await close_batch(front, id, request.close_batch());
+    case Case::kCheckDelivered: co_return co_await check_delivered(front, id, request.check_delivered());
+    case Case::kBackup: co_return co_await backup(front, id, request.backup());
+    case Case::kRestore:
+    case Case::kAdopt:
+    case Case::kProbe:
+    case Case::kInventory:
     case Case::kOpen:
     case Case::kInitialize:
     case Case::kStored:
@@ -194,31 +231,48 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
 }
 
 asio::awaitable<std::unique_ptr<WorkerLink>> Gate::Impl::start_worker(v1::WorkerRole role, bool may_initialize,
-                                                                      v1::Started& started) {
+                                                                      v1::Started& started, WithShares with_shares) {
   if (login_failed) throw *login_failed;
   auto worker = std::make_unique<WorkerLink>(context.get_executor(), arguments.settings, arguments.settings_file, arguments.pin);
   v1::WorkerRequest request;
   request.mutable_start()->set_role(role);
   request.mutable_start()->set_may_initialize(may_initialize);
-  v1::WorkerReply reply = co_await worker->call(std::move(request));
+  std::vector<SecretBytes> secrets;
+  if (with_shares == WithShares::Yes && arguments.backup) {
+    secrets = arguments.backup->copies();
+    request.mutable_start()->set_backup_shares(static_cast<std::uint32_t>(secrets.size()));
+    request.mutable_start()->set_backup_key_check(to_string(arguments.backup->check_value));
+    request.mutable_start()->set_so_pin(arguments.so_pin.has_value());
+    if (arguments.so_pin) secrets.push_back(SecretBytes::copy_of(arguments.so_pin->expose()));
+  }
+  const WorkerLink::OnPiece no_pieces;
+  v1::WorkerReply reply = co_await worker->call(std::move(request), no_pieces, std::move(secrets));
   started = std::move(*reply.mutable_started());
   if (!started.wrong_pin().empty()) {
     login_failed = Error{Code::Refused, "the HSM refused the login: " + started.wrong_pin(),
-                         "give the right PIN; it is tried once per start, so that no token is locked"};
+                         "give the right PIN; it is tried once per start, and after two wrong ones in a row no more, so that no token is locked"};
     throw *login_failed;
   }
-  if (started.drift_size() != 0) {
+  if (started.drift_size() != 0 && role != v1::WORKER_ROLE_UNSPECIFIED) {
     throw Error{Code::Hsm, fmt::format("objects in the HSM are not what their roles demand: {}", fmt::join(started.drift(), "; ")),
                 "somebody changed the HSM's objects: find out who before anything is signed"};
   }
   co_return worker;
 }
 
+/// The sentences of the worker that was started last, and the gate's own.
+void Gate::Impl::take_facts(const v1::HsmFacts& of_worker) {
+  *facts.mutable_facts() = of_worker.facts();
+  for (const std::string& sentence : arguments.hardening) facts.add_facts(sentence);
+}
+
 asio::awaitable<void> Gate::Impl::start_state_worker(bool may_initialize) {
   if (state_worker) co_return;
   v1::Started started;
-  auto worker = co_await start_worker(v1::WORKER_ROLE_STATE, may_initialize, started);
+  const WithShares with_shares = may_initialize ? WithShares::Yes : WithShares::No;
+  auto worker = co_await start_worker(v1::WORKER_ROLE_STATE, may_initialize, started, with_shares);
   facts = started.facts();
+  take_facts(started.facts());
   facts.set_workers(arguments.settings.workers);
   facts.set_memlock(gap.memlock);
   for (const std::string& name : gap.overridden) facts.add_insecure(name);
@@ -234,38 +288,25 @@ asio::awaitable<void> Gate::Impl::start_state_worker(bool may_initialize) {
   state_worker = std::move(worker);
 }
 
-asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
-  WorkerLink* best = nullptr;
-  for (auto& worker : key_workers) {
-    if (!worker->alive()) {
-      // Segments that it prepared still name it: nothing is put in its place, the same command goes on from kf-state.
-      broken = true;
-      throw Error{Code::Channel, "an HSM worker has ended", "give the same command again"};
-    }
-    const bool worn = worker->keys_given + keys > arguments.settings.keys_per_worker && worker->keys_given != 0;
-    if (worn && worker->under_way() == 0 && worker->segments_pending == 0) {
-      v1::Started started;
-      worker = co_await start_worker(v1::WORKER_ROLE_KEYS, false, started);
-    }
-    if (best == nullptr || worker->under_way() < best->under_way()) best = worker.get();
-  }
-  if (best == nullptr || (best->under_way() != 0 && key_workers.size() < arguments.settings.workers)) {
-    v1::Started started;
-    auto worker = co_await start_worker(v1::WORKER_ROLE_KEYS, false, started);
-    *facts.mutable_facts() = started.facts().facts();
-    key_workers.push_back(std::move(worker));
-    best = key_workers.back().get();
-  }
-  best->keys_given += keys;
-  co_return best;
-}
-
 asio::awaitable<void> Gate::Impl::refresh_card() {
   v1::WorkerRequest request;
   request.mutable_make_card()->set_environment(state->hsm.environment());
   request.mutable_make_card()->set_name(state->registry.appliance_name());
   v1::WorkerReply reply = co_await state_worker->call(std::move(request));
   card = std::move(*reply.mutable_signed_bytes());
+}
+
+asio::awaitable<void> Gate::Impl::make_card(v1::Environment environment, const std::string& name) {
+  v1::WorkerRequest request;
+  request.mutable_make_card()->set_environment(environment);
+  request.mutable_make_card()->set_name(name);
+  v1::WorkerReply made = co_await state_worker->call(std::move(request));
+  card = std::move(*made.mutable_signed_bytes());
+  const auto opened_card = token::open_appliance_card(signed_from_message(card));
+  const auto* facts_of_card = std::get_if<token::ApplianceCard>(&opened_card);
+  if (facts_of_card == nullptr) throw Error{Code::Internal, "the appliance's own card does not verify"};
+  log_key = facts_of_card->log_key;
+  appliance = facts_of_card->appliance_id;
 }
 
 asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request) {
@@ -290,6 +331,17 @@ asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const
     front.reply(id, std::move(reply));
     co_return;
   }
+  if (state->hsm.has_restored()) {  // it has no log yet, and the ledger still has the lost HSM's
+    opened.set_state(state->hsm.SerializeAsString());
+    *opened.mutable_facts() = facts;
+    opened.set_checkpoint(state->hsm.checkpoint());
+    front.reply(id, std::move(reply));
+    co_return;
+  }
+  if (arguments.backup && to_string(arguments.backup->check_value) != state->hsm.backup_key_check()) {
+    throw Error{Code::Refused, "this HSM was set up with another kf-backup, or with none: the shares just written open nothing",
+                "destroy them, and give the command again without --backup-shares"};
+  }
   if (!ledger_agrees) {
     std::vector<Bytes> candidates;
     for (const std::string& octets : request.registries()) candidates.push_back(to_bytes(as_bytes(octets)));
@@ -297,7 +349,13 @@ asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const
     state->take_registry(candidates);
     ledger_agrees = true;
     co_await refresh_card();
-    co_await key_worker(0);
+    if (arguments.start_workers) {
+      asio::co_spawn(context, start_key_workers(), [](std::exception_ptr failed) {
+        if (failed) std::rethrow_exception(failed);  // it handles what a worker can cause
+      });
+    } else {
+      co_await key_worker(0);
+    }
   }
   front.opened = true;
   opened.set_initialized(true);
@@ -313,6 +371,7 @@ asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const
 /// checkpoint that extends kf-state, and only over leaves that changed nothing which kf-state keeps.
 asio::awaitable<void> Gate::Impl::compare_with_ledger(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request) {
   const std::uint64_t size = state->hsm.log_size();
+  co_await refuse_if_replaced(front, id, request);
   if (request.log_size() < size) {
     throw Error{Code::Rollback, fmt::format("the ledger holds {} leaves, the HSM signed {}", request.log_size(), size),
                 "the ledger was restored from an older copy: restore the newest one"};
@@ -375,21 +434,16 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   if (!is_name(request.name()) || !officer_key || request.officer_name_hash().size() != 32) {
     throw Error{Code::Refused, "name, officer key or name hash are malformed"};
   }
+  if (arguments.backup && !state) state_worker.reset();  // it was started without the shares
   co_await start_state_worker(true);
   if (state) throw Error{Code::Refused, "this HSM is initialised already"};
   v1::WorkerRequest make_keys;
   make_keys.mutable_make_appliance_keys();
-  co_await state_worker->call(std::move(make_keys));
-  v1::WorkerRequest make_card;
-  make_card.mutable_make_card()->set_environment(request.environment());
-  make_card.mutable_make_card()->set_name(request.name());
-  v1::WorkerReply made = co_await state_worker->call(std::move(make_card));
-  card = std::move(*made.mutable_signed_bytes());
+  const v1::WorkerReply made_keys = co_await state_worker->call(std::move(make_keys));
+  co_await make_card(request.environment(), request.name());
   const auto opened_card = token::open_appliance_card(signed_from_message(card));
   const auto* facts_of_card = std::get_if<token::ApplianceCard>(&opened_card);
   if (facts_of_card == nullptr) throw Error{Code::Internal, "the appliance's own card does not verify"};
-  log_key = facts_of_card->log_key;
-  appliance = facts_of_card->appliance_id;
 
   v1::Officer officer;
   officer.set_number(1);
@@ -410,14 +464,29 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   initialized.set_module(facts.module());
   initialized.set_so_pin_discarded(true);
 
+  std::vector<Bytes> leaves = one_leaf(leaf, clock.now());
+  for (const v1::HsmObject& key : made_keys.inventory().objects()) {
+    leaves.push_back(leaf_octets(key_leaf(key), v1::LEAF_ORIGIN_DONE, clock.now()));
+  }
   GateState first;
+  if (arguments.backup) {
+    v1::HsmObject backup_key;
+    backup_key.set_role("backup");
+    backup_key.set_label("kf-backup");
+    backup_key.set_check_value(to_string(arguments.backup->check_value));
+    leaves.push_back(leaf_octets(key_leaf(backup_key), v1::LEAF_ORIGIN_DONE, clock.now()));
+    first.hsm.set_backup_key_check(to_string(arguments.backup->check_value));
+    first.hsm.set_backup_shares_needed(arguments.backup->counts.needed);
+    first.hsm.set_backup_shares(arguments.backup->counts.shares);
+  }
+  first.hsm.set_hsm_epoch(1);
   first.hsm.set_environment(request.environment());
   first.hsm.set_policy_epoch(1);
   first.hsm.set_registry_epoch(1);
   state = std::move(first);
   std::optional<Error> failed;
   try {
-    co_await commit(front, id, one_leaf(leaf, clock.now()), nullptr, first_registry(request.name(), officer));
+    co_await commit(front, id, std::move(leaves), nullptr, first_registry(request.name(), officer));
   } catch (const Error& error) {
     failed = error;
   }

@@ -5,11 +5,13 @@
 #include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "appliance/gate/async_frames.h"
 #include "appliance/gate/settings.h"
+#include "appliance/gate/share_files.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/secret_bytes.h"
 
@@ -20,6 +22,11 @@ struct GateArguments {
   std::filesystem::path settings_file;
   SecretBytes pin;
   std::vector<std::string> insecure_allow;
+  std::vector<std::string> hardening;  // sentences on this process, for HsmFacts
+  std::optional<SecretBytes> imported_key = std::nullopt;  // 32 octets, for the one import that this start is for
+  std::optional<BackupShares> backup = std::nullopt;       // init: as they were written; restore: as they were read
+  std::optional<SecretBytes> so_pin = std::nullopt;        // to make kf-backup in a token that is there already
+  bool start_workers = false;                              // all key workers, as soon as the HSM is open
 };
 
 class Gate {

@@ -1,6 +1,8 @@
 // Plans, reports, export and inbox: everything of the gate but login and segments.
 #include <fmt/format.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "appliance/gate/approvals.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/operations.h"
@@ -14,23 +16,16 @@ namespace {
 constexpr int kMaxReportedLeaves = 4096;
 constexpr std::size_t kMaxReportedLeafBytes = 4096;
 
-v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers) {
-  v1::LogLeaf leaf;
-  v1::PlanLeaf& said = *leaf.mutable_plan();
-  said.set_plan_digest(plan.digest.str());
-  said.set_plan_number(plan.number);
-  said.set_operation(std::string{operation_name(plan.operation)});
-  for (const KeyId& officer : officers) said.add_officer_key_ids(officer.str());
-  said.set_subject(plan_subject(plan));
-  return leaf;
-}
-
-v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::KeyMade& made) {
+v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::KeyMade& made,
+                     const char* origin = "generated") {
   v1::LogLeaf leaf;
   leaf.mutable_key_made()->set_role(std::string{role});
   leaf.mutable_key_made()->set_label(label);
   leaf.mutable_key_made()->set_public_key(made.public_key());
   leaf.mutable_key_made()->set_certificate(made.certificate());
+  leaf.mutable_key_made()->set_check_value(made.check_value());
+  leaf.mutable_key_made()->set_origin(origin);
+  leaf.mutable_key_made()->set_attributes(made.attributes());
   return leaf;
 }
 
@@ -59,9 +54,33 @@ Code code_of(const Refusal& refusal) { return refusal.reason == "quorum" ? Code:
 std::optional<v1::WorkerRequest> key_request(const Plan& plan) {
   v1::WorkerRequest request;
   v1::MakeKey& make = *request.mutable_make_key();
-  if (plan.operation == Operation::TransportMasterCreate) {
+  if (const auto* detail = std::get_if<TransportMasterPlan>(&plan.detail)) {
     make.set_role("transport-master");
-    make.set_name(std::get<TransportMasterPlan>(plan.detail).name);
+    make.set_name(detail->name);
+    make.set_kdf(detail->kdf);
+    return request;
+  }
+  if (const auto* detail = std::get_if<TransportMasterImportPlan>(&plan.detail)) {
+    make.set_role("transport-master");
+    make.set_name(detail->name);
+    make.set_kdf(detail->kdf);
+    make.set_import(true);
+    make.set_check_value(to_string(detail->check_value));
+    return request;
+  }
+  if (const auto* detail = std::get_if<VendorKeyImportPlan>(&plan.detail)) {
+    make.set_role("vendor");
+    make.set_name(detail->name);
+    make.set_mechanism(detail->mechanism);
+    make.set_import(true);
+    make.set_check_value(to_string(detail->check_value));
+    return request;
+  }
+  if (const auto* detail = std::get_if<VendorKeyCreatePlan>(&plan.detail)) {
+    make.set_role("vendor-rsa");
+    make.set_name(detail->name);
+    make.set_mechanism(detail->mechanism);
+    make.set_modulus_bits(detail->bits);
     return request;
   }
   if (plan.operation == Operation::CaCreate) {
@@ -103,6 +122,16 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::CaCreate:
       leaves.push_back(key_leaf("ca", "kf-ca/" + std::get<CaCreatePlan>(plan.detail).name, made));
       return;
+    case Operation::TransportMasterImport:
+      leaves.push_back(key_leaf("transport-master", "kf-tk/" + std::get<TransportMasterImportPlan>(plan.detail).name, made,
+                                "imported"));
+      return;
+    case Operation::VendorKeyImport:
+      leaves.push_back(key_leaf("vendor", "kf-vendor/" + std::get<VendorKeyImportPlan>(plan.detail).name, made, "imported"));
+      return;
+    case Operation::VendorKeyCreate:
+      leaves.push_back(key_leaf("vendor-rsa", "kf-vendor/" + std::get<VendorKeyCreatePlan>(plan.detail).name, made));
+      return;
     case Operation::StationEnroll: {
       v1::LogLeaf leaf;
       v1::StationLeafEnrolled& enrolled = *leaf.mutable_station_enrolled();
@@ -125,11 +154,24 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::SourceAdd:
     case Operation::Batch:
     case Operation::BatchReexport:
+    case Operation::HsmBackup:
+    case Operation::HsmAdoptState:
       return;
   }
 }
 
 }  // namespace
+
+v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers) {
+  v1::LogLeaf leaf;
+  v1::PlanLeaf& said = *leaf.mutable_plan();
+  said.set_plan_digest(plan.digest.str());
+  said.set_plan_number(plan.number);
+  said.set_operation(std::string{operation_name(plan.operation)});
+  for (const KeyId& officer : officers) said.add_officer_key_ids(officer.str());
+  said.set_subject(plan_subject(plan));
+  return leaf;
+}
 
 asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request) {
   const auto guard = co_await mutex.lock();
@@ -144,10 +186,15 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   const std::optional<Digest> asked_sha256 = station ? std::optional{station->sha256} : std::optional<Digest>{};
   if (const auto refusal = check_operation(plan, *state, asked, asked_sha256)) throw_refusal(*refusal);
 
+  // One worker at least has tried what the module can do before the plan is spent.
+  if (plan.operation == Operation::Batch) co_await key_worker(0);
   v1::KeyMade made;
   if (auto make_key = key_request(plan)) {
+    std::vector<SecretBytes> secrets;
+    if (make_key->make_key().import()) secrets.push_back(take_imported_key());
+    const WorkerLink::OnPiece no_pieces;
     WorkerLink* worker = co_await key_worker(1);
-    v1::WorkerReply reply = co_await worker->call(std::move(*make_key));
+    v1::WorkerReply reply = co_await worker->call(std::move(*make_key), no_pieces, std::move(secrets));
     made = std::move(*reply.mutable_key_made());
   }
   KF_CUT("gate.plan.key-made");
@@ -156,7 +203,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   std::vector<Bytes> leaves;
   for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, clock.now()));
   const std::function<void(GateState&)> change = [&plan](GateState& next) { apply_plan(next, plan); };
-  std::optional<v1::Registry> registry = registry_after(plan, *state, asked, as_bytes(made.certificate()));
+  std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   co_await commit(front, id, std::move(leaves), change, std::move(registry));
 
   v1::GateReply reply;
@@ -177,6 +224,16 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     reply.mutable_done()->set_made(made.certificate());
   }
   front.reply(id, std::move(reply));
+}
+
+SecretBytes Gate::Impl::take_imported_key() {
+  if (!arguments.imported_key) {
+    throw Error{Code::Usage, "this gate was given no key to import",
+                "start it for the import: --key-fd, or --ask-key at a terminal"};
+  }
+  SecretBytes key = std::move(*arguments.imported_key);
+  arguments.imported_key.reset();
+  return key;
 }
 
 asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t id, const v1::ExportRequest& request) {

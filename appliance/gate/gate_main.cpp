@@ -11,8 +11,12 @@
 #include <cstdio>
 
 #include "appliance/gate/gate.h"
+#include "appliance/gate/hardening.h"
 #include "appliance/gate/hsm_pin.h"
+#include "appliance/gate/imported_key.h"
+#include "appliance/gate/pin_tries.h"
 #include "wrap/base/process.h"
+#include "wrap/base/process_end.h"
 
 namespace {
 
@@ -20,12 +24,23 @@ using namespace keyferry;             // NOLINT(google-build-using-namespace): a
 using namespace keyferry::appliance;  // NOLINT(google-build-using-namespace)
 
 constexpr int kFrontFd = 3;
+constexpr std::size_t kMaxConnections = 16;
 
 struct Options {
   std::string settings_file;
   int pin_fd = -1;
   bool new_pin = false;
+  bool start_workers = false;
+  int key_fd = -1;
+  bool ask_key = false;
+  std::string backup_shares;  // "2/3": new shares are made
+  std::string backup_share_dir;
+  std::string backup_name;
+  std::vector<std::filesystem::path> shares;  // of an existing kf-backup
+  std::vector<int> share_fds;
+  int so_pin_fd = -1;
   bool listen = false;
+  bool forget_wrong_pins = false;
   std::vector<std::string> insecure_allow;
 };
 
@@ -39,24 +54,87 @@ bool peer_allowed(LocalSocket& socket, const GateSettings& settings) {
 
 asio::awaitable<void> listen_forever(asio::local::stream_protocol::acceptor& acceptor, Gate& gate,
                                      const GateSettings& settings, asio::io_context& context) {
+  const auto connections = std::make_shared<std::size_t>(0);
   while (!gate.broken()) {
     LocalSocket socket = co_await acceptor.async_accept(asio::use_awaitable);
-    if (!peer_allowed(socket, settings)) continue;
-    asio::co_spawn(context, gate.serve(std::move(socket)), [](std::exception_ptr failed) {
+    if (!peer_allowed(socket, settings) || *connections >= kMaxConnections) continue;
+    ++*connections;
+    asio::co_spawn(context, gate.serve(std::move(socket)), [connections](std::exception_ptr failed) {
+      --*connections;
       if (failed) std::rethrow_exception(failed);  // serve() handles what a front end can cause
     });
   }
   context.stop();
 }
 
+/// A deliberate act of a person, with nothing else in the same run.
+int forget(const Options& options) {
+  const GateSettings settings = read_settings(options.settings_file);  // the right file?
+  const unsigned forgotten = forget_wrong_pins(options.settings_file);
+  fmt::print("{} wrong PINs forgotten for {}; the next login alone may use up the token's final try\n", forgotten, settings.uri);
+  return 0;
+}
+
+struct Secrets {
+  SecretBytes pin;
+  std::optional<SecretBytes> imported_key;
+  std::optional<BackupShares> backup;
+  std::optional<SecretBytes> so_pin;
+};
+
+/// New ones are written and read back before the HSM hears of their key.
+std::optional<BackupShares> obtain_shares(const Options& options) {
+  if (!options.shares.empty() || !options.share_fds.empty()) return read_shares(options.shares, options.share_fds);
+  if (options.backup_shares.empty()) return std::nullopt;
+  return make_share_files(options.backup_share_dir, parse_share_counts(options.backup_shares), options.backup_name);
+}
+
+SecretBytes read_so_pin(int so_pin_fd) {
+  const Fd fd{so_pin_fd};
+  return read_secret_line(fd.get());
+}
+
+/// Nobody is asked for a PIN that would not be tried: then the workers refuse, and the front end is told why.
+Secrets obtain_secrets(const Options& options, const GateSettings& settings) {
+  if (!options.listen && options.pin_fd == kFrontFd) throw Error{Code::Usage, "--pin-fd 3 is the front end's socket"};
+  const auto refusal = pin_tries_refusal(options.settings_file);
+  if (refusal && options.listen) throw to_error(*refusal);
+  Secrets secrets;
+  if (refusal) return secrets;
+  secrets.pin = obtain_pin(settings, options.pin_fd, options.new_pin);
+  if (options.key_fd >= 0 || options.ask_key) secrets.imported_key = obtain_imported_key(options.key_fd);
+  if (options.so_pin_fd >= 0) secrets.so_pin = read_so_pin(options.so_pin_fd);
+  secrets.backup = obtain_shares(options);
+  return secrets;
+}
+
+/// The terminal's echo comes back when the front end dies at the prompt (SIGTERM); afterwards the end is SIGKILL.
+Secrets obtain_secrets_of_child(const Options& options, const GateSettings& settings) {
+  const pid_t parent = getppid();
+  terminate_with_parent();
+  Secrets secrets = obtain_secrets(options, settings);
+  if (!die_with_parent() || getppid() != parent) throw Error{Code::Channel, "the front end has gone"};
+  return secrets;
+}
+
 int serve(const Options& options) {
   GateSettings settings = read_settings(options.settings_file);
-  SecretBytes pin = obtain_pin(settings, options.pin_fd, options.new_pin);
+  Secrets secrets = options.listen ? obtain_secrets(options, settings) : obtain_secrets_of_child(options, settings);
+  close_descriptors_but(options.listen ? std::vector<int>{} : std::vector<int>{kFrontFd});
+  detach_input();
   asio::io_context context{1};
   const SystemClock clock;
-  Gate gate{context,
-            GateArguments{settings, options.settings_file, std::move(pin), options.insecure_allow},
-            clock};
+  install_filter(FilteredProcess::Gate, settings.filter);
+  GateArguments arguments{.settings = settings,
+                          .settings_file = options.settings_file,
+                          .pin = std::move(secrets.pin),
+                          .insecure_allow = options.insecure_allow,
+                          .hardening = {},
+                          .imported_key = std::move(secrets.imported_key),
+                          .backup = std::move(secrets.backup),
+                          .so_pin = std::move(secrets.so_pin)};
+  arguments.hardening = hardening_facts(FilteredProcess::Gate, arguments.pin);
+  Gate gate{context, std::move(arguments), clock};
   std::optional<asio::local::stream_protocol::acceptor> acceptor;
   if (options.listen) {
     if (!settings.socket) throw Error{Code::Usage, "the settings name no [socket] path"};
@@ -88,13 +166,23 @@ int main(int argc, char** argv) {
   Options options;
   app.add_option("--settings", options.settings_file, "gate.toml beside the HSM's store")->required();
   app.add_option("--pin-fd", options.pin_fd, "descriptor to read the PIN from (else pin-source=file:, else the terminal)");
+  app.add_flag("--start-workers", options.start_workers, "start every key worker as soon as the HSM is open");
   app.add_flag("--new-pin", options.new_pin, "a PIN from the terminal is asked for twice");
+  app.add_option("--key-fd", options.key_fd, "descriptor to read the key to import from (64 hex digits, one line)");
+  app.add_flag("--ask-key", options.ask_key, "ask on the terminal for the key to import");
+  app.add_option("--backup-shares", options.backup_shares, "M/N: make kf-backup and write its shares, any M of N open backups");
+  app.add_option("--backup-share-dir", options.backup_share_dir, "folder for the share files, one for each custodian");
+  app.add_option("--backup-name", options.backup_name, "the appliance's name, in the names of those files");
+  app.add_option("--share", options.shares, "a share file, for a restore; repeatable")->allow_extra_args(false);
+  app.add_option("--share-fd", options.share_fds, "descriptor to read a share from; repeatable")->allow_extra_args(false);
+  app.add_option("--so-pin-fd", options.so_pin_fd, "descriptor to read the SO PIN from, to make kf-backup in a token that is there already");
   app.add_flag("--listen", options.listen, "serve the Unix socket of the settings instead of descriptor 3");
+  app.add_flag("--forget-wrong-pins", options.forget_wrong_pins,
+               "forget that wrong PINs were given, and let the next login use up the token's final try; does nothing else");
   app.add_option("--insecure-allow", options.insecure_allow, "network, swap, memlock (development and rehearsal)")->delimiter(',');
   CLI11_PARSE(app, argc, argv);
   try {
-    if (!options.listen && !die_with_parent()) return 3;
-    return serve(options);
+    return options.forget_wrong_pins ? forget(options) : serve(options);
   } catch (const Error& error) {
     fmt::print(stderr, "keyferry-hsm-gate: {}\n", error.what());
     if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());

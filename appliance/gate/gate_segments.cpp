@@ -9,7 +9,8 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::size_t kMaxInProgress = 8;
+/// Segments and manifests between request and commit, beside those that the workers can have.
+constexpr std::size_t kMaxInProgressBeside = 8;
 
 std::string segment_name(const SegmentKey& key) {
   return key.index == kManifestIndex ? std::string{"the manifest"} : fmt::format("segment {}", key.index);
@@ -98,9 +99,11 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   make_segment.set_station_id(station->station_id());
   make_segment.set_ca_certificate(authority->certificate());
   make_segment.set_now_ms(clock.now().value);
+  *make_segment.mutable_transport_masters() = state->registry.transport_masters();
+  *make_segment.mutable_vendor_keys() = state->registry.vendor_keys();
   const SegmentKey key{plan.digest, request.index()};
   if (in_progress.contains(key)) throw Error{Code::Refused, segment_name(key) + " is being made already"};
-  if (in_progress.size() >= kMaxInProgress) throw Error{Code::Refused, "too many segments are under way: commit some first"};
+  if (in_progress.size() >= kMaxInProgressBeside + 3 * arguments.settings.workers) throw Error{Code::Refused, "too many segments are under way: commit some first"};
   in_progress[key].front = &front;  // before the first wait: two connections cannot both get it
   std::optional<Error> failed;
   try {

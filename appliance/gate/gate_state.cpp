@@ -75,6 +75,21 @@ const v1::TransportMaster* GateState::master(const std::string& name) const {
   return find_in(registry.transport_masters(), [&](const v1::TransportMaster& one) { return one.name() == name; });
 }
 
+const v1::VendorKey* GateState::vendor_key(const std::string& name) const {
+  return find_in(registry.vendor_keys(), [&](const v1::VendorKey& one) { return one.name() == name; });
+}
+
+std::string GateState::check_value_label(ByteView check_value) const {
+  const std::string wanted = to_string(check_value);
+  for (const v1::TransportMaster& master : registry.transport_masters()) {
+    if (master.check_value() == wanted) return "kf-tk/" + master.name();
+  }
+  for (const v1::VendorKey& key : registry.vendor_keys()) {
+    if (key.check_value() == wanted) return "kf-vendor/" + key.name();
+  }
+  return {};
+}
+
 const v1::Source* GateState::source(const std::string& name) const {
   return find_in(registry.sources(), [&](const v1::Source& one) { return one.name() == name; });
 }
@@ -87,7 +102,8 @@ v1::Registry first_registry(const std::string& name, const v1::Officer& officer)
   registry.mutable_policy()->set_epoch(1);
   for (const Operation operation :
        {Operation::SourceAdd, Operation::TransportMasterCreate, Operation::SeImport, Operation::StationEnroll,
-        Operation::CaCreate, Operation::Batch, Operation::BatchReexport}) {
+        Operation::CaCreate, Operation::Batch, Operation::BatchReexport, Operation::TransportMasterImport,
+        Operation::VendorKeyImport, Operation::VendorKeyCreate, Operation::HsmBackup, Operation::HsmAdoptState}) {
     v1::PolicyRule& rule = *registry.mutable_policy()->add_rules();
     rule.set_operation(std::string{operation_name(operation)});
     rule.set_officers_needed(1);
@@ -121,6 +137,8 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kManifestIssued:
     case v1::LogLeaf::kExported:
     case v1::LogLeaf::kInboxOpened:
+    case v1::LogLeaf::kBackup:
+    case v1::LogLeaf::kAdopted:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "appliance/gate/backup_key.h"
+#include "appliance/gate/shares.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/random.h"
@@ -33,8 +35,8 @@ p11::Uri hsm_uri(const GateSettings& settings) {
   return std::get<p11::Uri>(std::move(uri));
 }
 
-Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank) : store_{settings.store} {
-  const p11::Uri uri = hsm_uri(settings);
+Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank) : uri_{hsm_uri(settings)}, store_{settings.store} {
+  const p11::Uri& uri = uri_;
   if (!uri.module_path) {
     throw Error{Code::Usage, "the HSM URI names no module-path", "add module-path=/path/of/module.so to the URI"};
   }
@@ -56,7 +58,7 @@ p11::TokenInfo Hsm::find_or_make_token(const p11::Uri& uri, const SecretBytes& p
     throw Error{Code::Hsm, "no token matches the HSM URI, and there is no blank one that could be initialised",
                 "name an initialised token in --hsm, or a module with an uninitialised slot and token=LABEL"};
   }
-  const SecretBytes so_pin = random_so_pin();
+  SecretBytes so_pin = random_so_pin();
   KF_CUT("worker.token.before-init");
   const p11::TokenInfo made = module_->init_token(*slot, so_pin, *uri.token);
   KF_CUT("worker.token.before-user-pin");
@@ -67,8 +69,52 @@ p11::TokenInfo Hsm::find_or_make_token(const p11::Uri& uri, const SecretBytes& p
     session.logout();
   }
   sync_store();
+  new_so_pin_ = std::move(so_pin);
   KF_CUT("worker.token.made");
   return module_->token_info(made.slot);
+}
+
+std::unique_ptr<p11::Session> Hsm::another_session() {
+  static_cast<void>(session());  // there is a module
+  try {
+    return std::make_unique<p11::Session>(*module_, token_.slot, p11::Access::ReadWrite);
+  } catch (const p11::Pkcs11Error& error) {
+    if (!error.is_session_limit()) throw;
+  }
+  return nullptr;
+}
+
+p11::Session& Hsm::session() {
+  if (!session_) {
+    throw Error{Code::Hsm, "the HSM was lost and did not come back", "look after the HSM, then give the same command again"};
+  }
+  return *session_;
+}
+
+void Hsm::recover(p11::Recovery recovery, const SecretBytes& pin) {
+  if (pin_refused_) throw PinRefused{*pin_refused_};
+  const bool whole = recovery == p11::Recovery::NewModule || !session_;
+  session_.reset();
+  if (whole) {
+    module_.reset();
+    module_ = std::make_unique<p11::Module>(*uri_.module_path);
+    p11::TokenInfo found = module_->find_token(uri_);
+    if (found.serial != token_.serial) {
+      throw Error{Code::Hsm,
+                  fmt::format("the HSM was lost, and now another token answers: serial {} instead of {}",
+                              printable(found.serial), printable(token_.serial)),
+                  "connect the HSM that the work was begun with, then give the same command again"};
+    }
+    token_ = std::move(found);
+  }
+  auto session = std::make_unique<p11::Session>(*module_, token_.slot, p11::Access::ReadWrite);
+  if (const p11::LoginResult result = session->login(p11::Role::User, pin); result != p11::LoginResult::Ok) {
+    pin_refused_.emplace(Code::Hsm,
+                         fmt::format("the HSM came back and refuses the PIN that it took before: {}", p11::to_string(result)),
+                         "the PIN is not tried again: find out who changed it");
+    throw PinRefused{*pin_refused_};
+  }
+  session_ = std::move(session);
 }
 
 p11::LoginResult Hsm::login(const SecretBytes& pin) { return session_->login(p11::Role::User, pin); }
@@ -79,6 +125,27 @@ void Hsm::probe() {
   std::string missing;
   for (const Refusal& refusal : facts_.missing) missing += (missing.empty() ? "" : "; ") + refusal.text;
   throw Error{Code::Hsm, "this HSM cannot do what the product needs: " + missing, "use another module or HSM firmware"};
+}
+
+void Hsm::ensure_backup_key(const SecretBytes& octets, const SecretBytes* so_pin, const SecretBytes& pin) {
+  if (backup_key_in(*session_) == BackupKey::Absent) {
+    const SecretBytes& made_with = so_pin != nullptr ? *so_pin : new_so_pin_;
+    if (made_with.empty()) {
+      throw Error{Code::Refused, fmt::format("token \"{}\" holds no kf-backup, and only its SO PIN lets one be made", token_.label),
+                  "give --so-pin-fd N; a token that an earlier, cut-off try made is blank: remove it and try again"};
+    }
+    session_->logout();
+    make_backup_key(*session_, made_with, pin, octets);
+    session_->login_or_throw(p11::Role::User, pin);
+    sync_store();
+    KF_CUT("worker.backup-key.made");
+  }
+  new_so_pin_ = SecretBytes{};
+  probe();
+  if (!equal(backup_key_check_in(*session_, facts_.kwp_or_throw()), backup_key_check(octets))) {
+    throw Error{Code::Refused, fmt::format("token \"{}\" holds another kf-backup than the one of these shares", token_.label),
+                "give the shares that belong to it, or use another HSM"};
+  }
 }
 
 std::string Hsm::module_text() const {

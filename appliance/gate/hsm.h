@@ -16,10 +16,17 @@ namespace keyferry::appliance {
 
 enum class BlankToken { Refuse, Initialise };
 
+/// The module was asked and said no to the PIN.
+class PinRefused : public Error {
+ public:
+  using Error::Error;
+};
+
 class Hsm {
  public:
   /// Loads the module and finds the token that the URI names. With BlankToken::Initialise and no such token: makes one
-  /// in an uninitialised slot, with `pin` as user PIN and a random SO PIN that nobody sees and that is not kept.
+  /// in an uninitialised slot, with `pin` as user PIN and a random SO PIN that nobody sees. It is forgotten with this
+  /// object, or as soon as kf-backup was made.
   Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank);
 
   /// Logs in once. Never tries again with the same PIN: that is how tokens get locked.
@@ -28,7 +35,25 @@ class Hsm {
   /// Known answers; Error{Hsm} naming what is missing.
   void probe();
 
-  [[nodiscard]] p11::Session& session() { return *session_; }
+  /// kf-backup of these octets: makes it when there is none, under `so_pin` or that of the token just made. Logged in as
+  /// user before and after; probes. Error{Refused}: there is another one, or none and no SO PIN to make it with.
+  void ensure_backup_key(const SecretBytes& octets, const SecretBytes* so_pin, const SecretBytes& pin);
+
+  /// Error{Hsm} when it is not connected().
+  [[nodiscard]] p11::Session& session();
+
+  /// False after a recover() that failed, until one succeeds.
+  [[nodiscard]] bool connected() const { return session_ != nullptr; }
+
+  /// One more on the same token; the login of this process counts for it. For one thread. Nothing when the module gives
+  /// no more (CKR_SESSION_COUNT).
+  [[nodiscard]] std::unique_ptr<p11::Session> another_session();
+
+  /// After a call that failed for want of a session, a token or the module (p11::Recovery): opens anew what is asked for
+  /// and logs in with the PIN that was taken before. Session objects and handles of before are gone; sessions of
+  /// another_session() must be destroyed first. Error{Hsm} when that fails, or another token stands in its place:
+  /// PinRefused, now and at each further call, when the PIN is not taken any more.
+  void recover(p11::Recovery recovery, const SecretBytes& pin);
 
   [[nodiscard]] const p11::ProbeResult& facts() const { return facts_; }
 
@@ -42,10 +67,13 @@ class Hsm {
  private:
   p11::TokenInfo find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank);
 
+  p11::Uri uri_;
   std::optional<std::filesystem::path> store_;
   std::unique_ptr<p11::Module> module_;
   p11::TokenInfo token_;
   std::unique_ptr<p11::Session> session_;
+  std::optional<PinRefused> pin_refused_;  // by a recover()
+  SecretBytes new_so_pin_;  // of a token that was made just now
   p11::ProbeResult facts_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "keyferry/v1/worker.pb.h"
+
 namespace keyferry::appliance {
 namespace {
 
@@ -18,6 +20,28 @@ Answer check(const SourceAddPlan& plan, const GateState& state) {
 
 Answer check(const TransportMasterPlan& plan, const GateState& state) {
   if (state.master(plan.name) != nullptr) return taken("transport master", plan.name);
+  return std::nullopt;
+}
+
+Answer check_value_seen(const Bytes& check_value, const GateState& state) {
+  const std::string label = state.check_value_label(check_value);
+  if (label.empty()) return std::nullopt;
+  return Refusal{"check-value-seen", fmt::format("a key with check value {} was here before: {}", to_hex(check_value), label),
+                 "each key is imported once in history: ask the vendor for another one"};
+}
+
+Answer check(const TransportMasterImportPlan& plan, const GateState& state) {
+  if (state.master(plan.name) != nullptr) return taken("transport master", plan.name);
+  return check_value_seen(plan.check_value, state);
+}
+
+Answer check(const VendorKeyImportPlan& plan, const GateState& state) {
+  if (state.vendor_key(plan.name) != nullptr) return taken("vendor key", plan.name);
+  return check_value_seen(plan.check_value, state);
+}
+
+Answer check(const VendorKeyCreatePlan& plan, const GateState& state) {
+  if (state.vendor_key(plan.name) != nullptr) return taken("vendor key", plan.name);
   return std::nullopt;
 }
 
@@ -105,6 +129,14 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::CaCreate: return check(std::get<CaCreatePlan>(plan.detail), state);
     case Operation::Batch: return check(plan.batch(), state);
     case Operation::BatchReexport: return check(std::get<BatchReexportPlan>(plan.detail), state);
+    case Operation::TransportMasterImport: return check(std::get<TransportMasterImportPlan>(plan.detail), state);
+    case Operation::VendorKeyImport: return check(std::get<VendorKeyImportPlan>(plan.detail), state);
+    case Operation::VendorKeyCreate: return check(std::get<VendorKeyCreatePlan>(plan.detail), state);
+    case Operation::HsmBackup:
+    case Operation::HsmAdoptState:
+      return Refusal{"operation-elsewhere",
+                     fmt::format("{} is not run like other plans", operation_name(plan.operation)),
+                     "use the commands for it: keyferry-appliance hsm --help"};
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};
 }
@@ -112,7 +144,7 @@ std::optional<Refusal> check_operation(const Plan& plan,
 std::optional<v1::Registry> registry_after(const Plan& plan,
                                            const GateState& state,
                                            const std::optional<token::EnrolmentRequest>& request,
-                                           ByteView ca_certificate) {
+                                           const v1::KeyMade& made) {
   v1::Registry after = state.registry;
   switch (plan.operation) {
     case Operation::SourceAdd: {
@@ -128,6 +160,33 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       v1::TransportMaster& master = *after.add_transport_masters();
       master.set_name(detail.name);
       master.set_kdf(detail.kdf);
+      master.set_check_value(made.check_value());
+      break;
+    }
+    case Operation::TransportMasterImport: {
+      const auto& detail = std::get<TransportMasterImportPlan>(plan.detail);
+      v1::TransportMaster& master = *after.add_transport_masters();
+      master.set_name(detail.name);
+      master.set_kdf(detail.kdf);
+      master.set_check_value(to_string(detail.check_value));
+      master.set_imported(true);
+      break;
+    }
+    case Operation::VendorKeyImport: {
+      const auto& detail = std::get<VendorKeyImportPlan>(plan.detail);
+      v1::VendorKey& key = *after.add_vendor_keys();
+      key.set_name(detail.name);
+      key.set_mechanism(detail.mechanism);
+      key.set_check_value(to_string(detail.check_value));
+      key.set_check_blob(made.check_blob());
+      break;
+    }
+    case Operation::VendorKeyCreate: {
+      const auto& detail = std::get<VendorKeyCreatePlan>(plan.detail);
+      v1::VendorKey& key = *after.add_vendor_keys();
+      key.set_name(detail.name);
+      key.set_mechanism(detail.mechanism);
+      key.set_public_key(made.public_key());
       break;
     }
     case Operation::StationEnroll: {
@@ -143,12 +202,14 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::CaCreate: {
       v1::CertificateAuthority& authority = *after.add_authorities();
       authority.set_name(std::get<CaCreatePlan>(plan.detail).name);
-      authority.set_certificate(to_string(ca_certificate));
+      authority.set_certificate(made.certificate());
       break;
     }
     case Operation::SeImport:
     case Operation::Batch:
     case Operation::BatchReexport:
+    case Operation::HsmBackup:
+    case Operation::HsmAdoptState:
       return std::nullopt;
   }
   after.set_epoch(after.epoch() + 1);

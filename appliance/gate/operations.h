@@ -8,20 +8,25 @@
 #include "token/enrolment.h"
 #include "wrap/base/error.h"
 
+namespace keyferry::v1 {
+class KeyMade;
+}
+
 namespace keyferry::appliance {
 
 /// May this plan be run on this state? `request`: station-enroll's. Reasons: name-taken, station-request, station-other,
 /// kdf-unsupported, batch-station, batch-site, batch-authority, batch-segments, batch-mode, batch-environment,
-/// family-unsupported, source-unknown, batch-unknown, source-unsupported.
+/// family-unsupported, source-unknown, batch-unknown, source-unsupported, check-value-seen, operation-elsewhere.
 [[nodiscard]] std::optional<Refusal> check_operation(const Plan& plan,
                                                      const GateState& state,
                                                      const std::optional<token::EnrolmentRequest>& request,
                                                      const std::optional<Digest>& request_sha256);
 
-/// The registry afterwards, epoch counted up; nothing when the operation leaves it as it is.
+/// The registry afterwards, epoch counted up; nothing when the operation leaves it as it is. `made`: the key worker's
+/// answer, of operations that make or import a key.
 [[nodiscard]] std::optional<v1::Registry> registry_after(const Plan& plan,
                                                          const GateState& state,
                                                          const std::optional<token::EnrolmentRequest>& request,
-                                                         ByteView ca_certificate);
+                                                         const v1::KeyMade& made);
 
 }  // namespace keyferry::appliance

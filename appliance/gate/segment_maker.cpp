@@ -12,14 +12,12 @@
 #include "wrap/crypto/hash.h"
 #include "wrap/p11/hsm_keys.h"
 #include "wrap/se/entry.h"
-#include "wrap/se/pkcs11_builder.h"
-#include "wrap/x509/certificate_builder.h"
-#include "wrap/x509/path.h"
 
 namespace keyferry::appliance {
 namespace {
 
 constexpr int kRecordsPerMessage = 128;
+constexpr std::uint64_t kRecordsBetweenLooks = 8;  // at other requests
 constexpr std::size_t kCertificatePieceBytes = 256 * 1024;
 /// Upper bound of one Record item beside its certificates and payload.
 constexpr std::uint64_t kRecordOverheadBytes = 1024;
@@ -47,16 +45,6 @@ token::Environment token_environment(Environment environment) {
     case Environment::Production: return token::Environment::Production;
   }
   return token::Environment::Development;
-}
-
-token::Family token_family(se::Family family) {
-  switch (family) {
-    case se::Family::Pkcs11: return token::Family::Pkcs11;
-    case se::Family::Atecc608: return token::Family::Atecc608;
-    case se::Family::OptigaTrustM: return token::Family::OptigaTrustM;
-    case se::Family::Tpm2: return token::Family::Tpm2;
-  }
-  return token::Family::Pkcs11;
 }
 
 v1::Family message_family(se::Family family) { return static_cast<v1::Family>(token_family(family)); }
@@ -101,37 +89,8 @@ std::vector<se::Entry> checked_entries(const v1::MakeSegment& request, const Bat
     if (entry.family != batch.family || entry.key_name != batch.key_name) {
       refuse("an entry has another family or key name than its batch");
     }
-    if (entry.transport_kind != se::TransportKind::Derived) {
-      throw to_error(Refusal{"transport-unsupported",
-                             fmt::format("transport \"{}\" is not supported yet: only derived keys are",
-                                         se::transport_kind_name(entry.transport_kind))});
-    }
   }
   return entries;
-}
-
-x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::CertificateFacts& issuer) {
-  x509::DeviceTemplate device;
-  device.name = batch.certificate_template;
-  device.subject = batch.certificate_subject;
-  device.not_before = batch.not_before;
-  device.not_after = batch.not_after;
-  device.issuer_name = issuer.subject_name;
-  device.issuer_key_identifier = issuer.subject_key_identifier;
-  if (const auto refusal = x509::validate(device, issuer)) throw to_error(*refusal);
-  return device;
-}
-
-x509::CertificateFacts issuer_facts(const std::string& der) {
-  auto parsed = x509::parse_certificate(as_bytes(der));
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  return std::get<x509::CertificateFacts>(std::move(parsed));
-}
-
-x509::SubjectFields subject_fields(const se::Entry& entry) {
-  x509::SubjectFields fields{std::nullopt, entry.serial, entry.key_name, entry.part, entry.lot};
-  if (!entry.device_serial.empty()) fields.device_serial = entry.device_serial;
-  return fields;
 }
 
 /// What the front end learns of a record: public data, hashes, and the leaf that will stand in the log.
@@ -179,67 +138,8 @@ struct SegmentMaker::Pending {
   SecretBytes certificates_key;
 };
 
-/// Everything that stays the same from record to record: handles are looked up once, never in the loop.
-struct SegmentMaker::Factory {
-  p11::Session& session;
-  const BatchPlan& batch;
-  std::string ca_certificate;
-  x509::CertificateFacts issuer;
-  x509::CertificateBuilder certificates;
-  se::Pkcs11Builder payloads;
-  p11::ObjectHandle ca_key;
-  std::map<std::string, p11::ObjectHandle> masters;
-
-  Factory(Hsm& hsm, const BatchPlan& plan, const std::string& ca)
-      : session{hsm.session()},
-        batch{plan},
-        ca_certificate{ca},
-        issuer{issuer_facts(ca)},
-        certificates{device_template(plan, issuer)},
-        payloads{session, hsm.facts()},
-        ca_key{find_role_key(session, KeyRole::CertificateAuthority, plan.certificate_authority)} {
-    if (find_role_point(session, KeyRole::CertificateAuthority, plan.certificate_authority) != issuer.key) {
-      refuse(fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", plan.certificate_authority));
-    }
-  }
-
-  void check(const std::vector<se::Entry>& entries) {
-    for (const se::Entry& entry : entries) {
-      if (const auto refusal = certificates.subject_pattern().check(subject_fields(entry))) throw to_error(*refusal);
-      if (!masters.contains(entry.transport_name)) {
-        masters.emplace(entry.transport_name, find_role_key(session, KeyRole::TransportMaster, entry.transport_name));
-      }
-    }
-  }
-
-  /// One key for one SE: derive, generate, wrap, certify. The device key and its transport key are destroyed when this
-  /// returns; nothing of either is ever outside the HSM in the clear.
-  token::Record make(const se::Entry& entry, RecordNo number, RandomSource& random, x509::CertificateSerial& serial) {
-    const p11::Key transport = payloads.derive_transport_key(masters.at(entry.transport_name), entry.transport_name, entry);
-    p11::DeviceKeyPair device = payloads.generate_device_key();
-    const auto public_key = crypto::PublicKey::from_point(device.point);
-    if (!public_key) throw Error{Code::Hsm, "the HSM gave a device key whose point is not on the curve"};
-    Bytes payload = payloads.wrap(transport.handle(), device.private_key.handle());
-    KF_CUT("worker.record.wrapped");  // cut here: session objects, gone with this process
-    serial = x509::make_serial(random);
-    const Bytes tbs = certificates.to_be_signed(serial, subject_fields(entry), *public_key);
-    const Bytes certificate = x509::assemble(tbs, session.sign_ecdsa(ca_key, crypto::sha256(tbs)));
-    return token::Record{.record_no = number,
-                         .family = token_family(entry.family),
-                         .se_serial = entry.serial,
-                         .key_name = entry.key_name,
-                         .device_serial = entry.device_serial,
-                         .generation = entry.generation,
-                         .payload = std::move(payload),
-                         .public_key = *public_key,
-                         .certificate = certificate,
-                         .issuers = {to_bytes(as_bytes(ca_certificate))},
-                         .challenge = random.id<Digest>()};
-  }
-};
-
-SegmentMaker::SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending)
-    : hsm_{hsm}, random_{random}, max_pending_{max_pending} {}
+SegmentMaker::SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending, unsigned threads, RecoverHsm recover)
+    : hsm_{hsm}, random_{random}, max_pending_{max_pending}, threads_{threads}, recover_{std::move(recover)} {}
 
 SegmentMaker::~SegmentMaker() = default;
 
@@ -260,8 +160,8 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
     throw to_error(Refusal{"mode-unsupported", "only mode \"inject\" is supported yet"});
   }
   const std::vector<se::Entry> entries = checked_entries(request, batch);
-  Factory factory{hsm_, batch, request.ca_certificate()};
-  factory.check(entries);
+  const RecordNo first{request.index() * batch.segment_size};
+  RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
   const crypto::PublicKey recipient = point_of(request.station_agreement_key(), "station's key");
 
   const std::uint64_t record_bound = kRecordOverheadBytes + token::kMaxCertificateBytes + request.ca_certificate().size();
@@ -280,20 +180,17 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
 
   Bytes certificates;
   v1::IssuedRecords issued;
-  std::uint32_t number = request.index() * batch.segment_size;
   for (const se::Entry& entry : entries) {
-    x509::CertificateSerial serial;
-    const token::Record record = factory.make(entry, RecordNo{number}, random_, serial);
+    const MadeRecord made_record = line.next();
+    const token::Record& record = made_record.record;
     items.write(record);
     append_u16be_prefixed(certificates, record.certificate);
-    describe(plan.batch_id(), entry, record, serial, UtcMillis{request.now_ms()}, *issued.add_records());
+    describe(plan.batch_id(), entry, record, made_record.serial, UtcMillis{request.now_ms()}, *issued.add_records());
     if (issued.records_size() == kRecordsPerMessage) {
       sink.records(issued);
       issued.Clear();
     }
-    ++number;
-    ++keys_made_;
-    sink.between_records();
+    if (++keys_made_ % kRecordsBetweenLooks == 0) sink.between_records();
   }
   if (issued.records_size() != 0) sink.records(issued);
   KF_CUT("worker.segment.made");

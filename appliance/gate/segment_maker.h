@@ -8,6 +8,7 @@
 #include <string>
 
 #include "appliance/gate/hsm.h"
+#include "appliance/gate/record_line.h"
 #include "appliance/plan/plan.h"
 #include "token/container.h"
 #include "wrap/base/clock.h"
@@ -37,8 +38,8 @@ struct SignedTrailer {
 
 class SegmentMaker {
  public:
-  /// `hsm` is logged in and probed, and outlives this.
-  SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending);
+  /// `hsm` is logged in and probed, and outlives this. threads: of each segment's records; at least 1.
+  SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending, unsigned threads, RecoverHsm recover);
   ~SegmentMaker();
   SegmentMaker(const SegmentMaker&) = delete;
   SegmentMaker& operator=(const SegmentMaker&) = delete;
@@ -59,7 +60,6 @@ class SegmentMaker {
 
  private:
   struct Pending;
-  struct Factory;
 
   void keep(const ContainerId& container, token::Sealed sealed, SecretBytes certificates_key);
   [[nodiscard]] const crypto::PublicKey& export_key();
@@ -67,6 +67,8 @@ class SegmentMaker {
   Hsm& hsm_;
   RandomSource& random_;
   unsigned max_pending_;
+  unsigned threads_;
+  RecoverHsm recover_;
   std::map<ContainerId, Pending> pending_;
   std::optional<crypto::PublicKey> export_key_;
   std::uint64_t keys_made_ = 0;

@@ -15,8 +15,21 @@ namespace {
 
 constexpr std::array kOverrides{"network", "swap", "memlock"};
 
+constexpr std::array kFilters{
+    std::pair{SystemCallFilter::Strict, std::string_view{"strict"}},
+    std::pair{SystemCallFilter::NetworkModule, std::string_view{"network-module"}},
+    std::pair{SystemCallFilter::Off, std::string_view{"off"}},
+};
+
 [[noreturn]] void refuse(const std::string& where, const std::string& what) {
   throw Error{Code::Usage, fmt::format("{}: {}", where, what), "correct the settings file of the gate"};
+}
+
+SystemCallFilter filter_named(const std::string& name, const std::string& where) {
+  for (const auto& [filter, known] : kFilters) {
+    if (known == name) return filter;
+  }
+  refuse(where, "[gate] seccomp is not strict, network-module or off");
 }
 
 std::string text_or(const toml::node_view<const toml::node>& node, const std::string& fallback) {
@@ -52,6 +65,9 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
   const auto workers = table["gate"]["workers"].value<std::int64_t>().value_or(1);
   if (workers < 1 || workers > 64) refuse(where, "[gate] workers is not from 1 to 64");
   settings.workers = static_cast<unsigned>(workers);
+  const auto threads = table["gate"]["threads_per_worker"].value<std::int64_t>().value_or(1);
+  if (threads < 1 || threads > 64) refuse(where, "[gate] threads_per_worker is not from 1 to 64");
+  settings.threads = static_cast<unsigned>(threads);
   const auto keys = table["gate"]["keys_per_worker"].value<std::int64_t>().value_or(100'000);
   if (keys < 1) refuse(where, "[gate] keys_per_worker is not positive");
   settings.keys_per_worker = static_cast<std::uint64_t>(keys);
@@ -63,6 +79,10 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
       }
       settings.insecure_allow.push_back(name);
     }
+  }
+  settings.filter = filter_named(text_or(table["gate"]["seccomp"], "strict"), where);
+  if (settings.filter == SystemCallFilter::Off && settings.kind == Environment::Production) {
+    refuse(where, "[gate] seccomp = \"off\" is for development and rehearsal, not for production");
   }
   if (const auto socket = table["socket"]["path"].value<std::string>()) settings.socket = *socket;
   if (const auto uid = table["socket"]["allow_uid"].value<std::int64_t>()) {
@@ -83,12 +103,14 @@ std::string settings_text(const GateSettings& settings) {
   for (const auto& [name, value] : settings.environment) {
     text += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(value));
   }
-  text += fmt::format("\n[gate]\nenvironment = \"{}\"\nworkers = {}\nkeys_per_worker = {}\ninsecure_allow = [",
-                      environment_name(settings.kind), settings.workers, settings.keys_per_worker);
+  text += fmt::format("\n[gate]\nenvironment = \"{}\"\nworkers = {}\nthreads_per_worker = {}\nkeys_per_worker = {}\ninsecure_allow = [",
+                      environment_name(settings.kind), settings.workers, settings.threads, settings.keys_per_worker);
   for (std::size_t i = 0; i < settings.insecure_allow.size(); ++i) {
     text += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", settings.insecure_allow[i]);
   }
   text += "]\n";
+  const auto* const filter = std::ranges::find(kFilters, settings.filter, [](const auto& pair) { return pair.first; });
+  text += fmt::format("seccomp = \"{}\"\n", filter->second);
   if (settings.socket) {
     text += fmt::format("\n[socket]\npath = {}\n", toml_quoted(settings.socket->string()));
     if (settings.allow_uid) text += fmt::format("allow_uid = {}\n", *settings.allow_uid);

@@ -12,14 +12,19 @@
 
 namespace keyferry::appliance {
 
+/// [gate] seccomp = "strict", "network-module", "off": the system call filter of gate and workers (seccomp.h).
+enum class SystemCallFilter { Strict, NetworkModule, Off };
+
 struct GateSettings {
   std::string uri;                                   // RFC 7512, with module-path; pin-source=file: for development
   std::optional<std::filesystem::path> store;        // synced after each write of kf-state; for modules that do not
   std::map<std::string, std::string> environment;    // of the worker only, e.g. SOFTHSM2_CONF
   Environment kind = Environment::Development;
   unsigned workers = 1;                              // key workers: processes
+  unsigned threads = 1;                              // in each worker; more than 1 for HSMs that answer slowly
   std::uint64_t keys_per_worker = 100'000;           // then it is replaced (modules leak)
   std::vector<std::string> insecure_allow;           // "network", "swap", "memlock"
+  SystemCallFilter filter = SystemCallFilter::Strict;  // NetworkModule: HSMs behind a network; Off: not in production
   std::optional<std::filesystem::path> socket;       // production: where the gate listens
   std::optional<unsigned> allow_uid;                 // production: the front end's user
 };

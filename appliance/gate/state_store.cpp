@@ -65,6 +65,27 @@ audit::Frontier frontier_of(const v1::HsmState& state) {
   return *frontier;
 }
 
+/// What a worker adds to a state when it writes it is not compared.
+bool is_written_form_of(v1::HsmState written, v1::HsmState asked) {
+  for (v1::HsmState* state : {&written, &asked}) {
+    state->clear_version();
+    state->clear_counter();
+    state->clear_appliance_id();
+    state->clear_checkpoint();
+  }
+  return written.SerializeAsString() == asked.SerializeAsString();
+}
+
+/// Destroys states below `counter`, and what is none of ours under the label; not `keep`.
+void destroy_older(p11::Session& session, std::uint64_t counter, std::optional<p11::ObjectHandle> keep) {
+  const crypto::PublicKey log_point = find_role_point(session, KeyRole::Log, "");
+  for (const p11::ObjectHandle object : session.find(state_search())) {
+    if (keep && object == *keep) continue;
+    const auto found = read_object(session, object, log_point);
+    if (!found || found->state.counter() < counter) session.destroy(object);
+  }
+}
+
 }  // namespace
 
 std::string log_origin(const ApplianceId& appliance) { return "keyferry/" + appliance.hex().substr(0, 32); }
@@ -79,6 +100,12 @@ StateStore::Written StateStore::write(const v1::WriteState& request) {
   p11::Session& session = hsm_.session();
   const auto before = newest(session);
   const std::uint64_t counter = before ? before->state.counter() : 0;
+  if (before && counter == request.expected_counter() + 1 && is_written_form_of(before->state, request.state())) {
+    // Asked again after the module's answer was lost: this one was written then.
+    hsm_.sync_store();
+    destroy_older(session, counter, before->object);
+    return {before->octets, before->state.checkpoint()};
+  }
   if (counter != request.expected_counter()) {
     throw Error{Code::Rollback, fmt::format("kf-state stands at {}, the gate expected {}", counter,
                                             request.expected_counter()),
@@ -113,12 +140,7 @@ StateStore::Written StateStore::write(const v1::WriteState& request) {
   KF_CUT("worker.state.created");
   hsm_.sync_store();
   KF_CUT("worker.state.synced");
-  if (before) {
-    for (const p11::ObjectHandle object : session.find(state_search())) {
-      const auto found = read_object(session, object, log_point);
-      if (!found || found->state.counter() <= counter) session.destroy(object);
-    }
-  }
+  if (before) destroy_older(session, counter + 1, std::nullopt);
   KF_CUT("worker.state.written");
   return written;
 }

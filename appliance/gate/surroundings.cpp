@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "wrap/base/locked_memory.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
 
@@ -46,8 +47,10 @@ bool core_dumps_are_on() {
 
 }  // namespace
 
-Surroundings look_around() {
-  return Surroundings{networks_up(), swap_is_on(), core_dumps_are_on(), memlock_limit_bytes().value_or(UINT64_MAX)};
+Surroundings look_around(const SecretBytes& pin) {
+  const SecretBytes fresh{32};
+  return Surroundings{networks_up(), swap_is_on(), core_dumps_are_on(), memlock_limit_bytes().value_or(UINT64_MAX),
+                      lock_memory(pin.empty() ? fresh.expose() : pin.expose())};
 }
 
 AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settings, const std::vector<std::string>& allow) {
@@ -63,10 +66,14 @@ AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settin
   judge("swap", around.swap_on, "swap is on");
   judge("core-dumps", around.core_dumps_on, "core dumps are on");
   judge("memlock", around.memlock_bytes < kWantedMemlockBytes,
-        fmt::format("only {} KiB of memory can be locked", around.memlock_bytes / 1024));
+        fmt::format("only {} KiB of memory can be locked, {} are wanted: raise LimitMEMLOCK or ulimit -l",
+                    around.memlock_bytes / 1024, kWantedMemlockBytes / 1024));
+  judge("memlock", around.memlock_bytes >= kWantedMemlockBytes && !around.pin_locked,
+        "the kernel did not lock the memory of the PIN");
   check.memlock = around.memlock_bytes == UINT64_MAX
                       ? std::string{"memory can be locked without limit"}
                       : fmt::format("{} KiB of memory can be locked", around.memlock_bytes / 1024);
+  check.memlock += around.pin_locked ? "; the PIN is in locked memory" : "; the PIN is NOT in locked memory";
   return check;
 }
 

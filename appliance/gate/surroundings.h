@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "appliance/gate/settings.h"
+#include "wrap/base/secret_bytes.h"
 
 namespace keyferry::appliance {
 
@@ -14,9 +15,11 @@ struct Surroundings {
   bool swap_on = false;
   bool core_dumps_on = false;
   std::uint64_t memlock_bytes = 0;    // UINT64_MAX: no limit
+  bool pin_locked = true;             // as the kernel says; with no PIN yet: memory where one would be
 };
 
-[[nodiscard]] Surroundings look_around();
+/// Locks the memory of `pin` where the pool has not.
+[[nodiscard]] Surroundings look_around(const SecretBytes& pin);
 
 /// Locked memory that the gate and each worker want: PINs and keys of one record.
 inline constexpr std::uint64_t kWantedMemlockBytes = 512 * 1024;

@@ -9,6 +9,9 @@
 namespace keyferry::appliance {
 
 /// Until the gate closes the channel. Returns the exit status.
-int run_worker(int fd, const GateSettings& settings, RandomSource& random);
+int run_worker(int fd,
+               const GateSettings& settings,
+               const std::filesystem::path& settings_file,
+               RandomSource& random);
 
 }  // namespace keyferry::appliance

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "appliance/gate/hardening.h"
 #include "appliance/gate/worker.h"
 #include "wrap/base/process.h"
 
@@ -13,9 +14,11 @@ namespace {
 constexpr int kGateFd = 3;
 
 int serve(const std::string& settings_file) {
+  keyferry::appliance::close_descriptors_but({kGateFd});
+  keyferry::appliance::detach_input();
   keyferry::SystemRandom random;
   const keyferry::appliance::GateSettings settings = keyferry::appliance::read_settings(settings_file);
-  return keyferry::appliance::run_worker(kGateFd, settings, random);
+  return keyferry::appliance::run_worker(kGateFd, settings, settings_file, random);
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ enum class BatchEvent : std::uint8_t {
   AllSealed,
   Exported,
   ReceiptsCame,
-  NothingOutstanding
+  NothingOutstanding,
+  HsmLost  // by quorum: only the lost HSM could have finished or exported it
 };
 
 struct BatchRule {
@@ -72,6 +73,8 @@ inline constexpr std::array kBatchRules{
     BatchRule{BatchState::Out, BatchEvent::ReceiptsCame, BatchState::Reconciling},
     BatchRule{BatchState::Reconciling, BatchEvent::ReceiptsCame, BatchState::Reconciling},
     BatchRule{BatchState::Reconciling, BatchEvent::NothingOutstanding, BatchState::Closed},
+    BatchRule{BatchState::Generating, BatchEvent::HsmLost, BatchState::Closed},
+    BatchRule{BatchState::Sealed, BatchEvent::HsmLost, BatchState::Closed},
 };
 
 [[nodiscard]] constexpr std::optional<RecordState> next(RecordState from, RecordEvent event) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "wrap/base/cut.h"
@@ -16,6 +18,8 @@ namespace {
 using store::guarded;
 
 constexpr std::size_t kShortestPrefix = 4;
+/// Rows of a `_recent` table before they move: each page of the large one is then written once for many of them.
+constexpr std::int64_t kRecentAtMost = 65'536;
 
 constexpr const char* kBatchColumns =
     "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, "
@@ -86,25 +90,65 @@ void insert_records(store::Database& database,
                     const std::vector<RecordRow>& records) {
   SQLite::Statement insert{database,
                            "INSERT INTO record (batch_id, record_no, segment_idx, se_id, "
-                           "generation, public_key, public_key_sha256, "
+                           "generation, public_key, "
                            "certificate_serial, certificate_sha256, challenge, state) VALUES "
                            "(:batch, :no, :segment, :se, :generation, "
-                           ":key, :key_sha256, :serial, :certificate, :challenge, 'issued')"};
+                           ":key, :serial, :certificate, :challenge, 'issued')"};
   for (const RecordRow& record : records) {
-    const Digest key_sha256 = crypto::sha256(record.public_key);
     store::bind_blob(insert, ":batch", batch.bytes());
     insert.bind(":no", record.record_no.value);
     insert.bind(":segment", segment.value);
     insert.bind(":se", record.se.value);
     insert.bind(":generation", record.generation);
     store::bind_blob(insert, ":key", record.public_key);
-    store::bind_blob(insert, ":key_sha256", key_sha256.bytes());
     store::bind_blob(insert, ":serial", record.certificate_serial);
     store::bind_blob(insert, ":certificate", record.certificate_sha256.bytes());
     store::bind_blob(insert, ":challenge", record.challenge.bytes());
     insert.exec();
     insert.reset();
   }
+}
+
+using SeenId = std::array<std::uint8_t, 16>;
+
+struct SeenBefore {
+  std::string table;
+};
+
+/// Random values go in sorted: neighbours share a page of the table then.
+void insert_seen(store::Database& database, const std::string& table, std::vector<SeenId> ids) {
+  std::ranges::sort(ids);
+  SQLite::Statement known{database, fmt::format("SELECT 1 FROM {} WHERE id = ?", table)};
+  for (const SeenId& id : ids) {
+    known.bindNoCopy(1, id.data(), static_cast<int>(id.size()));
+    if (known.executeStep()) throw SeenBefore{table};
+    known.reset();
+  }
+  SQLite::Statement insert{database, fmt::format("INSERT INTO {}_recent (id) VALUES (?)", table)};
+  for (const SeenId& id : ids) {
+    insert.bindNoCopy(1, id.data(), static_cast<int>(id.size()));
+    insert.exec();
+    insert.reset();
+  }
+  SQLite::Statement count{database, fmt::format("SELECT count(*) FROM {}_recent", table)};
+  count.executeStep();
+  if (count.getColumn(0).getInt64() < kRecentAtMost) return;
+  database.exec(fmt::format("INSERT INTO {0} SELECT id FROM {0}_recent ORDER BY id", table));
+  database.exec(fmt::format("DELETE FROM {}_recent", table));
+}
+
+/// A public key or certificate serial that was ever seen is a violated constraint (I2).
+void insert_seen_values(store::Database& database, const std::vector<RecordRow>& records) {
+  std::vector<SeenId> keys(records.size());
+  std::vector<SeenId> serials(records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const Digest key_sha256 = crypto::sha256(records[i].public_key);
+    std::ranges::copy(key_sha256.bytes().first(keys[i].size()), keys[i].begin());
+    if (records[i].certificate_serial.size() != serials[i].size()) throw damaged("a serial");
+    std::ranges::copy(records[i].certificate_serial, serials[i].begin());
+  }
+  insert_seen(database, "seen_public_key", std::move(keys));
+  insert_seen(database, "seen_serial", std::move(serials));
 }
 
 }  // namespace
@@ -261,21 +305,27 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
     insert.bind(":size", static_cast<std::int64_t>(part.body_size_bytes));
     insert.bind(":first", static_cast<std::int64_t>(first_leaf));
     insert.exec();
-    if (part.index) insert_records(ledger_.database(), batch, *part.index, records);
+    if (part.index) {
+      insert_records(ledger_.database(), batch, *part.index, records);
+      insert_seen_values(ledger_.database(), records);
+    }
     KF_CUT("front.prepare.before-commit");
     transaction.commit();
     return first_leaf;
   };
+  const auto refuse = [&](const std::string& why) {
+    return Error{
+        Code::Refused,
+        fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})", what, why),
+        "make a plan without the SEs that have a live key; if none has one, the HSM's random numbers repeat: stop using it"};
+  };
   try {
     return body();
+  } catch (const SeenBefore& seen) {
+    throw refuse(seen.table);
   } catch (const SQLite::Exception& failure) {
     if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
-    throw Error{
-        Code::Refused,
-        fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})",
-                    what,
-                    failure.what()),
-        "make a plan without the SEs that have a live key"};
+    throw refuse(failure.what());
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/ledger/entry_row.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
@@ -12,12 +13,6 @@ namespace {
 using store::guarded;
 
 constexpr const char* kImportFinal = "import-final";
-
-// Columns of an entry, in the order that read_entry takes them.
-constexpr std::string_view kColumns =
-    "se.se_id, se.family, se.se_serial, se.key_name, se.part, se.lot, se.device_serial, "
-    "se.generation, se.transport_kind, se.transport_name, se.transport_data";
-constexpr int kEntryColumns = 11;
 
 // A key that exists, or one that this generation has used up. design.md section 6: a new record for
 // an SE needs the earlier certificate revoked and a higher generation.
@@ -30,10 +25,12 @@ constexpr std::string_view kReservation =
     "FROM se_list_entry x JOIN batch b ON b.list_id = x.list_id WHERE x.se_id = se.se_id AND "
     "(b.state = 'generating' OR (b.state = 'approved' AND b.expires_ms > :now))";
 
-struct EntryRow {
-  SeId id;
-  se::Entry entry;
-};
+std::optional<BatchId> batch_column(SQLite::Statement& row, int index) {
+  return row.getColumn(index).isNull() ? std::nullopt
+                                       : BatchId::from_bytes(store::column_blob(row, index));
+}
+
+}  // namespace
 
 EntryRow read_entry(SQLite::Statement& row, int first) {
   const SeId id{row.getColumn(first).getInt64()};
@@ -58,35 +55,26 @@ EntryRow read_entry(SQLite::Statement& row, int first) {
                             .transport_data = store::column_blob(row, first + 10)}};
 }
 
-bool is_unchanged(const se::Entry& entry, ByteView leaf) {
-  return !se::check_entry(entry) &&
-         equal(se::entry_leaf_hash(se::canonical_entry(entry)).bytes(), leaf);
-}
-
-std::optional<BatchId> batch_column(SQLite::Statement& row, int index) {
-  return row.getColumn(index).isNull() ? std::nullopt
-                                       : BatchId::from_bytes(store::column_blob(row, index));
-}
-
-}  // namespace
-
 // --- import --------------------------------------------------------------------------------------
 
 void InventoryStore::clean_staged() {
   guarded("ledger: remove rows of an import that was cut off", [&] {
     store::Database& database = ledger_.database();
-    while (true) {
-      store::WriteTransaction transaction{database};
-      SQLite::Statement remove{
-          database,
+    // Check values before the rows that they refer to, these before the import.
+    for (const char* sql :
+         {"DELETE FROM transport_check WHERE se_id IN (SELECT se.se_id FROM import JOIN se USING "
+          "(import_id) JOIN transport_check USING (se_id) WHERE import.state = 'staged' LIMIT :most)",
           "DELETE FROM se WHERE se_id IN (SELECT se_id FROM se JOIN import USING (import_id) "
-          "WHERE import.state = 'staged' LIMIT :most)"};
-      remove.bind(":most", static_cast<std::int64_t>(kRowsPerTransaction));
-      const bool done = remove.exec() < static_cast<int>(kRowsPerTransaction);
-      if (done) database.exec("DELETE FROM import WHERE state = 'staged'");
-      transaction.commit();
-      KF_CUT("front.inventory.clean.step");
-      if (done) return;
+          "WHERE import.state = 'staged' LIMIT :most)",
+          "DELETE FROM import WHERE state = 'staged' AND :most > 0"}) {
+      for (bool done = false; !done;) {
+        store::WriteTransaction transaction{database};
+        SQLite::Statement remove{database, sql};
+        remove.bind(":most", static_cast<std::int64_t>(kRowsPerTransaction));
+        done = remove.exec() < static_cast<int>(kRowsPerTransaction);
+        transaction.commit();
+        KF_CUT("front.inventory.clean.step");
+      }
     }
   });
 }
@@ -122,11 +110,15 @@ std::vector<DoubledRow> InventoryStore::stage(ImportId import, const std::vector
         "INSERT INTO se (family, se_serial, key_name, part, lot, device_serial, generation, "
         "transport_kind, transport_name, transport_data, import_id, line) VALUES (:family, "
         ":serial, :key_name, :part, :lot, :device_serial, :generation, :kind, :name, :data, "
-        ":import, :line) ON CONFLICT (family, se_serial, key_name) DO NOTHING"};
+        ":import, :line) ON CONFLICT DO NOTHING"};
     SQLite::Statement earlier{
         database,
         "SELECT se.import_id, se.line, import.source FROM se JOIN import USING (import_id) WHERE "
         "family = :family AND se_serial = :serial AND key_name = :key_name"};
+    SQLite::Statement same_blob{
+        database,
+        "SELECT se.import_id, se.line, import.source FROM se JOIN import USING (import_id) WHERE "
+        "transport_kind = 'delivered' AND transport_data = :data"};
     for (const auto& [line, entry] : rows) {
       const std::string family{se::family_name(entry.family)};
       insert.reset();
@@ -147,12 +139,22 @@ std::vector<DoubledRow> InventoryStore::stage(ImportId import, const std::vector
       earlier.bind(":family", family);
       store::bind_blob(earlier, ":serial", entry.serial.bytes());
       earlier.bind(":key_name", entry.key_name);
-      if (!earlier.executeStep()) continue;
-      const bool same_file = earlier.getColumn(0).getInt64() == import.value;
-      doubled.push_back(
-          {line,
-           same_file ? static_cast<std::uint64_t>(earlier.getColumn(1).getInt64()) : 0,
-           earlier.getColumn(2).getString()});
+      const auto tell = [&](SQLite::Statement& found, Doubled what) {
+        const bool same_file = found.getColumn(0).getInt64() == import.value;
+        doubled.push_back(
+            {line,
+             same_file ? static_cast<std::uint64_t>(found.getColumn(1).getInt64()) : 0,
+             found.getColumn(2).getString(),
+             what});
+      };
+      if (earlier.executeStep()) {
+        tell(earlier, Doubled::Serial);
+        continue;
+      }
+      same_blob.reset();
+      store::bind_blob(same_blob, ":data", entry.transport_data);
+      if (!same_blob.executeStep()) throw Error{Code::Internal, "an inventory row clashes with none"};
+      tell(same_blob, Doubled::TransportData);
     }
     transaction.commit();
     KF_CUT("front.inventory.staged");
@@ -205,7 +207,7 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
         "SELECT {} FROM se JOIN import USING (import_id) WHERE import.state = 'final' AND "
         "se.family = :family AND se.key_name = :key_name AND NOT EXISTS (SELECT 1 {}) AND NOT "
         "EXISTS (SELECT 1 {})",
-        kColumns,
+        kEntryColumnNames,
         kLiveRecord,
         kReservation);
     if (selection.lot) sql += " AND se.lot = :lot";
@@ -281,34 +283,64 @@ std::uint32_t InventoryStore::list_count(ListId list) {
   });
 }
 
+bool InventoryStore::has_records(ListId list) {
+  SQLite::Statement query{
+      ledger_.database(),
+      "SELECT EXISTS (SELECT 1 FROM record WHERE se_id BETWEEN low AND high AND state <> 'never_left') "
+      "FROM (SELECT min(se_id) AS low, max(se_id) AS high FROM se_list_entry WHERE list_id = :list)"};
+  query.bind(":list", list.value);
+  return query.executeStep() && query.getColumn(0).getInt() != 0;
+}
+
+bool InventoryStore::others_wait(const BatchId& self, UtcMillis now) {
+  SQLite::Statement query{
+      ledger_.database(),
+      "SELECT EXISTS (SELECT 1 FROM batch b WHERE b.batch_id <> :self AND (b.state = 'generating' "
+      "OR (b.state = 'approved' AND b.expires_ms > :now)))"};
+  store::bind_blob(query, ":self", self.bytes());
+  query.bind(":now", now.value);
+  return query.executeStep() && query.getColumn(0).getInt() != 0;
+}
+
 void InventoryStore::visit_list(ListId list,
                                 const BatchId& self,
                                 UtcMillis now,
                                 const std::function<void(const ListedSe&)>& visit) {
   guarded("ledger: read a list of SEs", [&] {
+    // Two searches for each SE are saved where their outcome is known beforehand: no record of any SE in the list's
+    // range, no other batch that waits.
+    const bool any_live = has_records(list);
+    const bool any_waits = others_wait(self, now);
+    const std::string live =
+        any_live ? fmt::format("(SELECT r.batch_id {} AND r.batch_id <> :self ORDER BY r.batch_id LIMIT 1)", kLiveRecord)
+                 : "NULL";
+    const std::string reserved =
+        any_waits ? fmt::format("(SELECT b.batch_id {} AND b.batch_id <> :self ORDER BY b.batch_id LIMIT 1)", kReservation)
+                  : "NULL";
     SQLite::Statement query{
         ledger_.database(),
         fmt::format(
-            "SELECT {}, e.idx, import.source, import.state = 'final', "
-            "(SELECT r.batch_id {} AND r.batch_id <> :self ORDER BY r.batch_id LIMIT 1), "
-            "(SELECT b.batch_id {} AND b.batch_id <> :self ORDER BY b.batch_id LIMIT 1), "
+            "SELECT {}, e.idx, import.source, import.state = 'final', {}, {}, "
             "e.leaf_hash FROM se_list_entry e JOIN se USING (se_id) JOIN import USING (import_id) "
             "WHERE e.list_id = :list ORDER BY e.idx",
-            kColumns,
-            kLiveRecord,
-            kReservation)};
-    store::bind_blob(query, ":self", self.bytes());
-    query.bind(":now", now.value);
+            kEntryColumnNames,
+            live,
+            reserved)};
+    if (any_live || any_waits) store::bind_blob(query, ":self", self.bytes());
+    if (any_waits) query.bind(":now", now.value);
     query.bind(":list", list.value);
     while (query.executeStep()) {
       const EntryRow row = read_entry(query, 0);
-      const Bytes leaf = store::column_blob(query, kEntryColumns + 5);
+      const auto known = Digest::from_bytes(store::column_blob(query, kEntryColumns + 5));
+      const bool valid = !se::check_entry(row.entry);
+      const Digest leaf = valid ? se::entry_leaf_hash(se::canonical_entry(row.entry)) : Digest{};
       visit(ListedSe{.index = query.getColumn(kEntryColumns).getUInt(),
                      .id = row.id,
                      .entry = row.entry,
                      .source = query.getColumn(kEntryColumns + 1).getString(),
                      .visible = query.getColumn(kEntryColumns + 2).getInt() == 1,
-                     .changed = !is_unchanged(row.entry, leaf),
+                     .leaf = leaf,
+                     .changed = !valid || leaf != known,
                      .live_in = batch_column(query, kEntryColumns + 3),
                      .reserved_by = batch_column(query, kEntryColumns + 4)});
     }
@@ -323,7 +355,7 @@ std::vector<InventoryStore::SegmentEntry> InventoryStore::entries(ListId list,
         ledger_.database(),
         fmt::format("SELECT {} FROM se_list_entry e JOIN se USING (se_id) WHERE e.list_id = :list "
                     "AND e.idx >= :first AND e.idx < :first + :count ORDER BY e.idx",
-                    kColumns)};
+                    kEntryColumnNames)};
     query.bind(":list", list.value);
     query.bind(":first", static_cast<std::int64_t>(first));
     query.bind(":count", static_cast<std::int64_t>(count));
@@ -342,7 +374,7 @@ std::vector<Digest> InventoryStore::leaf_hashes(ListId list) {
     SQLite::Statement query{ledger_.database(),
                             fmt::format("SELECT {} FROM se_list_entry e JOIN se USING (se_id) "
                                         "WHERE e.list_id = :list ORDER BY e.idx",
-                                        kColumns)};
+                                        kEntryColumnNames)};
     query.bind(":list", list.value);
     std::vector<Digest> hashes;
     while (query.executeStep()) {

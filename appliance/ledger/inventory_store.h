@@ -18,11 +18,17 @@ using SeId = Number<struct SeIdTag, std::int64_t>;      // row of the inventory
 using ListId = Number<struct ListIdTag, std::int64_t>;  // row of se_list
 using ImportId = Number<struct ImportIdTag, std::int64_t>;
 
+enum class Doubled {
+  Serial,         // family, serial and key name
+  TransportData,  // the delivered blob
+};
+
 /// Where one line of an import clashes with an earlier one.
 struct DoubledRow {
   std::uint64_t line = 0;
   std::uint64_t earlier_line = 0;  // of the same file; 0: in the ledger already
   std::string earlier_source;      // of the row in the ledger
+  Doubled what = Doubled::Serial;
 };
 
 /// What of the inventory a batch may take.
@@ -41,6 +47,7 @@ struct ListedSe {
   se::Entry entry;
   std::string source;
   bool visible = false;                // its import is final
+  Digest leaf;                         // of its canonical entry; nothing when the row is no valid entry
   bool changed = false;                // the row is not what it was when the list was made
   std::optional<BatchId> live_in;      // batch whose record holds the live key of this SE
   std::optional<BatchId> reserved_by;  // another batch, approved or generating, that will make one
@@ -116,6 +123,11 @@ class InventoryStore {
   [[nodiscard]] std::vector<Digest> leaf_hashes(ListId list);
 
  private:
+  /// False: no SE of the list has a record, of any batch. True: one may have.
+  [[nodiscard]] bool has_records(ListId list);
+  /// Is another batch in the making, or approved and not expired?
+  [[nodiscard]] bool others_wait(const BatchId& self, UtcMillis now);
+
   Ledger& ledger_;
 };
 

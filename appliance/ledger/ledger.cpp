@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "appliance/ledger/hsm_epochs.h"
 #include "appliance/ledger/ledger_schema.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
@@ -17,6 +18,9 @@ using store::guarded;
 
 constexpr std::uint8_t kLeafPrefix = 0x00;  // RFC 6962 section 2.1
 constexpr std::size_t kLengthBytes = 4;
+/// At most; holds what a million keys were ever seen by.
+constexpr int kCacheKib = 96 * 1024;
+constexpr int kCheckpointPages = 8192;  // of 4 KiB
 
 std::int64_t sql_number(std::uint64_t value) {
   return static_cast<std::int64_t>(value);
@@ -35,7 +39,14 @@ Bytes packed(const std::vector<Bytes>& leaves) {
   return blob;
 }
 
-std::vector<ByteView> unpacked(ByteView blob, std::uint64_t count) {
+std::uint64_t first_number(store::Database& database, const char* sql) {
+  SQLite::Statement query{database, sql};
+  return query.executeStep() ? natural(query.getColumn(0)) : 0;
+}
+
+}  // namespace
+
+std::vector<ByteView> unpacked_leaves(ByteView blob, std::uint64_t count) {
   std::vector<ByteView> leaves;
   while (blob.size() >= kLengthBytes) {
     const std::size_t length = read_u32be(blob);
@@ -50,13 +61,6 @@ std::vector<ByteView> unpacked(ByteView blob, std::uint64_t count) {
   }
   return leaves;
 }
-
-std::uint64_t first_number(store::Database& database, const char* sql) {
-  SQLite::Statement query{database, sql};
-  return query.executeStep() ? natural(query.getColumn(0)) : 0;
-}
-
-}  // namespace
 
 std::uint64_t checkpoint_size(const std::string& note) {
   const std::size_t first = note.find('\n');
@@ -73,7 +77,12 @@ std::uint64_t checkpoint_size(const std::string& note) {
 
 Ledger::Ledger(const std::filesystem::path& file, store::Role role)
     : database_{
-          store::open_database(file, store::application_id("KFld"), ledger_migrations(), role)} {}
+          store::open_database(file, store::application_id("KFld"), ledger_migrations(), role)} {
+  guarded("ledger: open", [&] {
+    database_.exec(fmt::format("PRAGMA cache_size=-{}", kCacheKib));
+    database_.exec(fmt::format("PRAGMA wal_autocheckpoint={}", kCheckpointPages));
+  });
+}
 
 void Ledger::on_action(const std::string& name, ActionHandler handler) {
   handlers_[name] = std::move(handler);
@@ -105,7 +114,7 @@ void Ledger::visit_leaves(std::uint64_t from,
       std::uint64_t index = natural(query.getColumn(0));
       const Bytes blob = store::column_blob(query, 2);
       const bool final = query.getColumn(3).getString() == "final";
-      for (const ByteView leaf : unpacked(blob, natural(query.getColumn(1)))) {
+      for (const ByteView leaf : unpacked_leaves(blob, natural(query.getColumn(1)))) {
         if (index >= from) visit(index, leaf, final);
         ++index;
       }
@@ -124,7 +133,7 @@ std::vector<Bytes> Ledger::leaves(std::uint64_t from, std::uint64_t to) {
     while (query.executeStep()) {
       std::uint64_t index = natural(query.getColumn(0));
       const Bytes blob = store::column_blob(query, 2);
-      for (const ByteView leaf : unpacked(blob, natural(query.getColumn(1)))) {
+      for (const ByteView leaf : unpacked_leaves(blob, natural(query.getColumn(1)))) {
         if (index >= from && index < to) found.push_back(to_bytes(leaf));
         ++index;
       }
@@ -161,9 +170,11 @@ std::optional<CheckpointNote> Ledger::newest_checkpoint() {
 void Ledger::store_pending(std::uint64_t first_leaf,
                            const std::vector<Bytes>& leaves,
                            ByteView registry,
-                           const std::optional<Action>& action) {
+                           const std::optional<Action>& action,
+                           LogStart start) {
   guarded("ledger: store pending log leaves", [&] {
     store::WriteTransaction transaction{database_};
+    if (start == LogStart::AfterLost) move_log_aside(database_);
     finalize_covered(first_leaf);
     database_.exec("DELETE FROM log_block WHERE state = 'pending'");
     if (first_leaf != log_size()) {

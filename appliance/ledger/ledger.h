@@ -33,6 +33,8 @@ struct Action {
   Bytes data;        // the handler's own form
 };
 
+enum class LogStart { Continues, AfterLost };
+
 struct CheckpointNote {
   std::uint64_t size = 0;
   std::string note;
@@ -76,10 +78,12 @@ class Ledger {
   /// when it returns. first_leaf is the HSM's log size, so an earlier pending block below it
   /// becomes final, and one at it is dropped. Error{Storage} when first_leaf is not the end of the
   /// log then.
+  /// LogStart::AfterLost: the log of a lost HSM is moved aside first (hsm_epochs.h); first_leaf is 0.
   void store_pending(std::uint64_t first_leaf,
                      const std::vector<Bytes>& leaves,
                      ByteView registry,
-                     const std::optional<Action>& action = std::nullopt);
+                     const std::optional<Action>& action = std::nullopt,
+                     LogStart start = LogStart::Continues);
 
   /// A block inside the caller's WriteTransaction, where nothing is pending; returns the first
   /// leaf's index. For segments, whose leaves go into one transaction with their record rows.
@@ -116,6 +120,9 @@ class Ledger {
   store::Database database_;
   std::map<std::string, ActionHandler> handlers_;
 };
+
+/// The leaves of a block's blob; Error{Storage} when they are not `count`. Views into `blob`.
+[[nodiscard]] std::vector<ByteView> unpacked_leaves(ByteView blob, std::uint64_t count);
 
 /// Log size that a checkpoint note says (second line of its text); Error{Channel} when it is no
 /// checkpoint.

@@ -196,13 +196,15 @@ bool ReceiptStore::device_serial_taken(const std::string& device_serial,
   return guarded("ledger: look for a device serial", [&] {
     SQLite::Statement query{
         ledger_.database(),
+        // `<> ''` as the partial indexes say it: without it each of the three is scanned.
         "SELECT se_id FROM record JOIN se USING (se_id) WHERE device_serial_bound = :serial AND "
+        "device_serial_bound <> '' AND key_name = :key_name "
+        "UNION ALL SELECT se_id FROM se WHERE device_serial = :serial AND device_serial <> '' AND "
         "key_name = :key_name "
-        "UNION ALL SELECT se_id FROM se WHERE device_serial = :serial AND key_name = :key_name "
         "UNION ALL SELECT se_id FROM receipt_staged AS staged JOIN record USING (batch_id, "
         "record_no) "
-        "JOIN se USING (se_id) WHERE staged.device_serial = :serial AND key_name = :key_name AND "
-        "staged.import_id = :import"};
+        "JOIN se USING (se_id) WHERE staged.device_serial = :serial AND staged.device_serial <> '' "
+        "AND key_name = :key_name AND staged.import_id = :import"};
     query.bind(":serial", device_serial);
     query.bind(":key_name", key_name);
     query.bind(":import", import);

@@ -39,6 +39,10 @@ const KnownMaster* Registry::master(std::string_view name) const {
   return find_by_name(masters, name);
 }
 
+const KnownVendorKey* Registry::vendor_key(std::string_view name) const {
+  return find_by_name(vendor_keys, name);
+}
+
 const KnownAuthority* Registry::authority(std::string_view name) const {
   return find_by_name(authorities, name);
 }
@@ -71,7 +75,14 @@ Registry parse_registry(ByteView octets) {
                                  station.retired()});
   }
   for (const v1::TransportMaster& master : message.transport_masters()) {
-    registry.masters.push_back({master.name(), master.kdf()});
+    registry.masters.push_back(
+        {master.name(), master.kdf(), to_bytes(as_bytes(master.check_value())), master.imported()});
+  }
+  for (const v1::VendorKey& key : message.vendor_keys()) {
+    registry.vendor_keys.push_back({key.name(),
+                                    key.mechanism(),
+                                    to_bytes(as_bytes(key.check_value())),
+                                    to_bytes(as_bytes(key.public_key()))});
   }
   for (const v1::CertificateAuthority& authority : message.authorities()) {
     registry.authorities.push_back({authority.name(), to_bytes(as_bytes(authority.certificate()))});

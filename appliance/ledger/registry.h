@@ -35,6 +35,15 @@ struct KnownStation {
 struct KnownMaster {
   std::string name;
   std::string kdf;
+  Bytes check_value = {};  // 16; empty: made by an older program version
+  bool imported = false;
+};
+
+struct KnownVendorKey {
+  std::string name;
+  std::string mechanism;  // "aes-kwp", "rsa-oaep-sha1", "rsa-oaep-sha256"
+  Bytes check_value;      // aes-kwp: 16
+  Bytes public_key;       // rsa-oaep-*: DER SubjectPublicKeyInfo
 };
 
 struct KnownAuthority {
@@ -50,6 +59,7 @@ struct Registry {
   std::vector<KnownSource> sources;
   std::vector<KnownStation> stations;
   std::vector<KnownMaster> masters;
+  std::vector<KnownVendorKey> vendor_keys;
   std::vector<KnownAuthority> authorities;
 
   /// Null when there is none of that name (or id).
@@ -57,6 +67,7 @@ struct Registry {
   [[nodiscard]] const KnownStation* station(const StationId& id) const;
   [[nodiscard]] const KnownStation* station_by_name(std::string_view name) const;
   [[nodiscard]] const KnownMaster* master(std::string_view name) const;
+  [[nodiscard]] const KnownVendorKey* vendor_key(std::string_view name) const;
   [[nodiscard]] const KnownAuthority* authority(std::string_view name) const;
 };
 

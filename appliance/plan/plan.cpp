@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "appliance/plan/plan_fields.h"
+#include "appliance/plan/plan_keys.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -24,6 +25,11 @@ constexpr std::array kOperations{
     std::pair{Operation::CaCreate, std::string_view{"ca-create"}},
     std::pair{Operation::Batch, std::string_view{"batch"}},
     std::pair{Operation::BatchReexport, std::string_view{"batch-reexport"}},
+    std::pair{Operation::TransportMasterImport, std::string_view{"transport-master-import"}},
+    std::pair{Operation::VendorKeyImport, std::string_view{"vendor-key-import"}},
+    std::pair{Operation::VendorKeyCreate, std::string_view{"vendor-key-create"}},
+    std::pair{Operation::HsmBackup, std::string_view{"hsm-backup"}},
+    std::pair{Operation::HsmAdoptState, std::string_view{"hsm-adopt-state"}},
 };
 
 constexpr std::array kEnvironments{
@@ -65,12 +71,6 @@ SourceAddPlan read_source(PlanFields& fields) {
   return plan;
 }
 
-TransportMasterPlan read_master(PlanFields& fields) {
-  TransportMasterPlan plan{fields.name("name"), fields.text("kdf", 16)};
-  if (plan.kdf != "kf-kdf-1") fields.refuse("kdf", "is not supported: only kf-kdf-1 is");
-  return plan;
-}
-
 SeImportPlan read_import(PlanFields& fields) {
   SeImportPlan plan;
   plan.source = fields.name("source");
@@ -78,6 +78,10 @@ SeImportPlan read_import(PlanFields& fields) {
   plan.file_sha256 = fields.id<Digest>("file_sha256");
   plan.rows = fields.integer("rows", 1, 1'000'000'000);
   if (printable(plan.file_name) != plan.file_name) fields.refuse("file", "has characters that are not plain ASCII");
+  if (fields.has("delivered_root")) {
+    plan.delivered_root = fields.id<Digest>("delivered_root");
+    plan.delivered_count = fields.integer("delivered_count", 1, plan.rows);
+  }
   return plan;
 }
 
@@ -158,6 +162,11 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::CaCreate: plan.detail = read_ca(fields); return;
     case Operation::Batch: plan.detail = read_batch(fields); return;
     case Operation::BatchReexport: plan.detail = read_reexport(fields); return;
+    case Operation::TransportMasterImport: plan.detail = read_master_import(fields); return;
+    case Operation::VendorKeyImport: plan.detail = read_vendor_key_import(fields); return;
+    case Operation::VendorKeyCreate: plan.detail = read_vendor_key_create(fields); return;
+    case Operation::HsmBackup: plan.detail = read_backup(fields); return;
+    case Operation::HsmAdoptState: plan.detail = read_adopt_state(fields); return;
   }
 }
 
@@ -167,13 +176,14 @@ std::string detail_text(const SourceAddPlan& plan) {
   return text;
 }
 
-std::string detail_text(const TransportMasterPlan& plan) {
-  return fmt::format("name = \"{}\"\nkdf = \"{}\"\n", plan.name, plan.kdf);
-}
-
 std::string detail_text(const SeImportPlan& plan) {
-  return fmt::format("source = \"{}\"\nfile = {}\nfile_sha256 = \"{}\"\nrows = {}\n", plan.source,
-                     toml_quoted(plan.file_name), plan.file_sha256.hex(), plan.rows);
+  std::string text = fmt::format("source = \"{}\"\nfile = {}\nfile_sha256 = \"{}\"\nrows = {}\n", plan.source,
+                                 toml_quoted(plan.file_name), plan.file_sha256.hex(), plan.rows);
+  if (plan.delivered_root) {
+    text += fmt::format("delivered_root = \"{}\"\ndelivered_count = {}\n", plan.delivered_root->hex(),
+                        plan.delivered_count);
+  }
+  return text;
 }
 
 std::string detail_text(const StationEnrollPlan& plan) {
@@ -213,14 +223,16 @@ std::vector<std::string> detail_sentences(const SourceAddPlan& plan) {
   return {fmt::format("From now on inventory is taken from source \"{}\" ({}).", plan.name, plan.kind)};
 }
 
-std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
-  return {fmt::format("The HSM makes transport-key master kf-tk/{} for {}; it never leaves the HSM.", plan.name, plan.kdf)};
-}
-
 std::vector<std::string> detail_sentences(const SeImportPlan& plan) {
-  return {fmt::format("{} secure elements are taken into the inventory from {} (source \"{}\").", plan.rows, plan.file_name,
-                      plan.source),
-          fmt::format("The file's SHA-256 is {}.", plan.file_sha256.hex())};
+  std::vector<std::string> lines{
+      fmt::format("{} secure elements are taken into the inventory from {} (source \"{}\").", plan.rows, plan.file_name,
+                  plan.source),
+      fmt::format("The file's SHA-256 is {}.", plan.file_sha256.hex())};
+  if (plan.delivered_root) {
+    lines.push_back(fmt::format("{} of them bring a wrapped transport key; each is opened in the HSM for its check value.",
+                                plan.delivered_count));
+  }
+  return lines;
 }
 
 std::vector<std::string> detail_sentences(const StationEnrollPlan& plan) {
@@ -259,8 +271,6 @@ std::vector<std::string> detail_sentences(const BatchReexportPlan& plan) {
 }
 
 std::string detail_subject(const SourceAddPlan& plan) { return plan.name; }
-
-std::string detail_subject(const TransportMasterPlan& plan) { return plan.name; }
 
 std::string detail_subject(const SeImportPlan& plan) { return plan.file_sha256.hex(); }
 

@@ -26,6 +26,11 @@ enum class Operation {
   CaCreate,
   Batch,
   BatchReexport,
+  TransportMasterImport,
+  VendorKeyImport,
+  VendorKeyCreate,
+  HsmBackup,
+  HsmAdoptState,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -39,6 +44,9 @@ inline constexpr std::uint32_t kMaxSegmentRecords = 16'384;
 inline constexpr std::uint32_t kMaxBatchRecords = 16'000'000;
 /// Stored trailers make kf-state grow; it has to stay below 1 MiB with several batches open.
 inline constexpr std::uint32_t kMaxSegmentsPerBatch = 2048;
+inline constexpr std::size_t kCheckValueBytes = 16;  // wrap/se/FORMAT.md
+inline constexpr std::size_t kBackupIdBytes = 16;
+inline constexpr std::uint32_t kMaxBackupShares = 32;
 
 struct SourceAddPlan {
   std::string name;
@@ -48,7 +56,45 @@ struct SourceAddPlan {
 
 struct TransportMasterPlan {
   std::string name;
-  std::string kdf;  // "kf-kdf-1"
+  std::string kdf;  // "kf-kdf-1" or "kf-kdf-2", for life
+};
+
+/// The master's 32 octets come from outside; the officers approve their check value.
+struct TransportMasterImportPlan {
+  std::string name;
+  std::string kdf;
+  Bytes check_value;  // kCheckValueBytes
+};
+
+/// kf-vendor/NAME, AES-256: unwraps the transport keys that a vendor delivers.
+struct VendorKeyImportPlan {
+  std::string name;
+  std::string mechanism;  // "aes-kwp"
+  Bytes check_value;      // kCheckValueBytes
+};
+
+/// kf-vendor/NAME, an RSA pair of the HSM's: the vendor gets the public half.
+struct VendorKeyCreatePlan {
+  std::string name;
+  std::string mechanism;   // "rsa-oaep-sha1" or "rsa-oaep-sha256"
+  std::uint32_t bits = 0;  // 3072 or 4096
+};
+
+/// Wraps every key that the role table lets into a backup under a key split into shares.
+struct HsmBackupPlan {
+  std::uint32_t shares_needed = 0;  // 2 to shares
+  std::uint32_t shares = 0;         // at most kMaxBackupShares
+  std::string reason;
+};
+
+/// A restored HSM goes on where a lost one ended, which counts as dead from then on.
+struct HsmAdoptStatePlan {
+  ApplianceId old_appliance;
+  std::uint64_t last_checkpoint_size = 0;
+  Digest last_checkpoint_root;
+  std::uint64_t last_plan_number = 0;
+  Digest registry_digest;
+  Bytes backup_id;  // kBackupIdBytes
 };
 
 struct SeImportPlan {
@@ -56,6 +102,9 @@ struct SeImportPlan {
   std::string file_name;  // for people
   Digest file_sha256;
   std::uint64_t rows = 0;
+  // Rows whose transport key was delivered: RFC 6962 root over their canonical entries, in the file's order.
+  std::optional<Digest> delivered_root;
+  std::uint64_t delivered_count = 0;  // 0 without a root
 };
 
 struct StationEnrollPlan {
@@ -104,7 +153,8 @@ struct Plan {
   UtcMillis expires;
   std::map<std::string, Digest> files;  // outside files by name
   std::variant<SourceAddPlan, TransportMasterPlan, SeImportPlan, StationEnrollPlan, CaCreatePlan, BatchPlan,
-               BatchReexportPlan>
+               BatchReexportPlan, TransportMasterImportPlan, VendorKeyImportPlan, VendorKeyCreatePlan, HsmBackupPlan,
+               HsmAdoptStatePlan>
       detail;
 
   Bytes octets;   // as parsed

@@ -77,7 +77,9 @@ void FerryTest::fill_batch() {
   }
   exec("INSERT INTO plan VALUES (zeroblob(32), 1, 'batch', x'00', 'run', 0, 0)");
   SQLite::Statement batch{database,
-                          "INSERT INTO batch VALUES (:batch, zeroblob(32), 'out', 1, 'plant', '', "
+                          "INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, station_id, "
+                          "authority, se_count, target_count, segment_count, segment_size, due_ms, expires_ms, "
+                          "made_ms, started_ms, closed_ms) VALUES (:batch, zeroblob(32), 'out', 1, 'plant', '', "
                           ":station, 'ca', 4, 4, 1, 4, :due, 0, 0, 0, "
                           "NULL)"};
   store::bind_blob(batch, ":batch", batch_.bytes());

@@ -13,6 +13,8 @@ constexpr const char* kHeader =
 Registry registry_with_master() {
   Registry registry;
   registry.masters.push_back({"m1", "kf-kdf-1"});
+  registry.vendor_keys.push_back({"acme", "aes-kwp", Bytes(16), {}});
+  registry.vendor_keys.push_back({"acme-rsa", "rsa-oaep-sha1", {}, {}});
   return registry;
 }
 
@@ -48,6 +50,15 @@ TEST(InventoryCsv, TakesARowWithAllColumns) {
   EXPECT_EQ(entry.device_serial, "SN-1");
   EXPECT_EQ(entry.transport_name, "m1");
   EXPECT_EQ(entry.generation, 1U);
+}
+
+TEST(InventoryCsv, TakesADeliveredKeyWithItsBlob) {
+  const std::string blob(80, 'a');
+  const auto answer = first(std::string{kHeader} + "pkcs11,30,,,,,delivered:acme," + blob + "\n");
+  const auto& entry = std::get<InventoryLine>(answer).entry;
+  EXPECT_EQ(entry.transport_kind, se::TransportKind::Delivered);
+  EXPECT_EQ(entry.transport_name, "acme");
+  EXPECT_EQ(to_hex(entry.transport_data), blob);
 }
 
 TEST(InventoryCsv, TakesColumnsInAnyOrder) {
@@ -132,7 +143,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"UnknownMaster", row("pkcs11,30,,,,,derived:m2,"), 2, "transport"},
         Case{"UnknownTransport", row("pkcs11,30,,,,,sent:m1,"), 2, "transport"},
         Case{"TransportWithoutName", row("pkcs11,30,,,,,derived,"), 2, "transport"},
-        Case{"DeliveredNotYet", row("pkcs11,30,,,,,delivered:acme,aa"), 2, "transport"},
+        Case{"DeliveredByNobody", row("pkcs11,30,,,,,delivered:other,aa"), 2, "transport"},
+        Case{"DeliveredWithoutBlob", row("pkcs11,30,,,,,delivered:acme-rsa,"), 2, "transport_data"},
+        Case{"DeliveredBlobOfAnotherSize", row("pkcs11,30,,,,,delivered:acme,aa"), 2, "transport_data"},
+        Case{"PublicNotYet", row("pkcs11,30,,,,,public,aa"), 2, "transport"},
         Case{"TransportDataNotHex", row("pkcs11,30,,,,,derived:m1,zz"), 2, "transport_data"},
         Case{"DerivedWithData", row("pkcs11,30,,,,,derived:m1,aa"), 2, "transport_data"}),
     [](const auto& tested) { return std::string{tested.param.name}; });

@@ -115,18 +115,6 @@ std::string ApplianceLine::station(std::vector<std::string> arguments) const {
   return run_program("keyferry-station", arguments, folder_ / "station-pin");
 }
 
-/// One key worker is what `init` writes.
-void ApplianceLine::set_workers() const {
-  const fs::path file = folder_ / "appliance-hsm" / "gate.toml";
-  std::string text = to_string(read_file(file, 64 * 1024));
-  constexpr std::string_view kOne = "\nworkers = 1\n";
-  const std::size_t at = text.find(kOne);
-  if (at == std::string::npos)
-    throw Error{Code::Internal, file.string() + " has no setting of one worker"};
-  text.replace(at, kOne.size(), fmt::format("\nworkers = {}\n", workers_));
-  write_file_durably(file, as_bytes(text), Overwrite::Replace);
-}
-
 void ApplianceLine::set_up() {
   for (const char* secret : {"hsm-pin", "officer-passphrase", "station-pin"})
     write_random_secret(folder_ / secret);
@@ -139,10 +127,11 @@ void ApplianceLine::set_up() {
              (folder_ / "officer.pem").string(),
              "--pin-file",
              (folder_ / "hsm-pin").string(),
+             "--workers",
+             std::to_string(workers_),
              "--insecure-allow",
              "network,swap,memlock"},
             As::Officer);
-  if (workers_ != 1) set_workers();
   appliance({"ca", "create", kName, "--subject", "CN=bench CA"}, As::Officer);
   appliance({"transport-master", "create", kName}, As::Officer);
   appliance({"source", "add", kName}, As::Officer);

@@ -30,7 +30,6 @@ class ApplianceLine {
 
   std::string appliance(std::vector<std::string> arguments, As who) const;
   std::string station(std::vector<std::string> arguments) const;
-  void set_workers() const;
 
   std::filesystem::path folder_;
   unsigned workers_;

@@ -164,6 +164,9 @@ class WrongPins(Loaded):
             self.assert_clear(done, "PIN")
         self.assertEqual(cases.dump(self.ledger), before)
         pin.write_text(right)
+        # Two wrong ones in a row: the right one is not tried either, until a person says so.
+        self.assert_clear(self.ferry.officer("transport-master", "create", "m9", expect=None), "2 wrong PINs in a row")
+        self.ferry.run(["keyferry-hsm-gate", "--settings", self.ferry.gate_settings(), "--forget-wrong-pins"])
         self.ferry.officer("transport-master", "create", "m9")
 
     def test_a_wrong_passphrase_of_the_officer_is_refused(self):

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 
 KILLED = -9
+# Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
+BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
 
 
 class Failed(Exception):
@@ -40,7 +42,7 @@ class Ferry:
 
     # --- running programs ---------------------------------------------------------------------------------------------
 
-    def run(self, arguments, secret_fds=(), expect=0, timeout=300):
+    def run(self, arguments, secret_fds=(), expect=0, timeout=300, keep_fds=()):
         """Runs a program; `secret_fds`: (option, secret's name). `expect`: exit status, a set of them, or None for any."""
         opened = []
         command = [str(self.programs / arguments[0])] + [str(a) for a in arguments[1:]]
@@ -51,9 +53,9 @@ class Ferry:
         environment = dict(os.environ, SOFTHSM2_CONF=str(self.folder / "no-such-conf"), **self.hooks)
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
-                                  pass_fds=opened, env=environment)
+                                  pass_fds=[*opened, *keep_fds], env=environment)
         finally:
-            for fd in opened:
+            for fd in [*opened, *keep_fds]:
                 os.close(fd)
         expected = expect if isinstance(expect, (set, type(None))) else {expect}
         if expected is not None and done.returncode not in expected:
@@ -80,10 +82,10 @@ class Ferry:
 
     # --- the steps of the main job ----------------------------------------------------------------------------------
 
-    def init(self):
+    def init(self, *more):
         return self.officer("--json", "init", "--name", "test", "--pin-file", self.secrets / "hsm-pin", "--officer-name", "Test Officer",
                             "--officer-key", self.folder / "officer.pem",
-                            "--insecure-allow", "network,swap,memlock")
+                            "--insecure-allow", "network,swap,memlock", *more)
 
     def init_and_note_words(self):
         done = json.loads(self.init().stdout)

@@ -73,7 +73,7 @@ constexpr std::array<std::string_view, 5> kSourceRoots{"appliance", "wrap", "tok
                                                        "tests"};
 
 /// Folders that may name Cryptoki: the typed layer and the tests that hold it against the bare calls.
-constexpr std::array<std::string_view, 3> kCryptokiFolders{"wrap/p11", "tests/wrap/p11",
+constexpr std::array<std::string_view, 4> kCryptokiFolders{"wrap/p11", "tests/wrap/p11", "tests/shim",
                                                            "tests/bench"};
 
 /// What stands at the top of the repository; names that begin with a dot are free, build/ is not kept by git.

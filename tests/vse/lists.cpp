@@ -29,12 +29,13 @@ InventoryWriter::InventoryWriter(const std::filesystem::path& file)
 
 void InventoryWriter::add(const InventoryRow& row) {
   fmt::format_to(std::back_inserter(pending_),
-                 "pkcs11,{},{},{},{},{},derived:{},\n",
+                 "pkcs11,{},{},{},{},{},{}:{},\n",
                  to_hex(row.serial),
                  row.part,
                  row.lot,
                  row.key_name,
                  row.device_serial,
+                 row.delivered ? "delivered" : "derived",
                  row.master);
   if (pending_.size() >= kFlushBytes) flush();
 }

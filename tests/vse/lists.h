@@ -21,6 +21,7 @@ struct InventoryRow {
   std::string key_name;
   std::string device_serial;
   std::string master;
+  bool delivered = false;  // delivered:MASTER; the vendor fills transport_data in
 };
 
 /// Writes the inventory row by row, in constant memory; it gets its name in commit().

@@ -7,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "tests/vse/lists.h"
 #include "tests/vse/maker.h"
+#include "tests/vse/vendor_room.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
 
@@ -43,6 +45,8 @@ struct Options {
   fs::path folder;
   fs::path lanes;
   fs::path gate_settings;
+  std::string transport = "derived";
+  fs::path vendor_keys;
   fs::path module;
   std::optional<int> pin_fd;
   std::uint32_t lane_count = 1;
@@ -77,7 +81,8 @@ InventoryRow row_of(const Options& options, Bytes serial, std::uint32_t number) 
           options.lot,
           options.key_name,
           options.bind_at_line ? "" : device_serial(options, number),
-          options.master};
+          options.master,
+          options.transport == "delivered"};
 }
 
 fs::path softhsm_module() {
@@ -144,13 +149,23 @@ int make(const Options& options) {
   order.count = options.count;
   order.parallel =
       options.parallel != 0 ? options.parallel : std::max(1U, std::thread::hardware_concurrency());
-  const vse::ApplianceHsm hsm = vse::read_gate_settings(options.gate_settings);
+  const bool delivered = options.transport == "delivered";
+  check(delivered != options.vendor_keys.empty(), "--vendor-keys goes with --transport delivered");
+  check(delivered != !options.gate_settings.empty(), "--gate-settings goes with --transport derived");
   make_private_directory(order.folder);
   const FileLock lock{order.folder / "lock"};
-  vse::SecureRoom room{hsm, appliance_pin(options, hsm), options.master};
+  SystemRandom random;
+  std::unique_ptr<vse::KeyRoom> room;
+  if (delivered) {
+    room = std::make_unique<vse::VendorRoom>(options.master, options.vendor_keys, random);
+  } else {
+    const vse::ApplianceHsm hsm = vse::read_gate_settings(options.gate_settings);
+    room = std::make_unique<vse::SecureRoom>(hsm, appliance_pin(options, hsm), options.master);
+  }
   Progress progress{options.count};
   const vse::MakeResult made =
-      vse::make_chips(order, room, [&](std::uint32_t ready) { progress.at(ready); });
+      vse::make_chips(order, *room, [&](std::uint32_t ready) { progress.at(ready); });
+  if (const auto* vendor = dynamic_cast<const vse::VendorRoom*>(room.get())) vendor->commit();
 
   vse::InventoryWriter inventory{options.inventory};
   for (const vse::MadeChip& chip : made.chips)
@@ -240,9 +255,17 @@ void describe_make(CLI::App& command, Options& options) {
   command.add_option("--dir", options.folder, "folder of the stores; finished ones in it are kept")
       ->required();
   command.add_option("--lanes", options.lanes, "lanes file to write (TOML)")->required();
+  command.add_option(
+      "--gate-settings", options.gate_settings, "gate.toml beside the appliance's HSM (derived keys)");
   command
-      .add_option("--gate-settings", options.gate_settings, "gate.toml beside the appliance's HSM")
-      ->required();
+      .add_option("--transport",
+                  options.transport,
+                  "derived: from the master in the appliance's HSM; delivered: random, for the "
+                  "vendor (--master names its kf-vendor/NAME) to wrap into transport_data")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"derived", "delivered"}));
+  command.add_option(
+      "--vendor-keys", options.vendor_keys, "file of the vendor's: lines SERIAL KEY in hex (delivered)");
   command.add_option(
       "--pin-fd",
       options.pin_fd,

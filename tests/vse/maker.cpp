@@ -19,13 +19,13 @@ constexpr int kParent = 3;
 constexpr std::size_t kTransportKeyBytes = 32;
 constexpr std::chrono::seconds kChildDeadline{60};
 
-ChipFacts facts_of(const MakeOrder& order, const SecureRoom& room, std::uint32_t number) {
+ChipFacts facts_of(const MakeOrder& order, const KeyRoom& room, std::uint32_t number) {
   return {fmt::format("kf-se-{:05}", number), {}, room.master(), order.part, order.key_name, {}};
 }
 
 /// A finished store must be what this order would have made: the master's name may stand for
 /// another key by now.
-void check_kept(const MadeChip& chip, const MakeOrder& order, SecureRoom& room) {
+void check_kept(const MadeChip& chip, const MakeOrder& order, KeyRoom& room) {
   const ChipFacts wanted = facts_of(order, room, chip.number);
   const ChipFacts& has = chip.facts;
   const bool same =
@@ -45,7 +45,7 @@ struct Work {
   Fd socket;
 };
 
-Work start(const MakeOrder& order, const SecureRoom& room, std::uint32_t number) {
+Work start(const MakeOrder& order, const KeyRoom& room, std::uint32_t number) {
   MadeChip chip{number, ChipStore{order.folder, number}, facts_of(order, room, number)};
   auto [ours, theirs] = socket_pair();
   ChildSpec spec;
@@ -62,7 +62,7 @@ Work start(const MakeOrder& order, const SecureRoom& room, std::uint32_t number)
               "what it said is above; run the same command again when that is mended"};
 }
 
-MadeChip finish(Work work, const MakeOrder& order, SecureRoom& room) {
+MadeChip finish(Work work, const MakeOrder& order, KeyRoom& room) {
   const auto serial = read_frame(work.socket.get(), kChildDeadline);
   if (!serial) failed(work);
   {
@@ -112,7 +112,7 @@ std::vector<std::string> child_arguments(const MakeOrder& order,
 }
 
 MakeResult make_chips(const MakeOrder& order,
-                      SecureRoom& room,
+                      KeyRoom& room,
                       const std::function<void(std::uint32_t)>& progress) {
   MakeResult result;
   std::deque<Work> working;

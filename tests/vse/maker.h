@@ -40,7 +40,7 @@ struct MakeResult {
 /// are ready, at each one. Error{Refused}: a finished store has another part, master or transport
 /// key than this order would give it. Error{Hsm}: a child failed; it said why on stderr.
 [[nodiscard]] MakeResult make_chips(const MakeOrder& order,
-                                    SecureRoom& room,
+                                    KeyRoom& room,
                                     const std::function<void(std::uint32_t)>& progress);
 
 /// The child: makes the store in `path` with the parent on the socket `parent` (serial out,

@@ -37,20 +37,33 @@ struct ApplianceHsm {
 /// 16 octets that tell transport keys apart: AES-CMAC of a zero block.
 [[nodiscard]] Bytes check_value(const SecretBytes& transport_key);
 
+/// Where chips get their transport keys.
+class KeyRoom {
+ public:
+  virtual ~KeyRoom() = default;
+
+  /// NAME of kf-tk/NAME or kf-vendor/NAME.
+  [[nodiscard]] virtual const std::string& master() const = 0;
+
+  /// `serial`: normal form.
+  [[nodiscard]] virtual SecretBytes transport_key(const std::string& part,
+                                                  const std::string& key_name,
+                                                  const Bytes& serial) = 0;
+};
+
 /// A login to the appliance's HSM with one master.
-class SecureRoom {
+class SecureRoom final : public KeyRoom {
  public:
   /// Sets the environment of this process as gate.toml says: before any thread starts, and not in a
   /// process that has loaded the same module already. Error{NotFound}: no token, or no
   /// kf-tk/`master` in it. Error{Refused}: wrong PIN.
   SecureRoom(const ApplianceHsm& hsm, const SecretBytes& pin, std::string master);
 
-  [[nodiscard]] const std::string& master() const { return master_; }
+  [[nodiscard]] const std::string& master() const override { return master_; }
 
-  /// `serial`: normal form.
   [[nodiscard]] SecretBytes transport_key(const std::string& part,
                                           const std::string& key_name,
-                                          const Bytes& serial);
+                                          const Bytes& serial) override;
 
  private:
   std::string master_;

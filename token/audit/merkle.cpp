@@ -49,15 +49,25 @@ Digest empty_root() {
 }
 
 void Frontier::append(const Digest& leaf_hash) {
+  append_to(leaf_hash, nullptr);
+}
+
+void Frontier::append(const Digest& leaf_hash, std::vector<Digest>& nodes) {
+  append_to(leaf_hash, &nodes);
+}
+
+void Frontier::append_to(const Digest& leaf_hash, std::vector<Digest>* nodes) {
   if (size_ == std::numeric_limits<std::uint64_t>::max()) {
     throw Error{Code::InvalidArgument, "a Merkle tree of more than 2^64 - 1 leaves"};
   }
   Digest hash = leaf_hash;
+  if (nodes != nullptr) nodes->push_back(hash);
   // Each trailing 1 bit of the size is a full subtree that the new leaf completes to the next power
   // of two.
   for (std::uint64_t bits = size_; (bits & 1U) != 0; bits >>= 1) {
     hash = node_hash(hashes_.back(), hash);
     hashes_.pop_back();
+    if (nodes != nullptr) nodes->push_back(hash);
   }
   hashes_.push_back(hash);
   ++size_;

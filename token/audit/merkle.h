@@ -39,6 +39,10 @@ class Frontier {
   void append(const Digest& leaf_hash);
   void append(std::span<const Digest> leaf_hashes);
 
+  /// The same, and adds the leaf hash and the root of each subtree that it completes to `nodes`,
+  /// lowest first.
+  void append(const Digest& leaf_hash, std::vector<Digest>& nodes);
+
   /// O(log size).
   [[nodiscard]] Digest root() const;
 
@@ -51,6 +55,8 @@ class Frontier {
   friend bool operator==(const Frontier&, const Frontier&) = default;
 
  private:
+  void append_to(const Digest& leaf_hash, std::vector<Digest>* nodes);
+
   std::uint64_t size_ = 0;
   std::vector<Digest> hashes_;
 };

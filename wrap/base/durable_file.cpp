@@ -13,6 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kRoomBytes = std::uint64_t{32} << 20;
+constexpr std::uint64_t kWriteBackBytes = std::uint64_t{1} << 20;
+
 std::string named(const std::string& what, const fs::path& path) { return what + " " + path.string(); }
 
 Error storage_error(const std::string& what, int error_number) {
@@ -171,12 +174,25 @@ DurableWriter::~DurableWriter() {
 
 void DurableWriter::write(ByteView content) {
   write_all(fd_, content, temporary_.string());
+  const std::uint64_t from = size_bytes_ - size_bytes_ % kWriteBackBytes;
   size_bytes_ += content.size();
+  const std::uint64_t to = size_bytes_ - size_bytes_ % kWriteBackBytes;
+  if (to == from) return;
+  // Room ahead, in one piece: without it the file system looks for room page by page. commit() gives back the rest.
+  if (from % kRoomBytes == 0) {
+    fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(to), static_cast<off_t>(kRoomBytes));
+  }
+  // The disk begins now, so that the fsync at the end waits for the last piece only. Whole pages: one that is being
+  // written back would hold up the next write to it. A hint: an error of the device shows in fsync.
+  sync_file_range(fd_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), SYNC_FILE_RANGE_WRITE);
 }
 
 void DurableWriter::sync() { sync_file(fd_, temporary_.string()); }
 
 void DurableWriter::commit() {
+  if (size_bytes_ >= kWriteBackBytes && ftruncate(fd_.get(), static_cast<off_t>(size_bytes_)) != 0) {
+    throw storage_error(named("give back room behind", temporary_), errno);
+  }
   sync();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) throw storage_error(named("rename to", path_), errno);
   committed_ = true;

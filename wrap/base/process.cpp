@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -194,35 +193,13 @@ SecretBytes read_secret_line(int fd) {
   return secret;
 }
 
-SecretBytes prompt_secret(const std::string& prompt) {
-  const Fd terminal{open("/dev/tty", O_RDWR | O_CLOEXEC)};
-  if (!terminal.valid()) {
-    throw Error{Code::Usage, "a PIN or passphrase is needed and there is no terminal to ask on",
-                "give it by --pin-fd N or by pin-source=file: in the URI"};
-  }
-  write_all(terminal, as_bytes(prompt), "/dev/tty");
-  termios shown{};
-  if (tcgetattr(terminal.get(), &shown) != 0) throw system_error(Code::Usage, "/dev/tty", errno);
-  termios hidden = shown;
-  hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  tcsetattr(terminal.get(), TCSAFLUSH, &hidden);
-  struct Restore {
-    int fd;
-    termios mode;
-
-    ~Restore() { tcsetattr(fd, TCSAFLUSH, &mode); }
-  } const restore{terminal.get(), shown};
-  SecretBytes secret = read_secret_line(terminal.get());
-  write_all(terminal, as_bytes("\n"), "/dev/tty");
-  return secret;
-}
-
 SecretBytes read_secret_file(const fs::path& path) {
   const Fd fd = open_regular_file(path, Code::Usage);
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) throw system_error(Code::Usage, "stat " + path.string(), errno);
-  if ((status.st_uid != geteuid() && status.st_uid != 0) || (status.st_mode & 077) != 0) {
-    throw Error{Code::Usage, "refused the PIN file " + path.string() + ": others may read it or it is not ours",
+  const mode_t mode = status.st_mode & 07777;
+  if (status.st_uid != geteuid() || (mode != 0600 && mode != 0400)) {
+    throw Error{Code::Usage, "refused the PIN file " + path.string() + ": it is not ours, or its mode is not 0600 or 0400",
                 "chown it to this user and chmod 600"};
   }
   return read_secret_line(fd.get());

@@ -70,10 +70,10 @@ class Child {
 /// Reads a PIN or passphrase up to a newline or the end of `fd`; at most 255 octets. Error{Usage} when empty or longer.
 [[nodiscard]] SecretBytes read_secret_line(int fd);
 
-/// Asks on /dev/tty without echo; Error{Usage} when there is no terminal.
+/// Asks on /dev/tty without echo (put back on signals too); Error{Usage} when there is no terminal.
 [[nodiscard]] SecretBytes prompt_secret(const std::string& prompt);
 
-/// First line of a regular file that belongs to this user (or root) with no access for group and others.
+/// First line of a regular file (no link) of this user with mode 0600 or 0400.
 /// Error{Usage} otherwise.
 [[nodiscard]] SecretBytes read_secret_file(const std::filesystem::path& path);
 

@@ -30,6 +30,7 @@ enum class SignatureKind {
   TokenCard,
   RegistryAck,
   Preparation,
+  Backup,  // what a backup file of the HSM holds
   Challenge,  // an SE answers its record's challenge: batch id, u32be record number, the 32 octets
 };
 
@@ -51,6 +52,7 @@ inline constexpr std::array kSignatureKinds{
     SignatureKindName{SignatureKind::TokenCard, "token-card"},
     SignatureKindName{SignatureKind::RegistryAck, "registry-ack"},
     SignatureKindName{SignatureKind::Preparation, "preparation"},
+    SignatureKindName{SignatureKind::Backup, "backup"},
     SignatureKindName{SignatureKind::Challenge, "challenge"},
 };
 

@@ -10,6 +10,7 @@
 
 #include "wrap/p11/error.h"
 #include "wrap/p11/module.h"
+#include "wrap/p11/session.h"
 #include "wrap/p11/template.h"
 
 namespace keyferry::p11 {
@@ -23,6 +24,15 @@ template <typename Describe>
 void check(CK_RV rv, std::string_view function, const Describe& object) {
   if (rv != CKR_OK) [[unlikely]]
     throw Pkcs11Error{function, rv, object()};
+}
+
+/// In members of Session this one is found first.
+template <typename Describe>
+void Session::check(unsigned long rv, std::string_view function, const Describe& object) {
+  if (rv == CKR_OK) [[likely]]
+    return;
+  note(rv);
+  p11::check(rv, function, object);
 }
 
 inline CK_ATTRIBUTE_TYPE to_ck(Attribute attribute) {

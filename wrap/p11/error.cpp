@@ -129,7 +129,7 @@ constexpr std::array kHints{
     RvHint{CKR_KEY_FUNCTION_NOT_PERMITTED, "the key's attributes do not allow this use"},
     RvHint{CKR_MECHANISM_INVALID,
            "the module lacks this mechanism, or CKA_ALLOWED_MECHANISMS shuts it out"},
-    RvHint{CKR_USER_NOT_LOGGED_IN, "log in first"},
+    RvHint{CKR_USER_NOT_LOGGED_IN, "log in first; a login that was there has ended"},
     RvHint{CKR_PIN_INCORRECT, "the PIN is wrong: some tokens lock after a few tries"},
     RvHint{CKR_PIN_LOCKED, "the PIN is locked: the security officer can set a new one"},
     RvHint{CKR_PIN_LEN_RANGE, "the token does not take a PIN of this length"},
@@ -141,11 +141,72 @@ constexpr std::array kHints{
     RvHint{CKR_TEMPLATE_INCONSISTENT,
            "the template asks for what the mechanism or the other key forbids"},
     RvHint{CKR_CRYPTOKI_ALREADY_INITIALIZED, "one Module for a library at a time in a process"},
-    RvHint{CKR_DEVICE_MEMORY, "the token is full"},
-    RvHint{CKR_DEVICE_REMOVED, "reconnect the token and start again"},
-    RvHint{CKR_TOKEN_NOT_PRESENT, "insert the token"},
+    RvHint{CKR_DEVICE_MEMORY,
+           "the HSM has no room for another object: fewer workers, or remove objects nobody needs"},
+    RvHint{CKR_HOST_MEMORY, "this computer has no memory left: close programs, or fewer workers"},
+    RvHint{CKR_FUNCTION_FAILED, "the module does not say why: its own log may"},
+    RvHint{CKR_GENERAL_ERROR, "the module does not say why: its own log may"},
+    RvHint{CKR_DEVICE_ERROR, "the HSM reports a fault of its own: look at its own log and status"},
+    RvHint{CKR_DEVICE_REMOVED,
+           "the HSM was unplugged or its connection broke: reconnect it and start again"},
+    RvHint{CKR_TOKEN_NOT_PRESENT, "no HSM in this slot: connect it and start again"},
+    RvHint{CKR_SLOT_ID_INVALID, "the module has renumbered its slots: start again"},
+    RvHint{CKR_CRYPTOKI_NOT_INITIALIZED, "the module was shut down under us: start again"},
+    RvHint{CKR_SESSION_COUNT,
+           "the HSM takes no more sessions: fewer workers, or close other programs that use it"},
+    RvHint{CKR_SESSION_HANDLE_INVALID,
+           "the HSM closed the session (restart, time limit, lost connection): start again"},
+    RvHint{CKR_SESSION_CLOSED,
+           "the HSM closed the session (restart, time limit, lost connection): start again"},
+    RvHint{CKR_KEY_HANDLE_INVALID, "the key is gone: was it removed, or the HSM restarted?"},
+    RvHint{CKR_OBJECT_HANDLE_INVALID, "the object is gone: was it removed, or the HSM restarted?"},
+    RvHint{CKR_WRAPPING_KEY_HANDLE_INVALID,
+           "the wrapping key is gone: was it removed, or the HSM restarted?"},
+    RvHint{CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+           "the vendor's key is gone: was it removed, or the HSM restarted?"},
+    RvHint{CKR_OPERATION_ACTIVE, "an earlier operation was cut off: start again"},
     RvHint{CKR_TOKEN_WRITE_PROTECTED, "the token does not take new objects"},
     RvHint{CKR_TOKEN_NOT_RECOGNIZED, "the token has not been initialised"},
+};
+
+struct RvRecovery {
+  unsigned long rv;
+  Recovery recovery;
+};
+
+// What is not here is None: the same call would fail again. PINs are never tried again by
+// themselves (some tokens lock).
+constexpr std::array kRecoveries{
+    // Room may come back when the record's own keys are destroyed.
+    RvRecovery{CKR_DEVICE_MEMORY, Recovery::RetryRecord},
+    // "Not totally hopeless" (2.40 section 5.1.1): nothing was done, nothing else is known.
+    RvRecovery{CKR_FUNCTION_FAILED, Recovery::RetryRecord},
+    RvRecovery{CKR_FUNCTION_CANCELED, Recovery::RetryRecord},
+
+    RvRecovery{CKR_SESSION_HANDLE_INVALID, Recovery::NewSession},
+    RvRecovery{CKR_SESSION_CLOSED, Recovery::NewSession},
+    // The login ended (an operator, a time limit, another program's C_Logout).
+    RvRecovery{CKR_USER_NOT_LOGGED_IN, Recovery::NewSession},
+    // Handles of a session that is gone, or renumbered by the module after a restart.
+    RvRecovery{CKR_OBJECT_HANDLE_INVALID, Recovery::NewSession},
+    RvRecovery{CKR_KEY_HANDLE_INVALID, Recovery::NewSession},
+    RvRecovery{CKR_WRAPPING_KEY_HANDLE_INVALID, Recovery::NewSession},
+    RvRecovery{CKR_UNWRAPPING_KEY_HANDLE_INVALID, Recovery::NewSession},
+    // An operation of an earlier call that was cut is still on, or was lost: a session cannot be
+    // asked to forget it in 2.40.
+    RvRecovery{CKR_OPERATION_ACTIVE, Recovery::NewSession},
+    RvRecovery{CKR_OPERATION_NOT_INITIALIZED, Recovery::NewSession},
+
+    RvRecovery{CKR_DEVICE_REMOVED, Recovery::NewModule},
+    RvRecovery{CKR_TOKEN_NOT_PRESENT, Recovery::NewModule},
+    RvRecovery{CKR_TOKEN_NOT_RECOGNIZED, Recovery::NewModule},
+    RvRecovery{CKR_SLOT_ID_INVALID, Recovery::NewModule},
+    RvRecovery{CKR_DEVICE_ERROR, Recovery::NewModule},
+    RvRecovery{CKR_CRYPTOKI_NOT_INITIALIZED, Recovery::NewModule},
+    // "Horrible, unrecoverable": of the module as it runs, so a new process may do.
+    RvRecovery{CKR_GENERAL_ERROR, Recovery::NewModule},
+    // Of the computer: a module that leaks gives its memory back when its process ends.
+    RvRecovery{CKR_HOST_MEMORY, Recovery::NewModule},
 };
 
 std::string hint_for(unsigned long rv) {
@@ -170,6 +231,15 @@ Pkcs11Error::Pkcs11Error(std::string_view function, unsigned long rv, const std:
       rv_{rv},
       function_{function} {}
 
+Recovery recovery_for(unsigned long rv) {
+  const auto* const found = std::ranges::find(kRecoveries, rv, &RvRecovery::rv);
+  return found == kRecoveries.end() ? Recovery::None : found->recovery;
+}
+
+Recovery Pkcs11Error::recovery() const {
+  return recovery_for(rv_);
+}
+
 bool Pkcs11Error::is_device_lost() const {
   return is_one_of(rv_,
                    std::array<unsigned long, 10>{CKR_DEVICE_ERROR,
@@ -182,6 +252,18 @@ bool Pkcs11Error::is_device_lost() const {
                                                  CKR_USER_NOT_LOGGED_IN,
                                                  CKR_CRYPTOKI_NOT_INITIALIZED,
                                                  CKR_HOST_MEMORY});
+}
+
+bool Pkcs11Error::is_no_answer() const {
+  return is_device_lost() || is_one_of(rv_,
+                                       std::array<unsigned long, 4>{CKR_DEVICE_MEMORY,
+                                                                    CKR_FUNCTION_CANCELED,
+                                                                    CKR_OPERATION_ACTIVE,
+                                                                    CKR_OPERATION_NOT_INITIALIZED});
+}
+
+bool Pkcs11Error::is_session_limit() const {
+  return rv_ == CKR_SESSION_COUNT;
 }
 
 bool Pkcs11Error::is_mechanism_refused() const {

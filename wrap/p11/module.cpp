@@ -57,6 +57,7 @@ TokenInfo read_token(CK_FUNCTION_LIST_PTR functions, CK_SLOT_ID slot) {
   info.has_rng = has(CKF_RNG);
   info.user_pin_locked = has(CKF_USER_PIN_LOCKED);
   info.user_pin_low = has(CKF_USER_PIN_COUNT_LOW) || has(CKF_USER_PIN_FINAL_TRY);
+  info.user_pin_final_try = has(CKF_USER_PIN_FINAL_TRY);
   info.protected_pin_path = has(CKF_PROTECTED_AUTHENTICATION_PATH);
   return info;
 }

@@ -40,6 +40,7 @@ struct TokenInfo {
   bool has_rng = false;             // CKF_RNG
   bool user_pin_locked = false;     // CKF_USER_PIN_LOCKED
   bool user_pin_low = false;        // CKF_USER_PIN_COUNT_LOW or _FINAL_TRY
+  bool user_pin_final_try = false;  // CKF_USER_PIN_FINAL_TRY
   bool protected_pin_path = false;  // CKF_PROTECTED_AUTHENTICATION_PATH
 };
 

@@ -110,14 +110,24 @@ Session::Session(Module& module, SlotId slot, Access access) : module_{module}, 
 }
 
 Session::~Session() {
-  module_.cryptoki().functions->C_CloseSession(handle_);
+  if (!lost_) module_.cryptoki().functions->C_CloseSession(handle_);
   --module_.open_sessions_;
+}
+
+// Handles are numbers that a module may give again: what belonged to a session that is gone is not
+// touched any more.
+void Session::note(unsigned long rv) noexcept {
+  if (rv == CKR_SESSION_HANDLE_INVALID || rv == CKR_SESSION_CLOSED ||
+      rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+    lost_ = true;
+  }
 }
 
 LoginResult Session::login(Role role, const SecretBytes& pin) {
   const CK_RV rv = module_.cryptoki().functions->C_Login(
       handle_, to_ck(role), input(pin.expose()), size_of(pin.expose()));
   if (const auto result = as_login_result(rv)) return *result;
+  note(rv);
   throw Pkcs11Error{"C_Login", rv, fmt::format("{}, slot {}", role_name(role), slot_.value)};
 }
 
@@ -153,6 +163,7 @@ LoginResult Session::set_pin(const SecretBytes& old_pin, const SecretBytes& new_
                                                           input(new_pin.expose()),
                                                           size_of(new_pin.expose()));
   if (const auto result = as_login_result(rv)) return *result;
+  note(rv);
   throw Pkcs11Error{"C_SetPIN", rv, fmt::format("slot {}", slot_.value)};
 }
 

@@ -12,6 +12,7 @@
 
 #include "wrap/base/ids.h"
 #include "wrap/base/secret_bytes.h"
+#include "wrap/crypto/oaep.h"
 #include "wrap/crypto/signing.h"
 #include "wrap/p11/error.h"
 #include "wrap/p11/module.h"
@@ -47,7 +48,7 @@ struct Read {
 };
 
 /// A key that was made here. Session object: destroyed when this goes. Token object: a handle,
-/// nothing more.
+/// nothing more. The Session must outlive it; going after the session was lost does nothing.
 class Key {
  public:
   Key() = default;
@@ -116,6 +117,11 @@ class Session {
 
   [[nodiscard]] SlotId slot() const { return slot_; }
 
+  /// A call was told that this session is no more. Its session objects went with it: Keys that are
+  /// left only forget their handles, and the destructor does not close the number, which the module
+  /// may have given to a new session by then. Nothing else may be done with it.
+  [[nodiscard]] bool lost() const { return lost_; }
+
   // --- Login: counts for all sessions of this process on the slot
 
   /// Being logged in with this role already is Ok. Whatever is no LoginResult throws Pkcs11Error.
@@ -175,6 +181,11 @@ class Session {
   /// most 64.
   [[nodiscard]] Key derive_aes_ecb_data(ObjectHandle base, ByteView data, const Template& key);
 
+  /// CKM_SP800_108_COUNTER_KDF (PKCS#11 3.0, section 2.42; NIST SP 800-108r1 section 4.1) with
+  /// CMAC-AES: block i is CMAC(base, u32be i, fixed_input, u32be bits of the key). fixed_input:
+  /// label, zero octet, context; 1 to 1024 octets. Give value_len (octets).
+  [[nodiscard]] Key derive_sp800_108(ObjectHandle base, ByteView fixed_input, const Template& key);
+
   /// C_WrapKey without a length query (in SoftHSM that does the whole work): 512 octets, more only
   /// when they do not do.
   [[nodiscard]] Bytes wrap(Mechanism mechanism, ObjectHandle wrapping_key, ObjectHandle key);
@@ -184,6 +195,13 @@ class Session {
                            ObjectHandle unwrapping_key,
                            ByteView blob,
                            const Template& key);
+
+  /// CKM_RSA_PKCS_OAEP with `hash` and MGF1 over the same hash, without a label (RFC 8017 section
+  /// 7.1). Errors as for unwrap: every refusal of a bad blob looks the same to a caller.
+  [[nodiscard]] Key unwrap_oaep(crypto::OaepHash hash,
+                                ObjectHandle private_key,
+                                ByteView blob,
+                                const Template& key);
 
   /// CKM_ECDSA over a digest; r and s, 32 octets each.
   [[nodiscard]] Bytes sign_ecdsa(ObjectHandle private_key, const Digest& digest);
@@ -201,12 +219,19 @@ class Session {
   [[nodiscard]] crypto::PublicKey ec_point(ObjectHandle public_key);
   [[nodiscard]] PointForm ec_point_form(ObjectHandle public_key);
 
+  /// CKA_MODULUS and CKA_PUBLIC_EXPONENT as SubjectPublicKeyInfo DER (RFC 3279 section 2.3.1).
+  /// Error{Hsm} when one of them is not there.
+  [[nodiscard]] Bytes rsa_public_key(ObjectHandle public_key);
+
   /// In the form that ecdh() ended up with; nothing before the first one.
   [[nodiscard]] std::optional<PointForm> ecdh_point_form() const { return ecdh_form_; }
 
   [[nodiscard]] Bytes generate_random(std::size_t size_bytes);
   /// For check values and tests. data: a multiple of 16 octets.
   [[nodiscard]] Bytes aes_ecb_encrypt(ObjectHandle key, ByteView data);
+
+  /// CKM_AES_CMAC (RFC 4493) over `data`: 16 octets. The key needs CKA_SIGN.
+  [[nodiscard]] Bytes sign_cmac(ObjectHandle key, ByteView data);
 
   /// Session objects whose destruction failed in a destructor: a worker that sees any should be
   /// replaced.
@@ -218,6 +243,10 @@ class Session {
  private:
   friend class Key;
 
+  /// The one check of a call in this session (cryptoki.h): also notes that the session is lost.
+  template <typename Describe>
+  void check(unsigned long rv, std::string_view function, const Describe& object);
+  void note(unsigned long rv) noexcept;
   void destroy_quietly(ObjectHandle object) noexcept;
   [[nodiscard]] Key made(ObjectHandle handle, const Template& attributes);
   [[nodiscard]] KeyPair generate_pair(Mechanism mechanism,
@@ -243,6 +272,7 @@ class Session {
   unsigned long handle_ = 0;
   std::optional<PointForm> ecdh_form_;
   int failed_destroys_ = 0;
+  bool lost_ = false;
 };
 
 }  // namespace keyferry::p11

@@ -22,13 +22,6 @@ CK_MECHANISM plain(Mechanism mechanism) {
   return {static_cast<CK_MECHANISM_TYPE>(mechanism), nullptr, 0};
 }
 
-Bytes der_point(ByteView point) {
-  constexpr std::uint8_t kOctetString = 0x04;
-  Bytes der{kOctetString, static_cast<std::uint8_t>(point.size())};
-  append(der, point);
-  return der;
-}
-
 Template ecdh_secret_template() {
   return Template{}
       .object_class(ObjectClass::SecretKey)
@@ -205,9 +198,11 @@ SecretBytes Session::ecdh(ObjectHandle private_key, const crypto::PublicKey& pee
     if (!refused) ecdh_form_ = PointForm::Raw;
   }
   if (ecdh_form_ != PointForm::Raw) {
-    refused = try_ecdh(private_key, der_point(peer.point()), secret);
+    refused = try_ecdh(
+        private_key, spell_ec_point(peer.point(), PointForm::DerOctetString), secret);
     if (!refused) ecdh_form_ = PointForm::DerOctetString;
   }
+  if (refused) note(*refused);
   if (refused)
     throw Pkcs11Error{"C_DeriveKey", *refused, fmt::format("ECDH with {}", describe(private_key))};
   const Key owner{*this, ObjectHandle{secret}, true};
@@ -243,20 +238,6 @@ PointForm Session::ec_point_form(ObjectHandle public_key) {
   const Read<Bytes> value = read_bytes(public_key, Attribute::EcPoint);
   return value && value.value.size() == EcPoint{}.size() ? PointForm::Raw
                                                          : PointForm::DerOctetString;
-}
-
-Bytes Session::aes_ecb_encrypt(ObjectHandle key, ByteView data) {
-  auto* const functions = module_.cryptoki().functions;
-  const auto name = [&] { return describe(key); };
-  CK_MECHANISM mechanism = plain(Mechanism::AesEcb);
-  check(functions->C_EncryptInit(handle_, &mechanism, key.value), "C_EncryptInit", name);
-  Bytes out(data.size() + kAesBlockBytes);
-  CK_ULONG size_bytes = out.size();
-  check(functions->C_Encrypt(handle_, input(data), size_of(data), out.data(), &size_bytes),
-        "C_Encrypt",
-        name);
-  out.resize(size_bytes);
-  return out;
 }
 
 }  // namespace keyferry::p11

@@ -239,9 +239,17 @@ PolicyAttributes Session::read_policy(ObjectHandle object) {
 // PKCS#11 2.40 section 5.7 (C_GetAttributeValue on CKF_ARRAY_ATTRIBUTE): first the number of
 // attributes, then their types and sizes, then their values.
 bool Session::same_nested(ObjectHandle object, Attribute attribute, const Template& expected) {
-  auto* const functions = module_.cryptoki().functions;
   CK_ATTRIBUTE outer{to_ck(attribute), nullptr, 0};
-  if (functions->C_GetAttributeValue(handle_, object.value, &outer, 1) != CKR_OK) return false;
+  const auto told = [&] {
+    const CK_RV rv =
+        module_.cryptoki().functions->C_GetAttributeValue(handle_, object.value, &outer, 1);
+    if (rv == CKR_OK) return true;
+    note(rv);
+    const Pkcs11Error error{"C_GetAttributeValue", rv, attribute_name(attribute)};
+    if (error.is_no_answer()) throw error;  // no drift: nobody was there to ask
+    return false;
+  };
+  if (!told()) return false;
   const std::size_t count = outer.ulValueLen / sizeof(CK_ATTRIBUTE);
   if (outer.ulValueLen == CK_UNAVAILABLE_INFORMATION || count != expected.entries().size() ||
       count > kMaxNested) {
@@ -249,7 +257,7 @@ bool Session::same_nested(ObjectHandle object, Attribute attribute, const Templa
   }
   std::array<CK_ATTRIBUTE, kMaxNested> inner{};
   outer.pValue = inner.data();
-  if (functions->C_GetAttributeValue(handle_, object.value, &outer, 1) != CKR_OK) return false;
+  if (!told()) return false;
   std::vector<Bytes> values(count);
   for (std::size_t i = 0; i < count; ++i) {
     CK_ATTRIBUTE& one = inner.at(i);
@@ -257,7 +265,7 @@ bool Session::same_nested(ObjectHandle object, Attribute attribute, const Templa
     values[i].resize(one.ulValueLen);
     one.pValue = values[i].data();
   }
-  if (functions->C_GetAttributeValue(handle_, object.value, &outer, 1) != CKR_OK) return false;
+  if (!told()) return false;
   for (std::size_t i = 0; i < count; ++i) {
     const auto name = static_cast<Attribute>(inner.at(i).type);
     const Template::Entry* const entry = expected.find(name);
@@ -329,8 +337,10 @@ void Session::destroy(ObjectHandle object) {
 }
 
 void Session::destroy_quietly(ObjectHandle object) noexcept {
-  if (module_.cryptoki().functions->C_DestroyObject(handle_, object.value) != CKR_OK)
-    ++failed_destroys_;
+  if (lost_) return;
+  const CK_RV rv = module_.cryptoki().functions->C_DestroyObject(handle_, object.value);
+  note(rv);
+  if (rv != CKR_OK && !lost_) ++failed_destroys_;
 }
 
 }  // namespace keyferry::p11

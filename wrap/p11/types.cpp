@@ -23,6 +23,9 @@ constexpr std::array kMechanismNames{
     MechanismName{
         Mechanism::RsaPkcsKeyPairGen, "CKM_RSA_PKCS_KEY_PAIR_GEN", CKM_RSA_PKCS_KEY_PAIR_GEN},
     MechanismName{Mechanism::RsaPkcsOaep, "CKM_RSA_PKCS_OAEP", CKM_RSA_PKCS_OAEP},
+    MechanismName{Mechanism::Sp800108CounterKdf,
+                  "CKM_SP800_108_COUNTER_KDF",
+                  0x03ACUL},  // PKCS#11 3.0; not in the 2.40 header
     MechanismName{Mechanism::EcKeyPairGen, "CKM_EC_KEY_PAIR_GEN", CKM_EC_KEY_PAIR_GEN},
     MechanismName{Mechanism::Ecdsa, "CKM_ECDSA", CKM_ECDSA},
     MechanismName{Mechanism::Ecdh1Derive, "CKM_ECDH1_DERIVE", CKM_ECDH1_DERIVE},
@@ -30,6 +33,7 @@ constexpr std::array kMechanismNames{
     MechanismName{Mechanism::AesEcb, "CKM_AES_ECB", CKM_AES_ECB},
     MechanismName{Mechanism::AesCbc, "CKM_AES_CBC", CKM_AES_CBC},
     MechanismName{Mechanism::AesCbcPad, "CKM_AES_CBC_PAD", CKM_AES_CBC_PAD},
+    MechanismName{Mechanism::AesCmac, "CKM_AES_CMAC", CKM_AES_CMAC},
     MechanismName{
         Mechanism::AesEcbEncryptData, "CKM_AES_ECB_ENCRYPT_DATA", CKM_AES_ECB_ENCRYPT_DATA},
     MechanismName{Mechanism::AesKeyWrap, "CKM_AES_KEY_WRAP", CKM_AES_KEY_WRAP},
@@ -122,6 +126,15 @@ std::string attribute_name(Attribute attribute) {
     if (row.value == attribute) return row.name;
   }
   return fmt::format("attribute {:#x}", static_cast<unsigned long>(attribute));
+}
+
+Bytes spell_ec_point(ByteView point, PointForm form) {
+  Bytes value;
+  if (form == PointForm::DerOctetString) {
+    value = {kOctetString, static_cast<std::uint8_t>(point.size())};
+  }
+  append(value, point);
+  return value;
 }
 
 std::optional<EcPoint> parse_ec_point(ByteView value) {

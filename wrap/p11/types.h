@@ -36,6 +36,7 @@ enum class KeyType : unsigned long { Rsa = 0x00, Ec = 0x03, GenericSecret = 0x10
 enum class Mechanism : unsigned long {
   RsaPkcsKeyPairGen = 0x0000,
   RsaPkcsOaep = 0x0009,
+  Sp800108CounterKdf = 0x03AC,  // PKCS#11 3.0
   EcKeyPairGen = 0x1040,
   Ecdsa = 0x1041,  // over a digest made by the caller; raw r and s
   Ecdh1Derive = 0x1050,
@@ -43,6 +44,7 @@ enum class Mechanism : unsigned long {
   AesEcb = 0x1081,
   AesCbc = 0x1082,
   AesCbcPad = 0x1085,
+  AesCmac = 0x108A,
   AesEcbEncryptData = 0x1104,
   AesKeyWrap = 0x2109,     // RFC 3394
   AesKeyWrapPad = 0x210A,  // RFC 5649 in some modules: decided by trying (probe.h)
@@ -108,6 +110,10 @@ enum class PointForm { Raw, DerOctetString };
 /// DER of the object identifier prime256v1 (RFC 5480 section 2.1.1.1), the value of CKA_EC_PARAMS.
 inline constexpr std::array<std::uint8_t, 10> kP256Params{
     0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+
+/// A CKA_EC_POINT value for an object that is made: `point` (65 octets) in the form that the module
+/// takes (ProbeResult::ec_point_form).
+[[nodiscard]] Bytes spell_ec_point(ByteView point, PointForm form);
 
 /// The point in a CKA_EC_POINT value, raw (65 octets) or as DER OCTET STRING (67); modules differ.
 /// Nothing otherwise.

@@ -1,35 +1,26 @@
 #include "wrap/se/kdf1.h"
 
+#include <botan/block_cipher.h>
+
 #include "wrap/crypto/hash.h"
+#include "wrap/se/kdf.h"
 
 namespace keyferry::se {
 
 namespace {
 
 constexpr std::size_t kBlockBytes = 16;
+constexpr std::size_t kMasterBytes = 32;
 constexpr std::size_t kMinKeyBytes = 16;
 constexpr std::size_t kMaxKeyBytes = 64;
-constexpr std::string_view kContext = "keyferry/v1/tk";
 
 }  // namespace
 
-Bytes kf_kdf_1_data(std::string_view master_name, const Entry& entry, std::size_t key_size_bytes) {
+Bytes kf_kdf_1_data(ByteView input, std::size_t key_size_bytes) {
   if (key_size_bytes < kMinKeyBytes || key_size_bytes > kMaxKeyBytes) {
     throw Error{Code::InvalidArgument, "kf-kdf-1 makes keys of 16 to 64 octets"};
   }
-  Bytes input;
-  input.reserve(256);
-  append(input, as_bytes(kContext));
-  input.push_back(0x00);
-  append_u16be_prefixed(input, as_bytes(master_name));
-  append_u16be_prefixed(input, as_bytes(family_name(entry.family)));
-  append_u16be_prefixed(input, as_bytes(entry.part));
-  append_u16be_prefixed(input, as_bytes(entry.key_name));
-  append_u16be(input, sizeof entry.generation);
-  append_u32be(input, entry.generation);
-  append_u16be_prefixed(input, entry.serial.bytes());
   const Digest digest = crypto::sha256(input);
-
   // A number in each block keeps the blocks, and so the parts of the key, apart from one another.
   const std::size_t blocks = (key_size_bytes + kBlockBytes - 1) / kBlockBytes;
   Bytes data;
@@ -39,6 +30,22 @@ Bytes kf_kdf_1_data(std::string_view master_name, const Entry& entry, std::size_
     append(data, digest.bytes().first(kBlockBytes - 1));
   }
   return data;
+}
+
+Bytes kf_kdf_1_data(std::string_view master_name, const Entry& entry, std::size_t key_size_bytes) {
+  return kf_kdf_1_data(kdf_input(master_name, entry), key_size_bytes);
+}
+
+SecretBytes kf_kdf_1(const SecretBytes& master, ByteView input, std::size_t key_size_bytes) {
+  if (master.size() != kMasterBytes) {
+    throw Error{Code::InvalidArgument, "a transport-key master has 32 octets"};
+  }
+  SecretBytes key = SecretBytes::copy_of(kf_kdf_1_data(input, key_size_bytes));
+  const auto cipher = Botan::BlockCipher::create_or_throw("AES-256");
+  cipher->set_key(master.expose().data(), master.size());
+  cipher->encrypt_n(key.expose().data(), key.expose_writable().data(), key.size() / kBlockBytes);
+  key.resize(key_size_bytes);
+  return key;
 }
 
 }  // namespace keyferry::se

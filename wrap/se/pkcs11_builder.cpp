@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "wrap/crypto/hash.h"
-#include "wrap/se/kdf1.h"
+#include "wrap/se/check_value.h"
 
 namespace keyferry::se {
 
@@ -17,12 +17,10 @@ using p11::Template;
 constexpr std::size_t kTransportKeyBytes = 32;
 constexpr std::size_t kWrappedTransportKeyBytes =
     40;  // RFC 5649: holds 25 to 32 octets, of which AES takes 32 only
-constexpr std::size_t kCheckValueBytes = 16;
 // RFC 5649: 8 octets and the plaintext rounded up to 8. SoftHSM's 67-octet PKCS#8 gives 80; one
 // with parameters and public key 152.
 constexpr std::size_t kMinBlobBytes = 72;
 constexpr std::size_t kMaxBlobBytes = 200;
-constexpr std::string_view kCheckKeyName = "keyferry/v1/transport-check";
 
 std::string join(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(names, ", "));
@@ -92,39 +90,77 @@ Pkcs11Builder::Pkcs11Builder(p11::Session& session, const p11::ProbeResult& fact
 
 p11::Key Pkcs11Builder::derive_transport_key(p11::ObjectHandle master,
                                              std::string_view master_name,
-                                             const Entry& entry) {
-  const Bytes data = kf_kdf_1_data(master_name, entry, kTransportKeyBytes);
-  p11::Key transport = session_.derive_aes_ecb_data(master, data, derived_);
+                                             const Entry& entry,
+                                             Kdf kdf) {
+  p11::Key transport =
+      derive(session_, kdf, master, kdf_input(master_name, entry), kTransportKeyBytes, derived_);
   read_back(transport, derived_);
   return transport;
 }
 
 std::variant<DeliveredKey, Refusal> Pkcs11Builder::unwrap_transport_key(
-    p11::Mechanism mechanism, p11::ObjectHandle vendor_key, ByteView blob) {
+    Delivery delivery, p11::ObjectHandle vendor_key, ByteView blob) {
+  auto result = try_unwrap_transport_key(delivery, vendor_key, blob);
+  if (std::holds_alternative<DeliveredKey>(result)) return result;
+  return try_unwrap_transport_key(delivery, vendor_key, blob);
+}
+
+std::variant<DeliveredKey, Refusal> Pkcs11Builder::try_unwrap_transport_key(
+    Delivery delivery, p11::ObjectHandle vendor_key, ByteView blob) {
   const Refusal refusal{
       "transport-key-invalid",
       "the delivered transport key does not open under the vendor key, or is no AES-256 key"};
   try {
-    p11::Key transport = session_.unwrap(mechanism, vendor_key, blob, delivered_);
-    if (!is_aes_256(mechanism, transport, blob)) return refusal;
+    p11::Key transport = unwrap(delivery, vendor_key, blob, delivered_);
+    if (!is_aes_256(delivery, vendor_key, transport, blob)) return refusal;
     read_back(transport, delivered_);
     Bytes check_value = transport_check_value(transport);
     return DeliveredKey{std::move(transport), std::move(check_value)};
   } catch (const p11::Pkcs11Error& error) {
     // A key of a length that AES does not know is refused when it is first used.
-    if (error.is_device_lost() ||
+    if (error.is_no_answer() || error.recovery() == p11::Recovery::NewSession ||
         (error.function() != "C_UnwrapKey" && error.function() != "C_WrapKey"))
       throw;
     return refusal;
   }
 }
 
-bool Pkcs11Builder::is_aes_256(p11::Mechanism mechanism,
+p11::Key Pkcs11Builder::unwrap(Delivery delivery,
+                               p11::ObjectHandle vendor_key,
+                               ByteView blob,
+                               const Template& key) {
+  const auto hash = oaep_hash(delivery);
+  return hash ? session_.unwrap_oaep(*hash, vendor_key, blob, key)
+              : session_.unwrap(kwp_, vendor_key, blob, key);
+}
+
+bool Pkcs11Builder::is_aes_256(Delivery delivery,
+                               p11::ObjectHandle vendor_key,
                                p11::ObjectHandle transport,
                                ByteView blob) {
   const auto length = session_.read_number(transport, Attribute::ValueLen);
   if (length && length.value != 0) return length.value == kTransportKeyBytes;
-  return mechanism == kwp_ && blob.size() == kWrappedTransportKeyBytes;
+  const std::size_t wrapped_size_bytes =
+      delivery == Delivery::AesKwp ? blob.size() : measured_wrap_bytes(delivery, vendor_key, blob);
+  return wrapped_size_bytes == kWrappedTransportKeyBytes;
+}
+
+std::size_t Pkcs11Builder::measured_wrap_bytes(Delivery delivery,
+                                               p11::ObjectHandle vendor_key,
+                                               ByteView blob) {
+  const p11::Key throw_away = session_.generate_aes(derived_);
+  Template without_use = delivered_;
+  without_use.wrap(false).extractable(true).remove(Attribute::AllowedMechanisms);
+  const p11::Key copy = unwrap(delivery, vendor_key, blob, without_use);
+  return session_.wrap(kwp_, throw_away, copy).size();
+}
+
+bool Pkcs11Builder::opens_vendor_proof(Delivery delivery,
+                                       p11::ObjectHandle vendor_key,
+                                       ByteView proof) {
+  const auto opened = unwrap_transport_key(delivery, vendor_key, proof);
+  const auto* const key = std::get_if<DeliveredKey>(&opened);
+  return key != nullptr && key->check_value == vendor_check_constant_value();
 }
 
 p11::DeviceKeyPair Pkcs11Builder::generate_device_key() {
@@ -142,16 +178,14 @@ Bytes Pkcs11Builder::wrap(p11::ObjectHandle transport, p11::ObjectHandle private
 }
 
 Bytes Pkcs11Builder::transport_check_value(p11::ObjectHandle transport) {
-  const Digest published = crypto::sha256(as_bytes(kCheckKeyName));
-  const p11::Key constant =
-      session_.create_object(Template{}
-                                 .object_class(ObjectClass::SecretKey)
-                                 .key_type(KeyType::Aes)
-                                 .token(false)
-                                 .private_(true)
-                                 .sensitive(true)
-                                 .extractable(true)
-                                 .secret_value(SecretBytes::copy_of(published.bytes())));
+  const p11::Key constant = session_.create_object(Template{}
+                                                       .object_class(ObjectClass::SecretKey)
+                                                       .key_type(KeyType::Aes)
+                                                       .token(false)
+                                                       .private_(true)
+                                                       .sensitive(true)
+                                                       .extractable(true)
+                                                       .secret_value(transport_check_constant()));
   const Digest digest = crypto::sha256(session_.wrap(kwp_, transport, constant));
   return to_bytes(digest.bytes().first(kCheckValueBytes));
 }

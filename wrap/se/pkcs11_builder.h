@@ -9,7 +9,9 @@
 #include "wrap/base/error.h"
 #include "wrap/p11/probe.h"
 #include "wrap/p11/session.h"
+#include "wrap/se/delivery.h"
 #include "wrap/se/entry.h"
+#include "wrap/se/kdf.h"
 #include "wrap/se/pkcs8.h"
 
 namespace keyferry::se {
@@ -35,20 +37,31 @@ class Pkcs11Builder {
   /// Error{Hsm} when the probe found no RFC 5649 mechanism.
   Pkcs11Builder(p11::Session& session, const p11::ProbeResult& facts);
 
-  /// Transport key from kf-tk/NAME by kf-kdf-1. The first one of a builder is read back whole
-  /// (every attribute of the template); later ones CKA_SENSITIVE and CKA_EXTRACTABLE only. A
+  /// Transport key from kf-tk/NAME by the master's own KDF. The first one of a builder is read back
+  /// whole (every attribute of the template); later ones CKA_SENSITIVE and CKA_EXTRACTABLE only. A
   /// difference is Error{Hsm}: drift.
   [[nodiscard]] p11::Key derive_transport_key(p11::ObjectHandle master,
                                               std::string_view master_name,
-                                              const Entry& entry);
+                                              const Entry& entry,
+                                              Kdf kdf = Kdf::KfKdf1);
 
-  /// Transport key that a vendor delivered, unwrapped by kf-vendor/NAME with `mechanism`;
-  /// attributes as above, and one trial wrap for its check value. It must be 32 octets long: what
-  /// CKA_VALUE_LEN says, or where a module leaves that 0 (SoftHSM 2.6), what a KWP blob of 40
-  /// octets that makes a working AES key can only hold. Refusal `transport-key-invalid`: which of
-  /// blob or key is wrong is not told. Error only for a lost device or drift.
+  /// Transport key that a vendor delivered, unwrapped by kf-vendor/NAME; attributes as above, and
+  /// one trial wrap for its check value. It must be 32 octets long: what CKA_VALUE_LEN says, or
+  /// where a module leaves that 0 (SoftHSM 2.6), what the blob proves: a KWP blob of 40 octets that
+  /// makes a working AES key can only hold 32. An OAEP blob has one size for all, so there a second
+  /// copy is unwrapped that has no use at all and may be wrapped, and its length is read off one
+  /// C_WrapKey under a throw-away key; both are gone at once. Refusal `transport-key-invalid`:
+  /// which of blob or key is wrong is not told. Modules have no one code for it, and some of theirs
+  /// may be an accident as well (CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED): it is tried twice. Error
+  /// only for a lost device or session, no room, or drift.
   [[nodiscard]] std::variant<DeliveredKey, Refusal> unwrap_transport_key(
-      p11::Mechanism mechanism, p11::ObjectHandle vendor_key, ByteView blob);
+      Delivery delivery, p11::ObjectHandle vendor_key, ByteView blob);
+
+  /// Does the vendor key in the HSM open `proof` to vendor_check_constant()? Then it is the key
+  /// that the proof was made for (check_value.h).
+  [[nodiscard]] bool opens_vendor_proof(Delivery delivery,
+                                        p11::ObjectHandle vendor_key,
+                                        ByteView proof);
 
   [[nodiscard]] p11::DeviceKeyPair generate_device_key();
 
@@ -62,9 +75,19 @@ class Pkcs11Builder {
 
  private:
   void read_back(p11::ObjectHandle transport, const p11::Template& expected);
-  [[nodiscard]] bool is_aes_256(p11::Mechanism mechanism,
+  [[nodiscard]] std::variant<DeliveredKey, Refusal> try_unwrap_transport_key(
+      Delivery delivery, p11::ObjectHandle vendor_key, ByteView blob);
+  [[nodiscard]] p11::Key unwrap(Delivery delivery,
+                                p11::ObjectHandle vendor_key,
+                                ByteView blob,
+                                const p11::Template& key);
+  [[nodiscard]] bool is_aes_256(Delivery delivery,
+                                p11::ObjectHandle vendor_key,
                                 p11::ObjectHandle transport,
                                 ByteView blob);
+  [[nodiscard]] std::size_t measured_wrap_bytes(Delivery delivery,
+                                                p11::ObjectHandle vendor_key,
+                                                ByteView blob);
 
   p11::Session& session_;
   p11::Mechanism kwp_;

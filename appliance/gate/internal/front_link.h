@@ -35,6 +35,7 @@ class FrontLink {
 
   bool closed = false;                // the connection has ended
   bool opened = false;                // an `open` was answered on this connection
+  bool backup_only = false;           // a backup or restore was asked for: nothing else is answered any more
   unsigned refusals_logged = 0;
   v1::RefusedLeaf refusals_left_over;  // count 0: none; goes into the log with the next act
 
@@ -43,6 +44,7 @@ class FrontLink {
   asio::awaitable<v1::GateRequest> wait_for_answer(std::uint64_t key);
 
   FrameStream stream_;
+  bool first_ = true;  // no request has come yet: it is not a long one
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;  // stored: store id; leaves: request id with the top bit
   std::uint64_t next_store_id_ = 1;
 };

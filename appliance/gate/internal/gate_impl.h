@@ -1,5 +1,5 @@
-// The inside of the gate, split over gate.cpp (login, connections), gate_acts.cpp (plans, reports, export, inbox) and
-// gate_segments.cpp (segments, manifest). Includes Asio and protobuf: nobody else includes this.
+// The inside of the gate, split over gate.cpp (login, connections), gate_acts.cpp (plans, reports, export, inbox),
+// gate_keys.cpp (delivered transport keys, inventory, probe), gate_backup.cpp (backup, restore, take-over) and gate_segments.cpp (segments, manifest). Includes Asio and protobuf: nobody else includes this.
 #pragma once
 
 #include <functional>
@@ -40,6 +40,9 @@ struct InProgress {
   std::vector<Digest> leaf_hashes;   // records' leaves, then the summary's
 };
 
+/// Does a worker get the shares of kf-backup that this start was given?
+enum class WithShares { No, Yes };
+
 struct Gate::Impl {
   Impl(asio::io_context& io_context, GateArguments gate_arguments, const Clock& system_clock);
 
@@ -49,12 +52,21 @@ struct Gate::Impl {
   asio::awaitable<void> answer(FrontLink& front, const v1::GateRequest& request);
   asio::awaitable<void> log_refusal(FrontLink& front, std::uint64_t id, std::string what, const Error& error);
   asio::awaitable<void> start_state_worker(bool may_initialize);
+
+  // gate_workers.cpp
   asio::awaitable<WorkerLink*> key_worker(std::uint64_t keys);
-  asio::awaitable<std::unique_ptr<WorkerLink>> start_worker(v1::WorkerRole role, bool may_initialize, v1::Started& started);
+  asio::awaitable<WorkerLink*> add_key_worker();
+  asio::awaitable<WorkerLink*> add_key_worker_or(WorkerLink* without);
+  asio::awaitable<void> start_key_workers();
+  void dismiss_worn_workers();
+  asio::awaitable<std::unique_ptr<WorkerLink>> start_worker(v1::WorkerRole role, bool may_initialize, v1::Started& started,
+                                                            WithShares with_shares = WithShares::No);
   asio::awaitable<void> open(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
   asio::awaitable<void> compare_with_ledger(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
   asio::awaitable<void> initialize(FrontLink& front, std::uint64_t id, const v1::InitializeRequest& request);
   asio::awaitable<void> refresh_card();
+  /// The card of the HSM as it is now: log key, appliance and card are known afterwards.
+  asio::awaitable<void> make_card(v1::Environment environment, const std::string& name);
 
   /// With the mutex held: leaves (and registry) stored by the front end, then kf-state with `change` written.
   asio::awaitable<void> commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,
@@ -69,6 +81,20 @@ struct Gate::Impl {
   asio::awaitable<void> report(FrontLink& front, std::uint64_t id, const v1::ReportRequest& request);
   asio::awaitable<void> close_batch(FrontLink& front, std::uint64_t id, const v1::CloseBatchRequest& request);
 
+  // gate_keys.cpp
+  asio::awaitable<void> check_delivered(FrontLink& front, std::uint64_t id, const v1::CheckDeliveredRequest& request);
+  asio::awaitable<void> inventory(FrontLink& front, std::uint64_t id);
+  asio::awaitable<void> probe(FrontLink& front, std::uint64_t id);
+
+  // gate_backup.cpp
+  asio::awaitable<void> end_key_workers();
+  asio::awaitable<void> backup(FrontLink& front, std::uint64_t id, const v1::BackupRequest& request);
+  asio::awaitable<void> restore(FrontLink& front, std::uint64_t id, const v1::RestoreRequest& request);
+  asio::awaitable<void> check_old_log(FrontLink& front, std::uint64_t id, const KnownCheckpoint& at_backup,
+                                      const KnownCheckpoint& last);
+  asio::awaitable<void> adopt(FrontLink& front, std::uint64_t id, const v1::AdoptRequest& request);
+  asio::awaitable<void> refuse_if_replaced(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
+
   // gate_segments.cpp
   asio::awaitable<void> segment(FrontLink& front, std::uint64_t id, const v1::SegmentRequest& request);
   asio::awaitable<void> manifest(FrontLink& front, std::uint64_t id, const v1::ManifestRequest& request);
@@ -82,6 +108,9 @@ struct Gate::Impl {
   void need_open(const FrontLink& front) const;
   [[nodiscard]] Plan parsed_plan(const std::string& octets) const;
   void fill_done(v1::Done& done) const;
+  void take_facts(const v1::HsmFacts& of_worker);
+  /// Once. Error{Usage}: there is none.
+  [[nodiscard]] SecretBytes take_imported_key();
 
   asio::io_context& context;
   GateArguments arguments;
@@ -89,7 +118,11 @@ struct Gate::Impl {
   AirGapCheck gap;
   AsyncMutex mutex;
   std::unique_ptr<WorkerLink> state_worker;
+  AsyncMutex workers_mutex;  // of the two lists
   std::vector<std::unique_ptr<WorkerLink>> key_workers;
+  std::vector<std::unique_ptr<WorkerLink>> worn_workers;
+  std::size_t most_key_workers = 64;  // that the HSM takes; as far as is known, what settings may ask for
+  bool backing_up = false;            // no key worker is started meanwhile, for no connection
   std::optional<Error> login_failed;  // never tried again with the same PIN
   bool broken = false;
   v1::HsmFacts facts;
@@ -100,6 +133,9 @@ struct Gate::Impl {
   v1::SignedBytes card;
   std::map<SegmentKey, InProgress> in_progress;
 };
+
+/// The leaf of a plan that is carried out.
+[[nodiscard]] v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers);
 
 /// One leaf for commit(). (g++ 12 cannot compile a braced list inside a co_await expression.)
 [[nodiscard]] std::vector<Bytes> one_leaf(v1::LogLeaf leaf, UtcMillis now);

@@ -34,7 +34,10 @@ struct GateState {
   [[nodiscard]] const v1::Station* station(const StationId& id) const;
   [[nodiscard]] const v1::CertificateAuthority* authority(const std::string& name) const;
   [[nodiscard]] const v1::TransportMaster* master(const std::string& name) const;
+  [[nodiscard]] const v1::VendorKey* vendor_key(const std::string& name) const;
   [[nodiscard]] const v1::Source* source(const std::string& name) const;
+  /// Label of the master or vendor key that has this check value; empty when none ever had.
+  [[nodiscard]] std::string check_value_label(ByteView check_value) const;
 };
 
 /// Registry of a new appliance: every operation needs one officer, and there is one.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "appliance/gate/async_frames.h"
 #include "appliance/gate/settings.h"
@@ -28,11 +29,16 @@ class WorkerLink {
 
   /// The final reply. An error reply becomes Error with the worker's code, text and hint; a worker that ends is
   /// Error{Channel} for every request that waits.
-  asio::awaitable<v1::WorkerReply> call(v1::WorkerRequest request, OnPiece on_piece = {});
+  /// `secrets` follow the request as raw frames, in order (worker.proto says which requests have any).
+  asio::awaitable<v1::WorkerReply> call(v1::WorkerRequest request, OnPiece on_piece = {},
+                                        std::vector<SecretBytes> secrets = {});
 
   [[nodiscard]] std::size_t under_way() const { return waiting_->size(); }
 
   [[nodiscard]] bool alive() { return child_.running(); }
+
+  /// What to tell about a worker that is gone; a filter's kill names the system call if the kernel's log can be read.
+  [[nodiscard]] Error end_error();
 
   std::uint64_t keys_given = 0;       // records asked for so far: modules leak
   std::size_t segments_pending = 0;   // made here and not yet signed
@@ -47,6 +53,9 @@ class WorkerLink {
   };
 
   using WaitingMap = std::map<std::uint64_t, std::shared_ptr<Waiting>>;
+
+  /// What to tell about a worker that is gone; a filter's kill names the system call if the kernel's log can be read.
+  [[nodiscard]] Error lost_error();
 
   static asio::awaitable<void> read_replies(std::shared_ptr<FrameStream> stream, std::shared_ptr<WaitingMap> waiting);
 

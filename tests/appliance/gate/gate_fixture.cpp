@@ -68,6 +68,14 @@ std::unique_ptr<GateClient> GateFixture::start_gate(const std::string& pin) {
   write_all(writing, as_bytes(pin + "\n"), "pipe");
   GateOptions options{.settings = settings_file_, .pin_fd = reading.get(), .insecure_allow = {}, .socket = {}};
   options.program = std::filesystem::path{KEYFERRY_BIN_DIR} / "keyferry-hsm-gate";
+  Fd key;
+  if (!key_to_import_.empty()) {
+    if (pipe(ends) != 0) throw Error{Code::Internal, "pipe"};
+    key = Fd{ends[0]};
+    const Fd writing_key{ends[1]};
+    write_all(writing_key, as_bytes(key_to_import_ + "\n"), "pipe");
+    options.key_fd = key.get();
+  }
   return std::make_unique<GateClient>(options, ledger_);
 }
 

@@ -1,4 +1,6 @@
 // A front end that lies: each request must get nothing, and leave a refusal in the log.
+#include <set>
+
 #include "tests/appliance/gate/gate_fixture.h"
 #include "token/container.h"
 #include "wrap/base/random.h"
@@ -16,6 +18,7 @@ class HostileFrontEnd : public GateFixture {
 
   void expect_refused(v1::GateRequest request, const std::string& part_of_text) {
     const std::size_t before = ledger_.log.size();
+    const v1::HsmState state_before = state_;
     const Error error = refusal_of(*gate_, std::move(request));
     EXPECT_NE(std::string{error.what()}.find(part_of_text), std::string::npos) << error.what();
     EXPECT_EQ(ledger_.log.size(), before + 1) << "a refusal is a leaf";
@@ -24,6 +27,35 @@ class HostileFrontEnd : public GateFixture {
     EXPECT_TRUE(leaf.has_refused());
     static_cast<void>(open(*gate_));
     EXPECT_EQ(state_.log_size(), ledger_.log.size());
+    expect_only_a_leaf_more_than(state_before);
+  }
+
+  /// kf-state was written once, for the refusal's leaf, and says the same of everything else.
+  void expect_only_a_leaf_more_than(v1::HsmState before) {
+    EXPECT_EQ(state_.counter(), before.counter() + 1);
+    v1::HsmState after = state_;
+    for (v1::HsmState* state : {&before, &after}) {
+      state->clear_counter();
+      state->clear_log_size();
+      state->clear_frontier();
+      state->clear_checkpoint();
+      state->clear_last_leaf_ms();
+    }
+    EXPECT_EQ(after.ShortDebugString(), before.ShortDebugString());
+  }
+
+  [[nodiscard]] v1::GateRequest commit_request(std::uint32_t index, bool manifest = false) const {
+    v1::GateRequest request;
+    request.mutable_segment_commit()->set_plan_digest(plan_.digest.str());
+    request.mutable_segment_commit()->set_index(index);
+    request.mutable_segment_commit()->set_manifest(manifest);
+    request.mutable_segment_commit()->set_first_leaf(ledger_.log.size());
+    return request;
+  }
+
+  void run_plan_and_look() {
+    run(*gate_, plan_);
+    static_cast<void>(open(*gate_));
   }
 
   std::unique_ptr<GateClient> gate_;
@@ -190,6 +222,121 @@ TEST_F(HostileFrontEnd, GetsNoKeyForAContainerOfAStranger) {
   tampered.mutable_inbox()->set_chunk_hashes(0, std::string(32, 'h'));
   expect_refused(tampered, "");
   EXPECT_TRUE(gate_->call(seal(station_.signing, token::ContainerType::Receipts)).has_inbox_key());
+}
+
+TEST_F(HostileFrontEnd, GetsNothingForARequestWithAFieldThatNobodyKnows) {
+  v1::GateRequest request = run_request(plan_);
+  v1::RunPlanRequest& inside = *request.mutable_run_plan();
+  inside.GetReflection()->MutableUnknownFields(&inside)->AddVarint(4095, 1);
+  expect_refused(request, "does not know");
+}
+
+TEST_F(HostileFrontEnd, GetsNothingForFieldsBeyondTheirBounds) {
+  v1::GateRequest request;
+  request.mutable_run_plan()->set_plan(std::string(65'537, 'p'));
+  expect_refused(request, "at most 65536 are taken");
+  request.Clear();
+  for (int i = 0; i < 4097; ++i) request.mutable_report()->add_leaves()->mutable_note()->set_event("flood");
+  expect_refused(request, "at most 4096 are taken");
+  request = segment_request(plan_, 0);
+  request.mutable_segment()->set_entries(0, std::string(5000, 'e'));
+  expect_refused(request, "at most 4096 are taken");
+}
+
+TEST_F(HostileFrontEnd, GetsNothingForAlteredOctetsOfAnApprovedPlan) {
+  run_plan_and_look();
+  v1::GateRequest request = segment_request(plan_, 0);
+  request.mutable_segment()->set_plan(to_string(plan_.octets) + "# one comment more\n");
+  expect_refused(request, "no approved batch");
+  Plan other = plan_;
+  std::get<BatchPlan>(other.detail).certificate_subject = "CN=root-{device_serial}";
+  request.mutable_segment()->set_plan(to_string(parsed(other).octets));
+  expect_refused(request, "no approved batch");
+}
+
+TEST_F(HostileFrontEnd, GetsNoSecondTrailerForOneSegment) {
+  run_plan_and_look();
+  const Made made = make(*gate_, segment_request(plan_, 0));
+  static_cast<void>(commit(*gate_, plan_, made, 0));
+  static_cast<void>(open(*gate_));
+  expect_refused(commit_request(0), "was not prepared");
+}
+
+TEST_F(HostileFrontEnd, GetsNoTrailerForWhatItAbandoned) {
+  run_plan_and_look();
+  ASSERT_FALSE(make(*gate_, segment_request(plan_, 0)).error);
+  v1::GateRequest abandon;
+  abandon.mutable_segment_abandon()->set_plan_digest(plan_.digest.str());
+  EXPECT_TRUE(gate_->call(abandon).has_done());
+  expect_refused(commit_request(0), "was not prepared");
+  expect_refused(abandon, "was not prepared");
+}
+
+TEST_F(HostileFrontEnd, GetsNoTrailerAtAWrongPlaceOfTheLog) {
+  run_plan_and_look();
+  ASSERT_FALSE(make(*gate_, segment_request(plan_, 0)).error);
+  for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{UINT64_MAX}, static_cast<std::uint64_t>(ledger_.log.size()) + 1}) {
+    v1::GateRequest request = commit_request(0);
+    request.mutable_segment_commit()->set_first_leaf(wrong);
+    expect_refused(request, "the log stands at");
+  }
+}
+
+TEST_F(HostileFrontEnd, GetsNoManifestOrExportBeforeAllSegmentsAreSealed) {
+  run_plan_and_look();
+  static_cast<void>(commit(*gate_, plan_, make(*gate_, segment_request(plan_, 1)), 1));
+  static_cast<void>(open(*gate_));
+  v1::GateRequest manifest;
+  manifest.mutable_manifest()->set_plan(to_string(plan_.octets));
+  expect_refused(manifest, "1 of 2 segments are sealed");
+  expect_refused(commit_request(0, true), "the manifest was not prepared");
+  v1::GateRequest export_request;
+  export_request.mutable_export_token()->set_plan(to_string(plan_.octets));
+  export_request.mutable_export_token()->set_token_id(std::string(16, 't'));
+  expect_refused(export_request, "not sealed yet");
+  v1::GateRequest close;
+  close.mutable_close_batch()->set_plan_digest(plan_.digest.str());
+  expect_refused(close, "no manifest yet");
+}
+
+TEST_F(HostileFrontEnd, CannotReportAnyKindOfLeafButItsOwn) {
+  const auto* details = v1::LogLeaf::descriptor()->FindOneofByName("detail");
+  ASSERT_NE(details, nullptr);
+  const std::set<std::string> own{"receipt_accepted", "receipts_imported", "incident", "refused", "note"};
+  v1::GateRequest report;
+  v1::LogLeaf& leaf = *report.mutable_report()->add_leaves();
+  int refused = 0;
+  for (int i = 0; i < details->field_count(); ++i) {
+    leaf.Clear();
+    leaf.GetReflection()->MutableMessage(&leaf, details->field(i));
+    if (own.contains(details->field(i)->name())) continue;
+    const Error error = refusal_of(*gate_, report);
+    EXPECT_NE(std::string{error.what()}.find("not the front end's to report"), std::string::npos) << details->field(i)->name();
+    ++refused;
+  }
+  EXPECT_EQ(refused, details->field_count() - 5);
+}
+
+TEST_F(HostileFrontEnd, LosesItsConnectionForAnswersThatNobodyAskedFor) {
+  v1::GateRequest answer;
+  answer.mutable_stored()->set_store_id(99);
+  EXPECT_EQ(refusal_of(*gate_, answer).code(), Code::Channel);
+  gate_ = start_gate();
+  EXPECT_TRUE(open(*gate_).initialized());
+  answer.mutable_leaf_hashes()->add_hashes("x");
+  EXPECT_EQ(refusal_of(*gate_, answer).code(), Code::Channel);
+}
+
+TEST_F(HostileFrontEnd, LosesItsConnectionForMoreRequestsThanAreServedAtOnce) {
+  run_plan_and_look();
+  const auto many = [&] {
+    for (int i = 0; i < 64; ++i) gate_->start(segment_request(plan_, static_cast<std::uint32_t>(i % 2)), [](const v1::GateReply&) {});
+    while (gate_->under_way() != 0) gate_->pump();
+  };
+  EXPECT_THROW(many(), Error);
+  gate_ = start_gate();
+  EXPECT_TRUE(open(*gate_).initialized());
+  EXPECT_EQ(state_.open_plans(0).trailers_size(), 0) << "nothing was issued";
 }
 
 TEST_F(HostileFrontEnd, CannotFloodTheLogWithRefusals) {

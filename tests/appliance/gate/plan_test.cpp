@@ -78,6 +78,69 @@ INSTANTIATE_TEST_SUITE_P(
                       BadPlan{"inject", "eject", "mode"}, BadPlan{"\"device\"", "\"matter\"", "certificate_template"},
                       BadPlan{"name = \"firmware.bin\"", "name = \"\"", "file"}));
 
+struct KeyPlan {
+  Operation operation;
+  decltype(Plan::detail) detail;
+  const char* what;  // replaced by `with`: refused
+  const char* with;
+  const char* named;
+};
+
+class PlanOfKeys : public ::testing::TestWithParam<KeyPlan> {
+ protected:
+  static std::string text() {
+    Plan plan = batch();
+    plan.operation = GetParam().operation;
+    plan.detail = GetParam().detail;
+    return plan_text(plan);
+  }
+};
+
+TEST_P(PlanOfKeys, ReadsBackWhatItWrites) {
+  const auto parsed = parse_plan(as_bytes(text()));
+  ASSERT_TRUE(std::holds_alternative<Plan>(parsed)) << std::get<Refusal>(parsed).text;
+  EXPECT_EQ(plan_text(std::get<Plan>(parsed)), text());
+  EXPECT_FALSE(plan_subject(std::get<Plan>(parsed)).empty());
+  EXPECT_GE(plan_sentences(std::get<Plan>(parsed)).size(), 3U);
+}
+
+TEST_P(PlanOfKeys, RefusesAFieldOutOfItsBounds) {
+  const std::string bad = replaced(text(), GetParam().what, GetParam().with);
+  const auto parsed = parse_plan(as_bytes(bad));
+  ASSERT_TRUE(std::holds_alternative<Refusal>(parsed)) << bad;
+  EXPECT_NE(std::get<Refusal>(parsed).text.find(GetParam().named), std::string::npos) << std::get<Refusal>(parsed).text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Operations, PlanOfKeys,
+    ::testing::Values(
+        KeyPlan{Operation::TransportMasterCreate, TransportMasterPlan{"m", "kf-kdf-2"}, "kf-kdf-2", "kf-kdf-3", "kdf"},
+        KeyPlan{Operation::TransportMasterImport, TransportMasterImportPlan{"m", "kf-kdf-1", Bytes(16, 0xcd)}, "cdcd",
+                "cd", "check_value"},
+        KeyPlan{Operation::VendorKeyImport, VendorKeyImportPlan{"v", "aes-kwp", Bytes(16, 0xcd)}, "aes-kwp",
+                "rsa-oaep-sha1", "mechanism"},
+        KeyPlan{Operation::VendorKeyCreate, VendorKeyCreatePlan{"v", "rsa-oaep-sha1", 3072}, "bits = 3072", "bits = 3073",
+                "bits"},
+        KeyPlan{Operation::VendorKeyCreate, VendorKeyCreatePlan{"v", "rsa-oaep-sha256", 4096}, "rsa-oaep-sha256",
+                "aes-kwp", "mechanism"},
+        KeyPlan{Operation::HsmBackup, HsmBackupPlan{2, 3, "why"}, "shares_needed = 2", "shares_needed = 4",
+                "shares_needed"},
+        KeyPlan{Operation::HsmBackup, HsmBackupPlan{2, 3, "why"}, "shares = 3", "shares = 33", "shares"},
+        KeyPlan{Operation::HsmAdoptState, HsmAdoptStatePlan{{}, 5, {}, 0, {}, Bytes(16, 0xcd)}, "last_checkpoint_size = 5",
+                "last_checkpoint_size = 0", "last_checkpoint_size"},
+        KeyPlan{Operation::SeImport, SeImportPlan{"s", "f.csv", {}, 9, Digest{}, 9}, "delivered_count = 9",
+                "delivered_count = 10", "delivered_count"},
+        KeyPlan{Operation::SeImport, SeImportPlan{"s", "f.csv", {}, 9, Digest{}, 9}, "delivered_count = 9\n", "",
+                "delivered_count"}));
+
+TEST(Plan, TakesADeliveredCountOnlyWithItsRoot) {
+  Plan plan = batch();
+  plan.operation = Operation::SeImport;
+  plan.detail = SeImportPlan{"s", "f.csv", {}, 9, std::nullopt, 0};
+  const auto parsed = parse_plan(as_bytes(plan_text(plan) + "delivered_count = 1\n"));
+  ASSERT_TRUE(std::holds_alternative<Refusal>(parsed));
+}
+
 TEST(Plan, RefusesMoreThan64KiB) {
   EXPECT_TRUE(std::holds_alternative<Refusal>(parse_plan(Bytes(kMaxPlanBytes + 1, ' '))));
 }

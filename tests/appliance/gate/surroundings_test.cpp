@@ -29,6 +29,18 @@ TEST(AirGap, TakesNoOverrideForCoreDumps) {
   EXPECT_EQ(check_air_gap(around, {}, {"network", "swap", "memlock"}).problems.size(), 1U);
 }
 
+TEST(AirGap, NamesAPinThatTheKernelDidNotLock) {
+  Surroundings around = kGood;
+  around.pin_locked = false;
+  const AirGapCheck check = check_air_gap(around, {}, {});
+  ASSERT_EQ(check.problems.size(), 1U);
+  EXPECT_NE(check.problems[0].find("did not lock the memory of the PIN"), std::string::npos) << check.problems[0];
+  EXPECT_NE(check.memlock.find("the PIN is NOT in locked memory"), std::string::npos) << check.memlock;
+  EXPECT_EQ(check_air_gap(around, {}, {"memlock"}).overridden.size(), 1U);
+}
+
+TEST(AirGap, LooksWhetherMemoryIsReallyLocked) { EXPECT_TRUE(look_around(SecretBytes{}).pin_locked); }
+
 TEST(AirGap, TakesNoOverrideInProduction) {
   Surroundings around = kGood;
   around.memlock_bytes = 1024;

@@ -296,5 +296,28 @@ TEST_F(VseProgram, MakesAnInventoryOfSerialsThatDoNotRepeat) {
   EXPECT_EQ(serials.size(), 5000U);
 }
 
+TEST_F(VseProgram, GivesDeliveredKeysToTheVendorAndNoneToTheInventory) {
+  const fs::path keys = folder_ / "vendor.keys";
+  const auto arguments = [&](const std::string& name) {
+    return std::vector<std::string>{"pkcs11", "make", "--count", "2", "--dir", chips().string(), "--inventory",
+                                    inventory().string(), "--lanes", lanes().string(), "--master", name, "--transport",
+                                    "delivered", "--vendor-keys", keys.string()};
+  };
+  ASSERT_EQ(run(arguments("acme")), 0);
+  const std::string table = to_string(read_file(keys, 4096));
+  const std::string rows = to_string(read_file(inventory(), 4096));
+  for (std::uint32_t number = 0; number < 2; ++number) {
+    const ChipFacts chip = facts(number);
+    const std::size_t at = table.find(to_hex(chip.serial) + " ");
+    ASSERT_NE(at, std::string::npos);
+    const std::string key = table.substr(at + 2 * chip.serial.size() + 1, 64);
+    EXPECT_EQ(check_value(SecretBytes::copy_of(from_hex(key).value())), chip.check_value);
+    EXPECT_EQ(rows.find(key), std::string::npos);
+  }
+  EXPECT_NE(rows.find(",delivered:acme,\n"), std::string::npos);
+  EXPECT_EQ(run(arguments("acme")), 0);
+  EXPECT_EQ(to_string(read_file(keys, 4096)), table);
+}
+
 }  // namespace
 }  // namespace keyferry::vse

@@ -83,6 +83,7 @@ TEST(SigningDigest, HasTheseKinds) {
                                            "token-card",
                                            "registry-ack",
                                            "preparation",
+                                           "backup",
                                            "challenge"}));
 }
 

@@ -33,7 +33,7 @@ inline std::string in_format_md(const std::string& name) {
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with(begin)) continue;
     const std::string value = line.substr(line.rfind(' ') + 1);
-    if (value.size() >= 64 && from_hex(value)) return value;
+    if (value.size() >= 32 && from_hex(value)) return value;
   }
   return "";
 }

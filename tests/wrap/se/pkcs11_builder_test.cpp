@@ -181,7 +181,7 @@ TEST_F(Pkcs11BuilderTest, TakesADeliveredTransportKey) {
   const p11::Key vendor = vendor_key();
   const SecretBytes transport_value = SecretBytes::copy_of(example_transport_key());
   auto delivered = builder_.unwrap_transport_key(
-      *facts_.kwp, vendor, crypto::wrap_kwp(counting(), transport_value));
+      Delivery::AesKwp, vendor, crypto::wrap_kwp(counting(), transport_value));
   ASSERT_TRUE(std::holds_alternative<DeliveredKey>(delivered));
   const DeliveredKey& transport = std::get<DeliveredKey>(delivered);
   EXPECT_EQ(transport.check_value.size(), 16U);
@@ -195,7 +195,7 @@ TEST_F(Pkcs11BuilderTest, RefusesADeliveredKeyThatIsNoAes256Key) {
   const p11::Key vendor = vendor_key();
   for (const std::size_t size : {16UL, 20UL, 24UL, 25UL, 28UL, 31UL, 33UL, 40UL, 64UL}) {
     const auto delivered = builder_.unwrap_transport_key(
-        *facts_.kwp, vendor, crypto::wrap_kwp(counting(), SecretBytes{size}));
+        Delivery::AesKwp, vendor, crypto::wrap_kwp(counting(), SecretBytes{size}));
     ASSERT_TRUE(std::holds_alternative<Refusal>(delivered)) << size;
     EXPECT_EQ(std::get<Refusal>(delivered).reason, "transport-key-invalid");
   }
@@ -207,7 +207,7 @@ TEST_F(Pkcs11BuilderTest, RefusesATamperedDeliveredKey) {
   for (std::size_t at = 0; at < blob.size(); ++at) {
     blob[at] ^= 0x01;
     EXPECT_TRUE(
-        std::holds_alternative<Refusal>(builder_.unwrap_transport_key(*facts_.kwp, vendor, blob)))
+        std::holds_alternative<Refusal>(builder_.unwrap_transport_key(Delivery::AesKwp, vendor, blob)))
         << at;
     blob[at] ^= 0x01;
   }

@@ -1,0 +1,164 @@
+#include "appliance/front/key_commands.h"
+
+#include <fmt/format.h>
+
+#include "appliance/front/context.h"
+#include "appliance/front/operation.h"
+#include "keyferry/v1/gate.pb.h"
+#include "wrap/base/error.h"
+#include "wrap/base/text.h"
+#include "wrap/base/words.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/x509/pem.h"
+
+namespace keyferry::appliance {
+namespace {
+
+void need_name(const std::string& name) {
+  if (is_name(name)) return;
+  throw Error{Code::Usage,
+              fmt::format("\"{}\": 1 to 63 of a-z 0-9 - _ . are allowed", printable(name))};
+}
+
+Bytes read_check_value(const std::string& text) {
+  const auto value = from_hex(text);
+  if (value && value->size() == kCheckValueBytes) return *value;
+  throw Error{Code::Usage,
+              "--check-value: 32 hex digits",
+              "the vendor computes it beside the key: README, Transport keys"};
+}
+
+/// A name that is taken by something else, reported to the log.
+[[noreturn]] void refuse_taken(Context& context,
+                               std::string_view what,
+                               const std::string& name,
+                               std::string text) {
+  const Refusal refusal{"name-taken", std::move(text), "choose another name"};
+  context.gate().report_refused(what, refusal, name);
+  throw to_error(refusal);
+}
+
+std::string already(bool done_before) {
+  return done_before ? "is there already" : "imported";
+}
+
+void tell_imported(Context& context,
+                   std::string_view noun,
+                   const std::string& label,
+                   Json json,
+                   const Bytes& check_value,
+                   bool done_before) {
+  json["check_value"] = to_hex(check_value);
+  json["done_before"] = done_before;
+  context.out().result(noun,
+                       json,
+                       {fmt::format("{} {}", label, already(done_before)),
+                        fmt::format("check value  {}", to_hex(check_value)),
+                        "destroy every other copy of the key that is not needed any more"});
+}
+
+}  // namespace
+
+int transport_master_import(Context& context, const KeyImportOptions& options) {
+  need_name(options.name);
+  const Bytes check_value = read_check_value(options.check_value);
+  if (options.kdf != "kf-kdf-1" && options.kdf != "kf-kdf-2")
+    throw Error{Code::Usage, "--kdf: kf-kdf-1 or kf-kdf-2"};
+  static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
+  const Registry registry = context.ledger().registry();
+  const KnownMaster* known = registry.master(options.name);
+  if (known != nullptr && (known->kdf != options.kdf || known->check_value != check_value)) {
+    refuse_taken(context,
+                 "transport-master-import",
+                 options.name,
+                 fmt::format("transport-key master \"{}\" is there with {} and check value {}",
+                             options.name,
+                             known->kdf,
+                             to_hex(known->check_value)));
+  }
+  if (known == nullptr) {
+    run_operation(context,
+                  Operation::TransportMasterImport,
+                  TransportMasterImportPlan{options.name, options.kdf, check_value});
+  }
+  tell_imported(context,
+                "transport-master",
+                fmt::format("transport-key master kf-tk/{} ({})", options.name, options.kdf),
+                Json{{"name", options.name}, {"kdf", options.kdf}},
+                check_value,
+                known != nullptr);
+  return 0;
+}
+
+int vendor_key_import(Context& context, const KeyImportOptions& options) {
+  need_name(options.name);
+  const Bytes check_value = read_check_value(options.check_value);
+  static_cast<void>(context.gate());
+  const Registry registry = context.ledger().registry();
+  const KnownVendorKey* known = registry.vendor_key(options.name);
+  if (known != nullptr && known->check_value != check_value) {
+    refuse_taken(
+        context,
+        "vendor-key-import",
+        options.name,
+        fmt::format(
+            "vendor key \"{}\" is there ({}) and is another one", options.name, known->mechanism));
+  }
+  if (known == nullptr) {
+    run_operation(context,
+                  Operation::VendorKeyImport,
+                  VendorKeyImportPlan{options.name, "aes-kwp", check_value});
+  }
+  tell_imported(context,
+                "vendor-key",
+                fmt::format("vendor key kf-vendor/{} (aes-kwp)", options.name),
+                Json{{"name", options.name}, {"mechanism", "aes-kwp"}},
+                check_value,
+                known != nullptr);
+  return 0;
+}
+
+int vendor_key_create(Context& context, const VendorKeyOptions& options) {
+  need_name(options.name);
+  static_cast<void>(context.gate());
+  const bool done_before = context.ledger().registry().vendor_key(options.name) != nullptr;
+  if (!done_before) {
+    run_operation(context,
+                  Operation::VendorKeyCreate,
+                  VendorKeyCreatePlan{options.name, options.mechanism, options.bits});
+  }
+  const Registry registry = context.ledger().registry();
+  const KnownVendorKey* key = registry.vendor_key(options.name);
+  if (key == nullptr)
+    throw Error{Code::Internal, "the registry lacks the vendor key that was just made"};
+  if (key->mechanism != options.mechanism) {
+    refuse_taken(context,
+                 "vendor-key-create",
+                 options.name,
+                 fmt::format("vendor key \"{}\" is there with {}", options.name, key->mechanism));
+  }
+  make_private_directory(context.paths().vendor());
+  const std::filesystem::path file = context.paths().vendor() / (options.name + ".pem");
+  write_file_durably(
+      file, as_bytes(x509::to_pem(x509::kPemPublicKey, key->public_key)), Overwrite::Replace);
+  const Digest fingerprint = crypto::sha256(key->public_key);
+  context.out().result(
+      "vendor-key",
+      Json{{"name", options.name},
+           {"mechanism", key->mechanism},
+           {"public_key", file.string()},
+           {"sha256", fingerprint.hex()},
+           {"words", key_words(fingerprint.bytes())},
+           {"done_before", done_before}},
+      {fmt::format("vendor key kf-vendor/{} ({}) {}",
+                   options.name,
+                   key->mechanism,
+                   done_before ? "is there already" : "made"),
+       fmt::format("public key   {}", file.string()),
+       fmt::format("its SHA-256  {}", fingerprint.hex()),
+       fmt::format("in words     {}", key_words(fingerprint.bytes())),
+       "the vendor reads the words back over another channel before it wraps anything"});
+  return 0;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,294 @@
+#include "appliance/gate/key_acts.h"
+
+#include <fmt/format.h>
+
+#include "appliance/gate/backup_key.h"
+#include "appliance/gate/transport_keys.h"
+#include "appliance/plan/plan.h"
+#include "keyferry/v1/worker.pb.h"
+#include "token/audit/merkle.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/se/check_value.h"
+#include "wrap/x509/certificate_builder.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr std::uint32_t kDeliveredBlock = 1024;
+
+[[noreturn]] void refuse(std::string text, std::string hint = {}) { throw Error{Code::Refused, std::move(text), std::move(hint)}; }
+
+se::Kdf kdf_of(const std::string& name) {
+  const auto kdf = se::kdf_from_name(name);
+  if (!kdf) refuse("a KDF that is unknown: " + printable(name));
+  return *kdf;
+}
+
+se::Delivery delivery_of(const std::string& name) {
+  const auto delivery = se::delivery_from_name(name);
+  if (!delivery) refuse("a way of delivery that is unknown: " + printable(name));
+  return *delivery;
+}
+
+/// Which mechanism the key is made for, and whether this module was seen to do it.
+KeyChoice choice_for(Hsm& hsm, KeyRole role, const v1::MakeKey& request) {
+  KeyChoice choice;
+  switch (role) {
+    case KeyRole::TransportMaster: {
+      const se::Kdf kdf = kdf_of(request.kdf());
+      if (const auto refusal = se::check_kdf(kdf, hsm.facts())) throw to_error(*refusal);
+      choice.mechanism = se::kdf_mechanism(kdf);
+      return choice;
+    }
+    case KeyRole::Vendor: {
+      if (delivery_of(request.mechanism()) != se::Delivery::AesKwp || !request.import()) {
+        refuse("an AES vendor key is imported, and only for aes-kwp");
+      }
+      if (const auto refusal = se::check_delivery(se::Delivery::AesKwp, hsm.facts())) throw to_error(*refusal);
+      choice.mechanism = se::delivery_mechanism(se::Delivery::AesKwp, hsm.facts());
+      return choice;
+    }
+    case KeyRole::VendorRsa: {
+      const se::Delivery delivery = delivery_of(request.mechanism());
+      if (!se::oaep_hash(delivery)) refuse("an RSA vendor key is for rsa-oaep-sha1 or rsa-oaep-sha256");
+      const p11::ProbeResult facts = p11::probe(hsm.session(), p11::ProbeFor::Appliance, p11::ProbeDepth::Thorough);
+      if (const auto refusal = se::check_delivery(delivery, facts)) throw to_error(*refusal);
+      choice.modulus_bits = request.modulus_bits();
+      return choice;
+    }
+    case KeyRole::Backup:
+    case KeyRole::CertificateAuthority:
+    case KeyRole::Log:
+    case KeyRole::Export:
+    case KeyRole::Inbox: return choice;
+  }
+  return choice;
+}
+
+void need_approved(const Bytes& check_value, const v1::MakeKey& request) {
+  if (to_string(check_value) == request.check_value()) return;
+  refuse(fmt::format("the key that was given has check value {}, the officers approved {}", to_hex(check_value),
+                     to_hex(as_bytes(request.check_value()))),
+         "give the right key, or have the plan made and approved with the right check value");
+}
+
+/// Takes `octets` in. Before the HSM sees them: the check value, in software.
+void import_key(Hsm& hsm, const KeyRoleRow& row, const v1::MakeKey& request, const KeyChoice& choice,
+                const SecretBytes& octets, v1::KeyMade& made) {
+  if (octets.size() != 32) refuse("an imported key has 32 octets");
+  if (row.role == KeyRole::TransportMaster) {
+    need_approved(se::master_check_value(octets, kdf_of(request.kdf())), request);
+  } else if (row.role == KeyRole::Vendor) {
+    const se::VendorKeyCheck check = se::check_vendor_key(octets);
+    need_approved(check.check_value, request);
+    made.set_check_blob(to_string(check.proof));
+  } else {
+    refuse(fmt::format("keys of role \"{}\" are made in the HSM, not imported", row.name));
+  }
+  KF_CUT("worker.key.before-import");
+  import_role_key(hsm.session(), row.role, request.name(), choice, octets);
+  made.set_check_value(request.check_value());
+}
+
+void certify(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, v1::KeyMade& made) {
+  const crypto::PublicKey point = find_role_point(hsm.session(), KeyRole::CertificateAuthority, request.name());
+  const x509::CaSpec spec{request.subject(), UtcMillis{request.not_before_ms()}, UtcMillis{request.not_after_ms()}, 0};
+  const Bytes tbs = x509::ca_to_be_signed(spec, x509::make_serial(random), point);
+  const Bytes signature = hsm.session().sign_ecdsa(
+      find_role_key(hsm.session(), KeyRole::CertificateAuthority, request.name()), crypto::sha256(tbs));
+  made.set_public_key(to_string(point.point()));
+  made.set_certificate(to_string(x509::assemble(tbs, signature)));
+}
+
+/// Why the key in the HSM is not what was asked for; nothing when it is.
+std::optional<std::string> wrong_with(Hsm& hsm, const RoleObject& key, const v1::MakeKey& request, v1::KeyMade& made) {
+  p11::Session& session = hsm.session();
+  if (!key.drift.empty()) return fmt::format("it was made with other attributes: {}", fmt::join(key.drift, ", "));
+  if (key.row->role == KeyRole::TransportMaster) {
+    const Bytes computed = se::master_check_value(session, key.handle, kdf_of(request.kdf()), hsm.facts());
+    if (!request.import()) {
+      made.set_check_value(to_string(computed));
+    } else if (to_string(computed) != request.check_value()) {
+      return "the HSM computes check value " + to_hex(computed) + " with it";
+    }
+  }
+  if (key.row->role == KeyRole::Vendor) {
+    se::Pkcs11Builder builder{session, hsm.facts()};
+    if (!builder.opens_vendor_proof(se::Delivery::AesKwp, key.handle, as_bytes(made.check_blob()))) {
+      return std::string{"the HSM does not open with it what software wrapped"};
+    }
+  }
+  return std::nullopt;
+}
+
+Bytes public_key_of(p11::Session& session, const KeyRoleRow& row, const std::string& label) {
+  const auto found = session.find_one(p11::ObjectClass::PublicKey, label);
+  if (!found) return {};
+  if (row.shape == KeyShape::RsaUnwrap) return session.rsa_public_key(*found);
+  return to_bytes(session.ec_point(*found).point());
+}
+
+void describe(Hsm& hsm, const RoleObject& object, const v1::ListObjects& request, v1::HsmObject& out) {
+  out.set_label(object.label);
+  out.set_object_class(object.class_name);
+  for (const std::string& drift : object.drift) out.add_drift(drift);
+  if (object.is_state) out.set_role("state");
+  if (object.row == nullptr) return;
+  const KeyRoleRow& row = *object.row;
+  out.set_role(std::string{row.name});
+  out.set_attributes(attributes_text(hsm.session(), object));
+  if (!object.drift.empty()) return;  // a key that is not as it should be is not used
+  if (is_pair(row)) {
+    out.set_public_key(to_string(public_key_of(hsm.session(), row, object.label)));
+    return;
+  }
+  const std::string name{key_name_of(row, object.label)};
+  if (row.role == KeyRole::TransportMaster) {
+    for (const v1::TransportMaster& master : request.transport_masters()) {
+      const auto kdf = se::kdf_from_name(master.kdf());
+      if (master.name() != name || !kdf || se::check_kdf(*kdf, hsm.facts())) continue;
+      out.set_check_value(to_string(se::master_check_value(hsm.session(), object.handle, *kdf, hsm.facts())));
+    }
+  }
+  if (row.role == KeyRole::Backup && hsm.facts().kwp) {
+    out.set_check_value(to_string(backup_key_check_in(hsm.session(), *hsm.facts().kwp)));
+  }
+  if (row.role == KeyRole::Vendor) {
+    for (const v1::VendorKey& key : request.vendor_keys()) {
+      if (key.name() != name || key.check_blob().empty()) continue;
+      se::Pkcs11Builder builder{hsm.session(), hsm.facts()};
+      // Only the key that the blob was made under opens it: the check value follows.
+      if (builder.opens_vendor_proof(se::Delivery::AesKwp, object.handle, as_bytes(key.check_blob()))) {
+        out.set_check_value(key.check_value());
+      }
+    }
+  }
+}
+
+/// The block's entries, checked to be exactly the delivered ones of the plan at this index.
+std::vector<se::Entry> delivered_entries(const v1::CheckDelivered& request) {
+  auto parsed = parse_plan(as_bytes(request.plan()));
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  const auto* plan = std::get_if<SeImportPlan>(&std::get<Plan>(parsed).detail);
+  if (plan == nullptr || !plan->delivered_root) refuse("the plan imports no delivered transport keys");
+  if (std::uint64_t{request.index()} * kDeliveredBlock >= plan->delivered_count) refuse("the plan has no such block");
+  const std::uint64_t length = audit::block_length(request.index(), kDeliveredBlock, plan->delivered_count);
+  if (static_cast<std::uint64_t>(request.entries_size()) != length) {
+    refuse(fmt::format("block {} has {} entries in the plan, {} were given", request.index(), length,
+                       request.entries_size()));
+  }
+  std::vector<se::Entry> entries;
+  std::vector<Digest> leaves;
+  for (const std::string& octets : request.entries()) {
+    auto entry = se::parse_canonical_entry(as_bytes(octets));
+    if (const auto* refusal = std::get_if<Refusal>(&entry)) throw to_error(*refusal);
+    entries.push_back(std::get<se::Entry>(std::move(entry)));
+    if (entries.back().transport_kind != se::TransportKind::Delivered) refuse("an entry's transport key is not delivered");
+    leaves.push_back(se::entry_leaf_hash(as_bytes(octets)));
+  }
+  std::vector<Digest> path;
+  for (const std::string& hash : request.path()) {
+    const auto digest = Digest::from_bytes(as_bytes(hash));
+    if (!digest) refuse("a hash of the audit path is not 32 octets");
+    path.push_back(*digest);
+  }
+  if (!audit::verify_subtree(audit::tree_root(leaves), request.index(), kDeliveredBlock, plan->delivered_count, path,
+                             *plan->delivered_root)) {
+    refuse(fmt::format("the entries of block {} are not those that the officers approved", request.index()));
+  }
+  return entries;
+}
+
+}  // namespace
+
+void make_key(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, const SecretBytes* octets,
+              v1::KeyMade& made) {
+  const KeyRoleRow* row = key_role_by_name(request.role());
+  if (row == nullptr || !row->named) refuse("no key of that role is made by request");
+  if (request.import() != (octets != nullptr)) throw Error{Code::Internal, "an import without its key, or a key without import"};
+  const KeyChoice choice = choice_for(hsm, row->role, request);
+  // The gate knows no such key: what carries the label was left by a cut before kf-state named it.
+  destroy_role_key(hsm.session(), row->role, request.name());
+  KF_CUT("worker.key.before-make");
+  if (octets != nullptr) {
+    import_key(hsm, *row, request, choice, *octets, made);
+  } else {
+    make_role_key(hsm.session(), row->role, request.name(), choice);
+  }
+  const RoleObject key = find_role_object(hsm.session(), row->role, request.name());
+  if (const auto wrong = wrong_with(hsm, key, request, made)) {
+    destroy_role_key(hsm.session(), row->role, request.name());
+    hsm.sync_store();
+    refuse(fmt::format("key \"{}\" was destroyed again: {}", key.label, *wrong), "see keyferry-appliance doctor");
+  }
+  hsm.sync_store();
+  KF_CUT("worker.key.made");
+  made.set_attributes(attributes_text(hsm.session(), key));
+  if (row->role == KeyRole::CertificateAuthority) {
+    certify(hsm, random, request, made);
+  } else if (is_pair(*row)) {
+    made.set_public_key(to_string(public_key_of(hsm.session(), *row, key.label)));
+  }
+}
+
+void make_appliance_keys(Hsm& hsm, v1::HsmInventory& made) {
+  for (const KeyRole role : {KeyRole::Log, KeyRole::Export, KeyRole::Inbox}) {
+    destroy_role_key(hsm.session(), role, "");
+    make_role_key(hsm.session(), role, "");
+    describe(hsm, find_role_object(hsm.session(), role, ""), v1::ListObjects{}, *made.add_objects());
+    KF_CUT("worker.init.key-made");
+  }
+  hsm.sync_store();
+}
+
+void check_delivered(Hsm& hsm, const v1::CheckDelivered& request, v1::DeliveredChecks& checks) {
+  const std::vector<se::Entry> entries = delivered_entries(request);
+  se::Pkcs11Builder builder{hsm.session(), hsm.facts()};
+  TransportKeys keys{hsm.session(), hsm.facts(), builder, request};
+  keys.check(entries);
+  for (const se::Entry& entry : entries) {
+    checks.add_check_values(to_string(keys.delivered_check_value(entry).value_or(Bytes{})));
+  }
+}
+
+void list_objects(Hsm& hsm, const v1::ListObjects& request, v1::HsmInventory& inventory) {
+  for (const RoleObject& object : role_objects(hsm.session())) describe(hsm, object, request, *inventory.add_objects());
+  describe_hsm(hsm, *inventory.mutable_facts());
+}
+
+void probe_thoroughly(Hsm& hsm, v1::HsmFacts& facts) {
+  const p11::ProbeResult probed = p11::probe(hsm.session(), p11::ProbeFor::Appliance, p11::ProbeDepth::Thorough);
+  describe_hsm(hsm, facts);
+  const auto use = [&facts](const char* what, const std::string& value) {
+    facts.add_facts(fmt::format("use {}: {}", what, value));
+  };
+  const auto yes_no = [](std::optional<bool> value) { return std::string{!value ? "not tried" : *value ? "yes" : "no"}; };
+  use("kwp", probed.kwp ? p11::mechanism_name(*probed.kwp) : "none");
+  use("kf-kdf-1", yes_no(probed.ecb_data_derives));
+  use("kf-kdf-2", yes_no(probed.sp800_108_derives));
+  use("check values", probed.aes_cmac ? "CKM_AES_CMAC" : "CMAC from two CKM_AES_ECB blocks");
+  use("points", probed.ec_point_form == p11::PointForm::Raw ? "raw" : "DER OCTET STRING");
+  use("aes-kwp", yes_no(probed.kwp_unwraps));
+  use("rsa-oaep-sha1", yes_no(probed.oaep_sha1));
+  use("rsa-oaep-sha256", yes_no(probed.oaep_sha256));
+  use("wraps only under trusted keys", yes_no(probed.wraps_only_under_trusted));
+  use("mechanism lists", probed.allowed_mechanisms_enforced ? "enforced" : "not enforced");
+  if (probed.further_sessions) {
+    use("sessions", *probed.further_sessions >= p11::kMaxProbedSessions
+                        ? fmt::format("{} or more", p11::kMaxProbedSessions + 1)
+                        : fmt::format("{}", *probed.further_sessions + 1));
+  }
+  for (const std::string& fact : probed.facts) facts.add_facts("probe: " + fact);
+  for (const Refusal& refusal : probed.missing) facts.add_facts("missing: " + refusal.text);
+}
+
+void describe_hsm(Hsm& hsm, v1::HsmFacts& facts) {
+  facts.set_module(hsm.module_text());
+  facts.set_token_label(hsm.token().label);
+  facts.set_token_serial(hsm.token().serial);
+  for (const std::string& stranger : check_roles(hsm.session()).strangers) facts.add_strangers(stranger);
+}
+
+}  // namespace keyferry::appliance

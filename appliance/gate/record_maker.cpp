@@ -1,0 +1,131 @@
+#include "appliance/gate/record_maker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "appliance/gate/roles.h"
+#include "keyferry/v1/worker.pb.h"
+#include "wrap/base/cut.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/se/entry.h"
+
+namespace keyferry::appliance {
+namespace {
+
+x509::CertificateFacts facts_of(ByteView der) {
+  auto parsed = x509::parse_certificate(der);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  return std::get<x509::CertificateFacts>(std::move(parsed));
+}
+
+x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::CertificateFacts& issuer) {
+  x509::DeviceTemplate device;
+  device.name = batch.certificate_template;
+  device.subject = batch.certificate_subject;
+  device.not_before = batch.not_before;
+  device.not_after = batch.not_after;
+  device.issuer_name = issuer.subject_name;
+  device.issuer_key_identifier = issuer.subject_key_identifier;
+  if (const auto refusal = x509::validate(device, issuer)) throw to_error(*refusal);
+  return device;
+}
+
+x509::SubjectFields subject_fields(const se::Entry& entry) {
+  x509::SubjectFields fields{std::nullopt, entry.serial, entry.key_name, entry.part, entry.lot};
+  if (!entry.device_serial.empty()) fields.device_serial = entry.device_serial;
+  return fields;
+}
+
+}  // namespace
+
+token::Family token_family(se::Family family) {
+  switch (family) {
+    case se::Family::Pkcs11: return token::Family::Pkcs11;
+    case se::Family::Atecc608: return token::Family::Atecc608;
+    case se::Family::OptigaTrustM: return token::Family::OptigaTrustM;
+    case se::Family::Tpm2: return token::Family::Tpm2;
+  }
+  return token::Family::Pkcs11;
+}
+
+RecordMaker::RecordMaker(p11::Session& session,
+                         const p11::ProbeResult& facts,
+                         const BatchPlan& batch,
+                         const v1::MakeSegment& request,
+                         const std::vector<se::Entry>& entries)
+    : session_{session},
+      ca_certificate_{request.ca_certificate()},
+      issuer_{facts_of(as_bytes(ca_certificate_))},
+      certificates_{device_template(batch, issuer_)},
+      payloads_{session, facts},
+      transports_{session, facts, payloads_, request},
+      ca_key_{find_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
+  if (find_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
+    throw Error{Code::Refused,
+                fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", batch.certificate_authority)};
+  }
+  for (const se::Entry& entry : entries) {
+    if (const auto refusal = certificates_.subject_pattern().check(subject_fields(entry))) throw to_error(*refusal);
+  }
+  transports_.check(entries);
+}
+
+MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample) {
+  const p11::Key transport = transports_.make(entry);
+  p11::DeviceKeyPair device = payloads_.generate_device_key();
+  const auto public_key = crypto::PublicKey::from_point(device.point);
+  if (!public_key) throw Error{Code::Hsm, "the HSM gave a device key whose point is not on the curve"};
+  Bytes payload = payloads_.wrap(transport.handle(), device.private_key.handle());
+  KF_CUT("worker.record.wrapped");  // cut here: session objects, gone with this process
+  if (sample == Sample::Yes) verify_pair(device.private_key.handle(), *public_key);
+  const x509::CertificateSerial serial = x509::make_serial(random);
+  const Bytes tbs = certificates_.to_be_signed(serial, subject_fields(entry), *public_key);
+  MadeRecord made{token::Record{.record_no = number,
+                                .family = token_family(entry.family),
+                                .se_serial = entry.serial,
+                                .key_name = entry.key_name,
+                                .device_serial = entry.device_serial,
+                                .generation = entry.generation,
+                                .payload = std::move(payload),
+                                .public_key = *public_key,
+                                .certificate = x509::assemble(tbs, session_.sign_ecdsa(ca_key_, crypto::sha256(tbs))),
+                                .issuers = {to_bytes(as_bytes(ca_certificate_))},
+                                .challenge = random.id<Digest>()},
+                  serial};
+  if (sample == Sample::Yes) verify_certificate(made.record);
+  return made;
+}
+
+void RecordMaker::verify_pair(p11::ObjectHandle private_key, const crypto::PublicKey& public_key) {
+  const Digest digest = crypto::sha256(as_bytes("keyferry/v1/pair-sample"));
+  if (!crypto::verify(public_key, digest, session_.sign_ecdsa(private_key, digest))) {
+    throw Error{Code::Hsm, "the HSM made a device key whose halves do not belong together",
+                "this module must not be used: keyferry-appliance doctor"};
+  }
+}
+
+void RecordMaker::verify_certificate(const token::Record& record) const {
+  const x509::CertificateFacts facts = facts_of(record.certificate);
+  const bool good = facts.key == record.public_key && facts.issuer_name == issuer_.subject_name &&
+                    crypto::verify(issuer_.key, crypto::sha256(facts.tbs), facts.signature);
+  if (!good) {
+    throw Error{Code::Hsm, "a certificate that was just made does not verify with its CA's key",
+                "this module must not be used: keyferry-appliance doctor"};
+  }
+}
+
+void PooledRandom::fill(std::span<std::uint8_t> out) {
+  if (out.size() > kPoolBytes) return source_.fill(out);
+  if (pool_.size() - used_ < out.size()) {
+    pool_.resize(kPoolBytes);
+    source_.fill(pool_);
+    used_ = 0;
+  }
+  const auto piece = std::span{pool_}.subspan(used_, out.size());
+  std::ranges::copy(piece, out.begin());
+  std::ranges::fill(piece, std::uint8_t{0});
+  used_ += out.size();
+}
+
+}  // namespace keyferry::appliance

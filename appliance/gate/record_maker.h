@@ -1,0 +1,81 @@
+// From an entry to a sealed record's content, in one HSM session: transport key, device key, wrap, certificate. Handles are
+// looked up once per segment, never in its loop.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "appliance/gate/transport_keys.h"
+#include "appliance/plan/plan.h"
+#include "token/items.h"
+#include "wrap/base/random.h"
+#include "wrap/p11/probe.h"
+#include "wrap/p11/session.h"
+#include "wrap/se/pkcs11_builder.h"
+#include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/path.h"
+
+namespace keyferry::v1 {
+class MakeSegment;
+}
+
+namespace keyferry::appliance {
+
+struct MadeRecord {
+  token::Record record;
+  x509::CertificateSerial serial;
+};
+
+enum class Sample { No, Yes };
+
+class RecordMaker {
+ public:
+  /// Session (logged in) and facts outlive this; all belong to one thread. `entries`: the segment's, checked to be the
+  /// plan's. Error{Refused}: the CA's certificate is not for the key in the HSM, the template refuses an entry, a master
+  /// or vendor key is unknown. Error{NotFound}: a key is not in the HSM.
+  RecordMaker(p11::Session& session,
+              const p11::ProbeResult& facts,
+              const BatchPlan& batch,
+              const v1::MakeSegment& request,
+              const std::vector<se::Entry>& entries);
+
+  /// One key for one SE. The device key and its transport key are destroyed when this returns, also by an error; nothing
+  /// of either is ever outside the HSM in the clear. Each call has a new serial: what an error left behind is never
+  /// certified twice. A sample is verified in software: that the pair belongs together and that the certificate is good.
+  /// Error{Hsm} from the module.
+  [[nodiscard]] MadeRecord make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample);
+
+  /// Keys whose C_DestroyObject failed so far: they live until the session is closed.
+  [[nodiscard]] int failed_destroys() const { return session_.failed_destroys(); }
+
+ private:
+  void verify_pair(p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
+  void verify_certificate(const token::Record& record) const;
+
+  p11::Session& session_;
+  std::string ca_certificate_;
+  x509::CertificateFacts issuer_;
+  x509::CertificateBuilder certificates_;
+  se::Pkcs11Builder payloads_;
+  TransportKeys transports_;
+  p11::ObjectHandle ca_key_;
+};
+
+[[nodiscard]] token::Family token_family(se::Family family);
+
+/// SystemRandom asked for 4 KiB at a time; what was given out is overwritten. For serials and challenges, which are
+/// public. One thread.
+class PooledRandom final : public RandomSource {
+ public:
+  explicit PooledRandom(RandomSource& source) : source_{source} {}
+
+  void fill(std::span<std::uint8_t> out) override;
+
+ private:
+  static constexpr std::size_t kPoolBytes = 4096;
+  RandomSource& source_;
+  Bytes pool_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace keyferry::appliance

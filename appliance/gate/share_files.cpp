@@ -1,0 +1,125 @@
+#include "appliance/gate/share_files.h"
+
+#include <botan/mem_ops.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "wrap/base/cut.h"
+#include "wrap/base/durable_file.h"
+#include "wrap/base/random.h"
+
+namespace keyferry::appliance {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// To the end, at most one octet more than a share may have.
+SecretBytes read_all(int fd, const std::string& where) {
+  SecretBytes text{kMaxShareFileBytes + 1};
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = ::read(fd, text.expose_writable().data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw system_error(Code::Storage, "read a share from " + where, errno);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  text.resize(size);
+  return text;
+}
+
+/// Past the cache, as far as the file system lets go of it.
+SecretBytes read_share_file(const fs::path& file) {
+  const Fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!fd.valid()) throw system_error(Code::Storage, "open the share " + file.string(), errno);
+  static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
+  return read_all(fd.get(), file.string());
+}
+
+ShareFile parsed(const SecretBytes& text, const std::string& where) {
+  auto file = parse_share_text(text);
+  if (const auto* refusal = std::get_if<Refusal>(&file)) {
+    throw Error{Code::Refused, where + ": " + refusal->text, refusal->hint};
+  }
+  return std::get<ShareFile>(std::move(file));
+}
+
+/// The first `needed` of a whole set; every file is looked at.
+BackupShares existing_set(const std::vector<fs::path>& files, ShareCounts counts) {
+  BackupShares set{{}, counts, {}};
+  for (const fs::path& file : files) {
+    ShareFile one = parsed(read_share_file(file), file.string());
+    if (one.counts != counts || (!set.check_value.empty() && one.check_value != set.check_value)) {
+      throw Error{Code::Refused, file.string() + " is a share of another backup key", "choose another --backup-share-dir"};
+    }
+    set.check_value = one.check_value;
+    if (set.shares.size() < counts.needed) set.shares.push_back(std::move(one.share));
+  }
+  return set;
+}
+
+}  // namespace
+
+std::vector<SecretBytes> BackupShares::copies() const {
+  std::vector<SecretBytes> made;
+  for (const SecretBytes& share : shares) made.push_back(SecretBytes::copy_of(share.expose()));
+  return made;
+}
+
+std::string share_file_name(const std::string& appliance, unsigned number, ShareCounts counts) {
+  return fmt::format("kf-backup-{}-share-{}-of-{}.txt", appliance, number, counts.shares);
+}
+
+BackupShares make_share_files(const fs::path& folder, ShareCounts counts, const std::string& appliance) {
+  std::vector<fs::path> files;
+  for (unsigned number = 1; number <= counts.shares; ++number) files.push_back(folder / share_file_name(appliance, number, counts));
+  make_private_directory(folder);
+  if (std::ranges::all_of(files, [](const fs::path& file) { return fs::exists(file); })) return existing_set(files, counts);
+  {
+    SystemRandom random;
+    SecretBytes key{kBackupKeyBytes};
+    random.fill(key.expose_writable());
+    const std::vector<SecretBytes> shares = split_backup_key(key, counts);
+    for (unsigned i = 0; i < counts.shares; ++i) {
+      const SecretBytes text = share_text(shares[i], i + 1, counts);
+      write_file_durably(files[i], text.expose(), Overwrite::Replace);
+      const SecretBytes back = read_share_file(files[i]);
+      if (back.size() != text.size() || !Botan::constant_time_compare(back.expose().data(), text.expose().data(), text.size())) {
+        throw Error{Code::Storage, "what was read back from " + files[i].string() + " is not what was written",
+                    "use another medium, and give the same command again"};
+      }
+      KF_CUT("gate.shares.written");
+    }
+  }  // the key ends here: from now on there are only its shares
+  return existing_set(files, counts);
+}
+
+BackupShares read_shares(const std::vector<fs::path>& files, const std::vector<int>& descriptors) {
+  BackupShares set;
+  const auto take = [&set](ShareFile one, const std::string& where) {
+    if (!set.check_value.empty() && one.check_value != set.check_value) {
+      throw Error{Code::Refused, where + " is a share of another backup key",
+                  "each share says on its line \"check\" which key it belongs to"};
+    }
+    set.check_value = one.check_value;
+    set.counts = one.counts;
+    set.shares.push_back(std::move(one.share));
+  };
+  for (const fs::path& file : files) take(parsed(read_share_file(file), file.string()), file.string());
+  for (const int descriptor : descriptors) {
+    const Fd fd{descriptor};
+    const std::string where = fmt::format("descriptor {}", descriptor);
+    take(parsed(read_all(fd.get(), where), where), where);
+  }
+  if (set.shares.size() < set.counts.needed) {
+    throw Error{Code::Refused, fmt::format("{} shares of kf-backup were given, {} are needed", set.shares.size(), set.counts.needed),
+                "ask more custodians: --share FILE for each"};
+  }
+  return set;
+}
+
+}  // namespace keyferry::appliance

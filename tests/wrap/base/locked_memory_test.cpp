@@ -1,0 +1,57 @@
+#include "wrap/base/locked_memory.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "wrap/base/secret_bytes.h"
+
+namespace keyferry {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+ByteView fresh_pages(std::size_t pages) {
+  void* const start = mmap(nullptr, pages * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return {static_cast<const std::uint8_t*>(start), pages * kPage};
+}
+
+TEST(LockedMemory, IsToldFromMemoryThatIsNot) {
+  const ByteView pages = fresh_pages(3);
+  EXPECT_FALSE(memory_is_locked(pages));
+  ASSERT_TRUE(lock_memory(pages.subspan(kPage + 5, 7)));
+  EXPECT_TRUE(memory_is_locked(pages.subspan(kPage, kPage)));
+  EXPECT_FALSE(memory_is_locked(pages)) << "one page of three";
+  EXPECT_FALSE(memory_is_locked(pages.subspan(kPage - 1, 2))) << "the first half";
+  EXPECT_TRUE(lock_memory(pages));
+  EXPECT_TRUE(memory_is_locked(pages));
+}
+
+TEST(LockedMemory, IsNotThereForNoOctets) {
+  EXPECT_FALSE(memory_is_locked({}));
+  EXPECT_FALSE(lock_memory({}));
+}
+
+TEST(LockedMemory, HoldsASecret) {
+  const SecretBytes secret{64};
+  EXPECT_TRUE(memory_is_locked(secret.expose()));
+}
+
+TEST(LockedMemory, IsRefusedAboveTheLimit) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(2);  // root may lock whatever the limit is
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_MEMLOCK, &none);
+    _exit(lock_memory(fresh_pages(1)) ? 1 : 0);
+  }
+  int raw = 0;
+  waitpid(pid, &raw, 0);
+  EXPECT_TRUE(WIFEXITED(raw));
+  EXPECT_EQ(WEXITSTATUS(raw), 0);
+}
+
+}  // namespace
+}  // namespace keyferry
