@@ -172,14 +172,14 @@ RsaNumbers rsa_numbers(ByteView spki) {
   return {n.front() == 0 ? n.subspan(1) : n, exponent->content};
 }
 
-Template public_half(const KeyRoleRow& row, const v1::BackedUpKey& key) {
+Template public_half(const Hsm& hsm, const KeyRoleRow& row, const v1::BackedUpKey& key) {
   Template half = public_template(row, key.label());
   if (row.shape == KeyShape::RsaUnwrap) {
     const RsaNumbers numbers = rsa_numbers(as_bytes(key.public_key()));
     half.octets(Attribute::Modulus, numbers.modulus).public_exponent(numbers.exponent);
   } else {
     if (!crypto::PublicKey::from_point(as_bytes(key.public_key()))) refuse("a public key in the backup is no point");
-    half.ec_point(der::octet_string(as_bytes(key.public_key())));
+    half.ec_point(p11::spell_ec_point(as_bytes(key.public_key()), hsm.facts().ec_point_form));
   }
   return half.remove(Attribute::Modifiable).modifiable(false);
 }
@@ -192,7 +192,7 @@ void unwrap_key(Hsm& hsm, p11::ObjectHandle unwrapping, const v1::BackedUpKey& k
   // C_UnwrapKey takes no CKA_VALUE_LEN (PKCS#11 section 2.8.2), and modules set nothing behind CKA_MODIFIABLE = false.
   wanted.remove(Attribute::ValueLen).remove(Attribute::Modifiable).modifiable(false);
   static_cast<void>(session.unwrap(hsm.facts().kwp_or_throw(), unwrapping, as_bytes(key.wrapped()), wanted));
-  if (is_pair(row)) static_cast<void>(session.create_object(public_half(row, key)));
+  if (is_pair(row)) static_cast<void>(session.create_object(public_half(hsm, row, key)));
 }
 
 /// The private half does what the public half checks.

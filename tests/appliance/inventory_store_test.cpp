@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "appliance/ledger/batch_store.h"
 #include "tests/support/temp_folder.h"
 #include "token/audit/merkle.h"
+#include "wrap/crypto/hash.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -216,6 +218,73 @@ TEST_F(RecordConstraints, AllowAHigherGenerationAfterRevocation) {
   add_record(1, 1, 1, 1);
   ledger_.database().exec("UPDATE record SET revoked = 1, state = 'revoked'");
   EXPECT_NO_THROW(add_record(2, 2, 2, 1, 2));
+}
+
+/// What was ever seen is refused before anything is issued (I2), through the store that programs use.
+class SeenBefore : public RecordConstraints {
+ protected:
+  /// A segment of one record, prepared and sealed.
+  void make(std::uint32_t index, std::int64_t se, std::uint8_t key, std::uint8_t serial) {
+    BatchStore store{ledger_};
+    const BatchId batch = *BatchId::from_hex(fmt::format("{:032x}", 1));
+    Bytes public_key(65, key);
+    const std::vector<RecordRow> records{RecordRow{.record_no = RecordNo{index},
+                                                   .se = SeId{se},
+                                                   .public_key = public_key,
+                                                   .certificate_serial = Bytes(16, serial)}};
+    const SealedPart part{.index = SegmentIndex{index},
+                          .count = 1,
+                          .container = *ContainerId::from_hex(fmt::format("{:032x}", index + 1)),
+                          .body_size_bytes = 1};
+    const Bytes leaf{std::uint8_t{1}};
+    store.prepare(batch, part, records, {leaf});
+    store.seal(batch, part, leaf, fmt::format("appliance\n{}\nAAAA\n\nsignature\n", ledger_.log_size()));
+  }
+
+  void expect_refused(std::uint32_t index, std::int64_t se, std::uint8_t key, std::uint8_t serial) {
+    try {
+      make(index, se, key, serial);
+      FAIL() << "was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Code::Refused) << error.what();
+    }
+    EXPECT_EQ(ledger_.database().execAndGet("SELECT count(*) FROM record").getInt(), 1);
+    EXPECT_EQ(ledger_.log_size(), 1U);
+  }
+};
+
+TEST_F(SeenBefore, TwoKeysAndSerialsAreTaken) {
+  make(0, 1, 1, 1);
+  make(1, 2, 2, 2);
+  EXPECT_EQ(ledger_.log_size(), 2U);
+}
+
+TEST_F(SeenBefore, APublicKeyIsRefused) {
+  make(0, 1, 1, 1);
+  expect_refused(1, 2, 1, 2);
+}
+
+TEST_F(SeenBefore, ACertificateSerialIsRefused) {
+  make(0, 1, 1, 1);
+  expect_refused(1, 2, 2, 1);
+}
+
+TEST_F(SeenBefore, IsRefusedAlsoWhenItIsNoLongerAmongTheRecentOnes) {
+  make(0, 1, 1, 1);
+  for (const char* table : {"seen_public_key", "seen_serial"}) {
+    ledger_.database().exec(fmt::format("INSERT INTO {0} SELECT id FROM {0}_recent", table));
+    ledger_.database().exec(fmt::format("DELETE FROM {}_recent", table));
+    EXPECT_THROW(ledger_.database().exec(fmt::format("DELETE FROM {}", table)), SQLite::Exception);
+  }
+  expect_refused(1, 2, 1, 2);
+  expect_refused(1, 2, 2, 1);
+}
+
+TEST_F(SeenBefore, IsRefusedAlsoFromASegmentThatWasDropped) {
+  const std::string id = crypto::sha256(Bytes(65, 7)).hex().substr(0, 32);
+  ledger_.database().exec(fmt::format("INSERT INTO seen_public_key VALUES (x'{}')", id));
+  make(0, 1, 1, 1);
+  expect_refused(1, 2, 7, 2);
 }
 
 TEST_F(RecordConstraints, LetARecordEndOnlyOnce) {
