@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -23,6 +24,8 @@
 namespace keyferry::appliance {
 namespace {
 
+/// Records of segments under way stay in memory, about 600 octets each.
+constexpr std::size_t kRecordsInFlight = 262'144;
 constexpr const char* kBatchStarted = "batch-started";  // data: batch id, u64be time
 
 const v1::OpenPlan* open_plan(const v1::HsmState& state, const Digest& plan_digest) {
@@ -167,7 +170,10 @@ class BatchRun {
       if (part.state == SealState::Sealed && part.index->value == next) ++next;
     }
     // Each worker has its next segment waiting before its last one is acknowledged.
-    const std::size_t in_flight = 2 * std::size_t{context_.gate().facts().workers()} + 1;
+    const std::size_t in_flight =
+        std::clamp(2 * std::size_t{context_.gate().facts().workers()} + 1,
+                   std::size_t{2},
+                   std::max(std::size_t{2}, kRecordsInFlight / batch_.segment_size));
     std::deque<std::unique_ptr<PartMaker>> making;
     Progress progress{fmt::format("batch {}", batch_.id.hex().substr(0, 8)), batch_.se_count};
     std::uint64_t sealed = store_.sealed_records(batch_.id);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/sanitizers.h"
 #include "wrap/base/secret_bytes.h"
 
 namespace keyferry {
@@ -19,6 +20,7 @@ ByteView fresh_pages(std::size_t pages) {
 }
 
 TEST(LockedMemory, IsToldFromMemoryThatIsNot) {
+  if (!test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
   const ByteView pages = fresh_pages(3);
   EXPECT_FALSE(memory_is_locked(pages));
   ASSERT_TRUE(lock_memory(pages.subspan(kPage + 5, 7)));
@@ -35,6 +37,7 @@ TEST(LockedMemory, IsNotThereForNoOctets) {
 }
 
 TEST(LockedMemory, HoldsASecret) {
+  if (!test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
   const SecretBytes secret{64};
   EXPECT_TRUE(memory_is_locked(secret.expose()));
 }
