@@ -35,13 +35,16 @@ p11::Uri hsm_uri(const GateSettings& settings) {
   return std::get<p11::Uri>(std::move(uri));
 }
 
-Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank) : uri_{hsm_uri(settings)}, store_{settings.store} {
+Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank)
+    : uri_{hsm_uri(settings)},
+      calls_{settings.threads > 1 ? p11::CallsFrom::AnyThread : p11::CallsFrom::OneThread},
+      store_{settings.store} {
   const p11::Uri& uri = uri_;
   if (!uri.module_path) {
     throw Error{Code::Usage, "the HSM URI names no module-path", "add module-path=/path/of/module.so to the URI"};
   }
   if (store_) p11::keep_softhsm_tokens(*store_);
-  module_ = std::make_unique<p11::Module>(*uri.module_path);
+  module_ = std::make_unique<p11::Module>(*uri.module_path, calls_);
   token_ = find_or_make_token(uri, pin, blank);
   session_ = std::make_unique<p11::Session>(*module_, token_.slot, p11::Access::ReadWrite);
 }
@@ -97,7 +100,7 @@ void Hsm::recover(p11::Recovery recovery, const SecretBytes& pin) {
   session_.reset();
   if (whole) {
     module_.reset();
-    module_ = std::make_unique<p11::Module>(*uri_.module_path);
+    module_ = std::make_unique<p11::Module>(*uri_.module_path, calls_);
     p11::TokenInfo found = module_->find_token(uri_);
     if (found.serial != token_.serial) {
       throw Error{Code::Hsm,

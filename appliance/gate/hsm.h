@@ -68,6 +68,7 @@ class Hsm {
   p11::TokenInfo find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank);
 
   p11::Uri uri_;
+  p11::CallsFrom calls_;
   std::optional<std::filesystem::path> store_;
   std::unique_ptr<p11::Module> module_;
   p11::TokenInfo token_;

@@ -26,7 +26,7 @@ namespace keyferry::appliance {
 /// Where the pieces of a segment go while it is made.
 struct SegmentSink {
   std::function<void(ByteView)> body;                          // header, then chunks
-  std::function<void(const v1::IssuedRecords&)> records;       // in order, some at a time
+  std::function<void(v1::IssuedRecords&)> records;             // in order, some at a time; may take their content
   std::function<void(ByteView)> sealed_certificates;           // in pieces
   std::function<void()> between_records;                       // other requests are served here
 };

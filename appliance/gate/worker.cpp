@@ -306,10 +306,10 @@ class Worker {
               send(id, reply);
             },
         .records =
-            [this, id](const v1::IssuedRecords& records) {
+            [this, id](v1::IssuedRecords& records) {
               pieces_sent_ = true;
               v1::WorkerReply reply;
-              *reply.mutable_records() = records;
+              reply.mutable_records()->Swap(&records);
               send(id, reply);
             },
         .sealed_certificates =

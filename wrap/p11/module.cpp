@@ -99,8 +99,8 @@ std::string describe(const TokenInfo& token) {
 
 }  // namespace
 
-Module::Module(std::filesystem::path library)
-    : library_{std::move(library)},
+Module::Module(std::filesystem::path library, CallsFrom calls)
+    : library_{std::move(library)}, calls_{calls},
       cryptoki_{std::make_unique<Cryptoki>(Cryptoki{load(library_)})} {
   initialise();
 }
@@ -112,7 +112,7 @@ Module::~Module() {
 void Module::initialise() {
   CK_C_INITIALIZE_ARGS arguments{};
   arguments.flags = CKF_OS_LOCKING_OK;
-  check(cryptoki_->functions->C_Initialize(&arguments), "C_Initialize", [this] {
+  check(cryptoki_->functions->C_Initialize(calls_ == CallsFrom::OneThread ? nullptr : &arguments), "C_Initialize", [this] {
     return library_.string();
   });
   initialised_ = true;

@@ -44,6 +44,8 @@ struct TokenInfo {
   bool protected_pin_path = false;  // CKF_PROTECTED_AUTHENTICATION_PATH
 };
 
+enum class CallsFrom { AnyThread, OneThread };
+
 /// dlopen (RTLD_NOW, RTLD_LOCAL), C_GetFunctionList, C_Initialize with CKF_OS_LOCKING_OK;
 /// C_Finalize in the destructor. The library stays mapped until the process ends: modules start
 /// threads and exit handlers of their own. One Module for a library at a time; a second one gets
@@ -51,8 +53,10 @@ struct TokenInfo {
 /// fork the child must not use it.
 class Module {
  public:
-  /// Error{Hsm}: no such file, no PKCS#11 library, or C_Initialize failed.
-  explicit Module(std::filesystem::path library);
+  /// Error{Hsm}: no such file, no PKCS#11 library, or C_Initialize failed. CallsFrom::OneThread is a promise for all
+  /// sessions: the module need not lock then (C_Initialize without arguments, 2.40 section 5.4); SoftHSM makes keys a
+  /// tenth faster.
+  explicit Module(std::filesystem::path library, CallsFrom calls = CallsFrom::AnyThread);
   ~Module();
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
@@ -93,6 +97,7 @@ class Module {
   void finalise() noexcept;
 
   std::filesystem::path library_;
+  CallsFrom calls_;
   std::unique_ptr<Cryptoki> cryptoki_;
   bool initialised_ = false;
   std::atomic<int> open_sessions_ = 0;
