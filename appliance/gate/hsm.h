@@ -55,6 +55,9 @@ class Hsm {
   /// PinRefused, now and at each further call, when the PIN is not taken any more.
   void recover(p11::Recovery recovery, const SecretBytes& pin);
 
+  /// AnyThread when the settings have several threads in a worker.
+  [[nodiscard]] p11::CallsFrom calls_from() const { return calls_; }
+
   [[nodiscard]] const p11::ProbeResult& facts() const { return facts_; }
 
   [[nodiscard]] const p11::TokenInfo& token() const { return token_; }

@@ -33,6 +33,9 @@ RecordLine::~RecordLine() { stop_threads(); }
 /// Sessions, makers and threads; strong: a failure leaves none of them.
 void RecordLine::build() {
   if (!hsm_.connected()) recover_(p11::Recovery::NewModule);
+  if (order_.threads > 1 && hsm_.calls_from() == p11::CallsFrom::OneThread) {
+    throw Error{Code::Internal, "the module was promised calls from one thread alone"};
+  }
   std::vector<std::unique_ptr<p11::Session>> sessions;
   std::vector<std::unique_ptr<RecordMaker>> makers;
   while (order_.threads > 1 && sessions.size() < order_.threads) {

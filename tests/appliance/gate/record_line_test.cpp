@@ -32,9 +32,11 @@ GateSettings settings() {
 /// A logged-in Hsm under `script`. One at a time.
 class ShimHsm {
  public:
-  explicit ShimHsm(std::string_view script) {
+  explicit ShimHsm(std::string_view script, unsigned threads = 1) {
     static_cast<void>(ShimStore::shared().load(script));  // writes the script; the Hsm loads the module itself
-    hsm_ = std::make_unique<Hsm>(settings(), pin(kUserPin), BlankToken::Refuse);
+    GateSettings with_threads = settings();
+    with_threads.threads = threads;
+    hsm_ = std::make_unique<Hsm>(with_threads, pin(kUserPin), BlankToken::Refuse);
     if (hsm_->login(pin(kUserPin)) != p11::LoginResult::Ok) throw Error{Code::Hsm, "no login"};
     hsm_->probe();
   }
@@ -101,7 +103,7 @@ class RecordLineTest : public ::testing::Test {
   /// Makes a segment of `count` under `script` and holds each record against its entry; serials and keys against all that
   /// this program ever saw.
   void make(std::string_view script, unsigned threads, std::uint32_t count) {
-    ShimHsm hsm{script};
+    ShimHsm hsm{script, threads};
     const std::vector<se::Entry> all = entries(count);
     RecordLine line{*hsm, random_, RecordLine::Order{batch_, request_, all, RecordNo{kFirst}, threads},
                     [&hsm](p11::Recovery recovery) { hsm.recover(recovery); }};
