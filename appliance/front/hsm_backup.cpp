@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "appliance/front/init.h"
+#include "appliance/front/internal/wire_environment.h"
 #include "appliance/front/officer.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/own_card.h"
@@ -30,18 +31,6 @@ constexpr std::uint64_t kMaxBackupFileBytes = 8U << 20;
 constexpr std::uint64_t kMaxSettingsBytes = 64 * 1024;
 // Proved by the custodians' key at the restore; the gate compares its digest with what the HSM knows.
 constexpr const char* kRestoredRegistry = "restored_registry";
-
-v1::Environment wire_environment(Environment environment) {
-  switch (environment) {
-    case Environment::Development:
-      return v1::ENVIRONMENT_DEVELOPMENT;
-    case Environment::Rehearsal:
-      return v1::ENVIRONMENT_REHEARSAL;
-    case Environment::Production:
-      return v1::ENVIRONMENT_PRODUCTION;
-  }
-  return v1::ENVIRONMENT_UNSPECIFIED;
-}
 
 // --- restore -------------------------------------------------------------------------------------
 

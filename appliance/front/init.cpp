@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "appliance/front/internal/wire_environment.h"
 #include "appliance/front/officer.h"
 #include "appliance/gate/settings.h"
 #include "keyferry/v1/gate.pb.h"
@@ -40,18 +41,6 @@ void check_options(const CommonOptions& common, const InitOptions& options) {
   if (options.environment == Environment::Production && !options.hsm_uri) {
     throw Error{Code::Usage, "environment production needs a hardware HSM: name it with --hsm"};
   }
-}
-
-v1::Environment wire_environment(Environment environment) {
-  switch (environment) {
-    case Environment::Development:
-      return v1::ENVIRONMENT_DEVELOPMENT;
-    case Environment::Rehearsal:
-      return v1::ENVIRONMENT_REHEARSAL;
-    case Environment::Production:
-      return v1::ENVIRONMENT_PRODUCTION;
-  }
-  return v1::ENVIRONMENT_UNSPECIFIED;
 }
 
 /// Measured with SoftHSM: two processes make twice what one does, two threads 1.16 times.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "appliance/front/context.h"
+#include "appliance/front/internal/wire_environment.h"
 #include "keyferry/v1/governance.pb.h"
 #include "token/signed_bytes.h"
 #include "wrap/base/error.h"
@@ -11,18 +12,6 @@ namespace keyferry::appliance {
 namespace {
 
 constexpr std::uint64_t kMaxKeyFileBytes = 64 * 1024;
-
-v1::Environment wire_environment(Environment environment) {
-  switch (environment) {
-    case Environment::Development:
-      return v1::ENVIRONMENT_DEVELOPMENT;
-    case Environment::Rehearsal:
-      return v1::ENVIRONMENT_REHEARSAL;
-    case Environment::Production:
-      return v1::ENVIRONMENT_PRODUCTION;
-  }
-  return v1::ENVIRONMENT_UNSPECIFIED;
-}
 
 }  // namespace
 

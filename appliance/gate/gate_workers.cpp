@@ -1,8 +1,12 @@
 // The pool of key workers: as many processes as the settings say, started one after another, replaced before a leaking
 // module hurts (shared/pkcs11.md section 1: SoftHSM loses 714 octets with each key).
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdio>
 
 #include "appliance/gate/internal/gate_impl.h"
+#include "wrap/base/text.h"
 
 namespace keyferry::appliance {
 
@@ -25,6 +29,8 @@ asio::awaitable<WorkerLink*> Gate::Impl::add_key_worker_or(WorkerLink* without) 
   }
   if (without == nullptr || failed->code() != Code::Hsm) throw *failed;
   most_key_workers = key_workers.size();
+  fmt::print(stderr, "keyferry-hsm-gate: going on with {} of {} key workers, since one more did not start: {}\n",
+             most_key_workers, arguments.settings.workers, printable(failed->what()));
   co_return without;
 }
 
@@ -68,7 +74,8 @@ asio::awaitable<void> Gate::Impl::start_key_workers() {
   try {
     while (!broken && key_workers.size() < arguments.settings.workers) {
       const auto guard = co_await workers_mutex.lock();
-      if (key_workers.size() < arguments.settings.workers) co_await add_key_worker();
+      if (key_workers.size() >= std::min<std::size_t>(arguments.settings.workers, most_key_workers)) break;
+      co_await add_key_worker_or(key_workers.empty() ? nullptr : key_workers.front().get());
     }
   } catch (const Error&) {
     // The first segment that needs it tries again.

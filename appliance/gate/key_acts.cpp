@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include "appliance/gate/backup_key.h"
+#include "appliance/gate/internal/entry_block.h"
 #include "appliance/gate/transport_keys.h"
 #include "appliance/plan/plan.h"
 #include "keyferry/v1/worker.pb.h"
-#include "token/audit/merkle.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
@@ -173,30 +173,11 @@ std::vector<se::Entry> delivered_entries(const v1::CheckDelivered& request) {
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   const auto* plan = std::get_if<SeImportPlan>(&std::get<Plan>(parsed).detail);
   if (plan == nullptr || !plan->delivered_root) refuse("the plan imports no delivered transport keys");
-  if (std::uint64_t{request.index()} * kDeliveredBlock >= plan->delivered_count) refuse("the plan has no such block");
-  const std::uint64_t length = audit::block_length(request.index(), kDeliveredBlock, plan->delivered_count);
-  if (static_cast<std::uint64_t>(request.entries_size()) != length) {
-    refuse(fmt::format("block {} has {} entries in the plan, {} were given", request.index(), length,
-                       request.entries_size()));
-  }
-  std::vector<se::Entry> entries;
-  std::vector<Digest> leaves;
-  for (const std::string& octets : request.entries()) {
-    auto entry = se::parse_canonical_entry(as_bytes(octets));
-    if (const auto* refusal = std::get_if<Refusal>(&entry)) throw to_error(*refusal);
-    entries.push_back(std::get<se::Entry>(std::move(entry)));
-    if (entries.back().transport_kind != se::TransportKind::Delivered) refuse("an entry's transport key is not delivered");
-    leaves.push_back(se::entry_leaf_hash(as_bytes(octets)));
-  }
-  std::vector<Digest> path;
-  for (const std::string& hash : request.path()) {
-    const auto digest = Digest::from_bytes(as_bytes(hash));
-    if (!digest) refuse("a hash of the audit path is not 32 octets");
-    path.push_back(*digest);
-  }
-  if (!audit::verify_subtree(audit::tree_root(leaves), request.index(), kDeliveredBlock, plan->delivered_count, path,
-                             *plan->delivered_root)) {
-    refuse(fmt::format("the entries of block {} are not those that the officers approved", request.index()));
+  std::vector<se::Entry> entries =
+      checked_block(request.entries(), request.path(),
+                    EntryBlock{"block", request.index(), kDeliveredBlock, plan->delivered_count, *plan->delivered_root});
+  for (const se::Entry& entry : entries) {
+    if (entry.transport_kind != se::TransportKind::Delivered) refuse("an entry's transport key is not delivered");
   }
   return entries;
 }

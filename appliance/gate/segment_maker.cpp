@@ -4,8 +4,8 @@
 
 #include <utility>
 
+#include "appliance/gate/internal/entry_block.h"
 #include "keyferry/v1/worker.pb.h"
-#include "token/audit/merkle.h"
 #include "token/items.h"
 #include "wrap/base/cut.h"
 #include "wrap/crypto/aead.h"
@@ -60,30 +60,9 @@ token::Mode token_mode(BatchMode mode) {
 
 /// The segment's entries, checked to be exactly those of the plan at this index.
 std::vector<se::Entry> checked_entries(const v1::MakeSegment& request, const BatchPlan& batch) {
-  if (request.index() >= batch.segment_count()) refuse("the plan has no such segment");
-  const std::uint64_t length = audit::block_length(request.index(), batch.segment_size, batch.se_count);
-  if (static_cast<std::uint64_t>(request.entries_size()) != length) {
-    refuse(fmt::format("segment {} has {} entries in the plan, {} were given", request.index(), length,
-                       request.entries_size()));
-  }
-  std::vector<se::Entry> entries;
-  std::vector<Digest> leaves;
-  for (const std::string& octets : request.entries()) {
-    auto parsed = se::parse_canonical_entry(as_bytes(octets));
-    if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-    entries.push_back(std::get<se::Entry>(std::move(parsed)));
-    leaves.push_back(se::entry_leaf_hash(as_bytes(octets)));
-  }
-  std::vector<Digest> path;
-  for (const std::string& hash : request.path()) {
-    const auto digest = Digest::from_bytes(as_bytes(hash));
-    if (!digest) refuse("a hash of the audit path is not 32 octets");
-    path.push_back(*digest);
-  }
-  if (!audit::verify_subtree(audit::tree_root(leaves), request.index(), batch.segment_size, batch.se_count, path,
-                             batch.se_list_root)) {
-    refuse(fmt::format("the entries of segment {} are not those that the officers approved", request.index()));
-  }
+  std::vector<se::Entry> entries =
+      checked_block(request.entries(), request.path(),
+                    EntryBlock{"segment", request.index(), batch.segment_size, batch.se_count, batch.se_list_root});
   for (const se::Entry& entry : entries) {
     if (const auto refusal = se::unsupported(entry.family)) throw to_error(*refusal);
     if (entry.family != batch.family || entry.key_name != batch.key_name) {
