@@ -7,26 +7,22 @@
 #include <memory>
 #include <thread>
 
-#include "appliance/gate/hardening.h"
 #include "appliance/gate/backup_acts.h"
+#include "appliance/gate/hardening.h"
 #include "appliance/gate/hsm.h"
+#include "appliance/gate/key_acts.h"
 #include "appliance/gate/pin_tries.h"
 #include "appliance/gate/request_check.h"
-#include "appliance/gate/key_acts.h"
 #include "appliance/gate/segment_maker.h"
 #include "appliance/gate/shares.h"
+#include "appliance/gate/signed_acts.h"
 #include "appliance/gate/state_store.h"
 #include "keyferry/v1/worker.pb.h"
-#include "token/container_open.h"
-#include "token/enrolment.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/frame.h"
 #include "wrap/base/locked_memory.h"
 #include "wrap/base/process.h"
 #include "wrap/base/secret_frame.h"
-#include "wrap/base/secret_frame.h"
-#include "wrap/crypto/hash.h"
-#include "wrap/p11/hsm_keys.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -35,42 +31,11 @@ constexpr unsigned kMaxPendingSegments = 8;
 constexpr unsigned kAttempts = 5;  // of a request, when the HSM is lost in between
 constexpr auto kFirstPause = std::chrono::milliseconds{20};  // four times as long before each further attempt: 1.7 s in all
 
-std::optional<Bytes> octets_of(const v1::SignedBytes& message) {
-  Bytes octets(message.ByteSizeLong());
-  if (!message.SerializeToArray(octets.data(), static_cast<int>(octets.size()))) return std::nullopt;
-  return octets;
-}
-
-token::SignedBytes from_message(const v1::SignedBytes& message) {
-  auto parsed = token::parse_signed_bytes(octets_of(message).value());
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  return std::get<token::SignedBytes>(std::move(parsed));
-}
-
-void to_message(const token::SignedBytes& value, v1::SignedBytes& message) {
-  const Bytes octets = token::encode(value);
-  if (!message.ParseFromArray(octets.data(), static_cast<int>(octets.size()))) {
-    throw Error{Code::Internal, "a signed value that does not parse"};
-  }
-}
-
 template <typename Id>
 Id id_of(const std::string& octets, const char* what) {
   const auto id = Id::from_bytes(as_bytes(octets));
   if (!id) throw Error{Code::Refused, fmt::format("{} has a wrong length", what)};
   return *id;
-}
-
-template <typename T>
-T parsed_or_throw(std::variant<T, Refusal> parsed) {
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  return std::get<T>(std::move(parsed));
-}
-
-token::Environment environment_of(v1::Environment environment) {
-  const auto known = token::environment_from_number(static_cast<std::uint32_t>(environment));
-  if (!known) throw Error{Code::Refused, "the environment is unknown"};
-  return *known;
 }
 
 class Worker {
@@ -136,13 +101,19 @@ class Worker {
     try {
       answer_with_recovery(incoming, reply);
     } catch (const Error& error) {
-      v1::ErrorReply& said = *reply.mutable_error();
-      said.set_code(std::string{code_name(error.code())});
-      said.set_text(error.what());
-      said.set_hint(error.hint());
-      if (error.code() == Code::Channel) throw;
+      return send_error(request.id(), error);
     }
     send(request.id(), reply);
+  }
+
+  void send_error(std::uint64_t id, const Error& error) {
+    v1::WorkerReply reply;
+    v1::ErrorReply& said = *reply.mutable_error();
+    said.set_code(std::string{code_name(error.code())});
+    said.set_text(error.what());
+    said.set_hint(error.hint());
+    if (error.code() == Code::Channel) throw Error{error};
+    send(id, reply);
   }
 
   /// What reads, signs over the same octets or begins from its start can be done again after session, token or module
@@ -173,7 +144,8 @@ class Worker {
     }
   }
 
-  /// In the middle of a segment, whose session is in use: one that fails for want of the HSM waits for the segment's end.
+  /// In the middle of a segment, whose session is in use and must not be renewed here: a request that fails for want of the
+  /// HSM waits for the segment's end.
   void serve_or_put_off(Incoming incoming) {
     if (!hsm_->connected()) return waiting_.push_back(std::move(incoming));
     v1::WorkerReply reply;
@@ -181,9 +153,9 @@ class Worker {
       answer(incoming, reply);
     } catch (const p11::Pkcs11Error& error) {
       if (error.recovery() != p11::Recovery::None) return waiting_.push_back(std::move(incoming));
-      return serve(incoming);
-    } catch (const Error&) {
-      return serve(incoming);
+      return send_error(incoming.request.id(), error);
+    } catch (const Error& error) {
+      return send_error(incoming.request.id(), error);
     }
     send(incoming.request.id(), reply);
   }
@@ -227,8 +199,7 @@ class Worker {
         return;
       case Case::kMakeCard:
         need(v1::WORKER_ROLE_STATE);
-        make_card(environment_of(request.make_card().environment()), request.make_card().name(),
-                  *reply.mutable_signed_bytes());
+        make_card(*hsm_, request.make_card(), *reply.mutable_signed_bytes());
         return;
       case Case::kMakeKey:
         need(v1::WORKER_ROLE_KEYS);
@@ -288,9 +259,18 @@ class Worker {
         maker_->drop(id_of<ContainerId>(request.drop_segment().container_id(), "container id"));
         reply.mutable_dropped();
         return;
-      case Case::kMakeAnswer: make_answer(request.make_answer(), *reply.mutable_signed_bytes()); return;
-      case Case::kMakeTokenCard: make_token_card(request.make_token_card(), *reply.mutable_signed_bytes()); return;
-      case Case::kOpenInbox: open_inbox(request.open_inbox(), *reply.mutable_inbox_key()); return;
+      case Case::kMakeAnswer:
+        need(v1::WORKER_ROLE_KEYS);
+        make_answer(*hsm_, request.make_answer(), *reply.mutable_signed_bytes());
+        return;
+      case Case::kMakeTokenCard:
+        need(v1::WORKER_ROLE_KEYS);
+        make_token_card(*hsm_, request.make_token_card(), *reply.mutable_signed_bytes());
+        return;
+      case Case::kOpenInbox:
+        need(v1::WORKER_ROLE_KEYS);
+        open_inbox(*hsm_, request.open_inbox(), *reply.mutable_inbox_key());
+        return;
       case Case::REQUEST_NOT_SET: break;
     }
     throw Error{Code::Refused, "a request that this worker does not know"};
@@ -324,10 +304,6 @@ class Worker {
   }
 
   p11::Session& session() { return hsm_->session(); }
-
-  p11::HsmSigner signer(KeyRole role) {
-    return {session(), find_role_key(session(), role, ""), find_role_point(session(), role, "")};
-  }
 
   /// kf-backup's octets from the shares that came with the request; false when none did.
   bool combine(const Incoming& incoming, v1::Started& started) {
@@ -422,93 +398,8 @@ class Worker {
     started.set_log_key(to_string(find_role_point(session(), KeyRole::Log, "").point()));
   }
 
-  void make_card(token::Environment environment, const std::string& name, v1::SignedBytes& out) {
-    const crypto::PublicKey log_key = find_role_point(session(), KeyRole::Log, "");
-    const token::ApplianceCard card{.appliance_id = token::appliance_id_of(log_key),
-                                    .environment = environment,
-                                    .name = name,
-                                    .log_key = log_key,
-                                    .export_key = find_role_point(session(), KeyRole::Export, ""),
-                                    .inbox_key = find_role_point(session(), KeyRole::Inbox, "")};
-    p11::HsmSigner log_signer = signer(KeyRole::Log);
-    to_message(token::sign_payload(log_signer, crypto::SignatureKind::ApplianceCard, token::serialise(card)), out);
-  }
-
   static const SecretBytes* imported_key(const Incoming& incoming) {
     return incoming.secrets.empty() ? nullptr : &incoming.secrets.front();
-  }
-
-  void make_answer(const v1::MakeAnswer& request, v1::SignedBytes& out) {
-    need(v1::WORKER_ROLE_KEYS);
-    const token::SignedBytes asked = from_message(request.request());
-    const auto station = parsed_or_throw(token::open_enrolment_request(asked));
-    const token::SignedBytes card = from_message(request.card());
-    const auto known_card = parsed_or_throw(token::open_appliance_card(card));
-    if (station.environment != known_card.environment) {
-      throw Error{Code::Refused, "the station was made for another environment than this appliance"};
-    }
-    const token::EnrolmentAnswer answer{.station_id = token::station_id_of(station.signing_key),
-                                        .name = station.name,
-                                        .site = station.site,
-                                        .environment = station.environment,
-                                        .signing_key = station.signing_key,
-                                        .agreement_key = station.agreement_key,
-                                        .request_sha256 = crypto::sha256(asked.payload),
-                                        .card = card,
-                                        .checkpoint = request.checkpoint(),
-                                        .time = UtcMillis{request.now_ms()}};
-    p11::HsmSigner export_signer = signer(KeyRole::Export);
-    to_message(token::sign_payload(export_signer, crypto::SignatureKind::EnrolmentAnswer, token::serialise(answer)), out);
-  }
-
-  void make_token_card(const v1::MakeTokenCard& request, v1::SignedBytes& out) {
-    need(v1::WORKER_ROLE_KEYS);
-    token::TokenCard card{.token_id = id_of<TokenId>(request.token_id(), "token id"),
-                          .appliance_id = id_of<ApplianceId>(request.appliance_id(), "appliance id"),
-                          .environment = environment_of(request.environment()),
-                          .station_id = id_of<StationId>(request.station_id(), "station id"),
-                          .checkpoint = request.checkpoint(),
-                          .checkpoint_seen_back = request.checkpoint_seen_back(),
-                          .time = UtcMillis{request.now_ms()}};
-    if (!request.batch_id().empty()) card.batch_id = id_of<BatchId>(request.batch_id(), "batch id");
-    p11::HsmSigner export_signer = signer(KeyRole::Export);
-    to_message(token::sign_payload(export_signer, crypto::SignatureKind::TokenCard, token::serialise(card)), out);
-  }
-
-  /// The container is taken apart here and an enrolled sender's trailer checked, before kf-inbox agrees on anything.
-  void open_inbox(const v1::OpenInbox& request, v1::InboxKey& out) {
-    need(v1::WORKER_ROLE_KEYS);
-    const Bytes header_octets = to_bytes(as_bytes(request.header()));
-    const auto header = parsed_or_throw(token::parse_header(header_octets));
-    const auto trailer = parsed_or_throw(token::parse_trailer(as_bytes(request.trailer())));
-    std::vector<Digest> hashes;
-    for (const std::string& hash : request.chunk_hashes()) hashes.push_back(id_of<Digest>(hash, "chunk hash"));
-    if (hashes.size() != trailer.chunk_count) throw Error{Code::Refused, "the number of chunks is not the trailer's"};
-    if (header.type != token::ContainerType::Receipts) throw Error{Code::Refused, "kf-inbox opens receipts only"};
-    p11::HsmDhKey inbox{session(), find_role_key(session(), KeyRole::Inbox, ""),
-                        find_role_point(session(), KeyRole::Inbox, "")};
-    if (header.recipient != inbox.public_key().key_id()) {
-      throw Error{Code::Refused, "the container is sealed to another appliance"};
-    }
-    const v1::Station* sender = nullptr;
-    std::optional<crypto::PublicKey> sender_key;
-    for (const v1::Station& station : request.stations()) {
-      const auto key = crypto::PublicKey::from_point(as_bytes(station.signing_key()));
-      if (key && key->key_id() == header.sender && !station.retired()) {
-        sender = &station;
-        sender_key = key;
-      }
-    }
-    if (sender == nullptr) throw Error{Code::Refused, "the container's sender is no enrolled station"};
-    const Digest digest = token::recompute_digest(header_octets, trailer.enc, hashes);
-    const auto checked = token::check_signature(header, digest, trailer.signature, *sender_key);
-    if (const auto* refusal = std::get_if<Refusal>(&checked)) throw to_error(*refusal);
-    const auto key = token::open_content_key(trailer.enc, header_octets, inbox);
-    if (!key) throw Error{Code::Refused, "the container's encapsulated key is no point of the curve"};
-    // The receipts of one container are the front end's to read: their content key leaves, kf-inbox does not.
-    out.set_content_key(to_string(key->key.expose()));
-    out.set_nonce_prefix(to_string(key->nonce_prefix));
-    out.set_station_id(sender->station_id());
   }
 
   int fd_;
