@@ -10,7 +10,6 @@
 namespace keyferry::token {
 namespace {
 
-constexpr std::size_t kMarkKeyBytes = 16;
 constexpr std::size_t kChunksPerThread = 16;
 /// Fewer chunks are not worth a thread.
 constexpr std::size_t kManyChunks = 8;
@@ -47,13 +46,6 @@ std::optional<std::uint32_t> chunk_count_for(std::uint64_t chunks_bytes) {
   return static_cast<std::uint32_t>(count);
 }
 
-/// One mark is made for each place; the second pass only compares, and tells one bit.
-Bytes mark_nonce(std::size_t index) {
-  Bytes nonce(crypto::kGcmNonceBytes - sizeof(std::uint64_t));
-  append_u64be(nonce, index);
-  return nonce;
-}
-
 bool read_chunk(const Fd& file, const Outline& outline, std::size_t index, Bytes& sealed) {
   sealed.resize(sealed_size_bytes(outline, index));
   return read_exactly_at(
@@ -62,14 +54,14 @@ bool read_chunk(const Fd& file, const Outline& outline, std::size_t index, Bytes
 
 /// Hashes and marks of all chunks; false when the file ends before.
 bool read_chunks(const Fd& file, Outline& outline, unsigned threads) {
-  SecretBytes key{kMarkKeyBytes};
+  SecretBytes key{crypto::kPoly1305KeyBytes};
   SystemRandom{}.fill(key.expose_writable());
   ChunkMarks marks{std::move(key), outline.chunk_hashes.size()};
   std::atomic<bool> shrank{false};
   const std::size_t count = outline.chunk_hashes.size();
   for_each_stretch(
       count < kManyChunks ? 1 : threads, count, kChunksPerThread, [&](std::size_t from, std::size_t to) {
-        crypto::AesGcm mac{marks.key()};
+        crypto::NumberedMac mac{marks.key()};
         Bytes sealed;
         for (std::size_t i = from; i < to && !shrank; ++i) {
           if (!read_chunk(file, outline, i, sealed)) {
@@ -128,15 +120,12 @@ std::uint64_t Outline::body_size_bytes() const {
 
 ChunkMarks::ChunkMarks(SecretBytes key, std::size_t count) : key_{std::move(key)}, marks_(count) {}
 
-void ChunkMarks::set(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) {
-  Bytes mark;
-  mac.seal(mark_nonce(index), sealed_chunk, {}, mark);
-  std::ranges::copy(mark, marks_[index].begin());
+void ChunkMarks::set(crypto::NumberedMac& mac, std::size_t index, ByteView sealed_chunk) {
+  marks_[index] = mac.tag(index, sealed_chunk);
 }
 
-bool ChunkMarks::is_same(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) const {
-  Bytes nothing;
-  return mac.open(mark_nonce(index), sealed_chunk, marks_[index], nothing);
+bool ChunkMarks::is_same(crypto::NumberedMac& mac, std::size_t index, ByteView sealed_chunk) const {
+  return crypto::same(mac.tag(index, sealed_chunk), marks_[index]);
 }
 
 std::variant<Outline, Refusal> outline(const Fd& file,
@@ -243,7 +232,7 @@ class BodyReader::Opener {
   const Outline& outline_;
   const Bytes nonce_prefix_;
   crypto::AesGcm aead_;
-  crypto::AesGcm mac_;
+  crypto::NumberedMac mac_;
 };
 
 class BodyReader::Crew {

@@ -10,7 +10,6 @@
 // `threads` is 1 or more (usual_threads()); files of a few chunks are read by the caller alone.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +19,7 @@
 
 #include "token/container.h"
 #include "wrap/base/durable_file.h"
+#include "wrap/crypto/poly1305.h"
 
 namespace keyferry::token {
 
@@ -39,9 +39,9 @@ struct Expectation {
 /// Refusals: "type", "environment", "recipient", "sender", "batch", "index", "bound".
 [[nodiscard]] Checked check_header(const Header& header, const Expectation& expected);
 
-/// By what the second pass knows the chunks of the first again, at a fifth of what hashing them twice
-/// would cost: AES-128-GCM with nothing to encrypt (GMAC, NIST SP 800-38D section 3) over the chunk
-/// as it lies in the file, nonce = its index, under a random key that never leaves this process.
+/// By what the second pass knows the chunks of the first again, at an eighth of what hashing them twice would cost: a
+/// Poly1305 tag of each chunk as it lies in the file, under a random key that never leaves this process. A tag is made
+/// once for each place; the second pass only compares, and tells one bit.
 class ChunkMarks {
  public:
   ChunkMarks(SecretBytes key, std::size_t count);
@@ -49,14 +49,12 @@ class ChunkMarks {
   [[nodiscard]] const SecretBytes& key() const { return key_; }
 
   /// Chunk `index` as it is now. `mac`: of key(), one for each thread.
-  void set(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk);
-  [[nodiscard]] bool is_same(crypto::AesGcm& mac, std::size_t index, ByteView sealed_chunk) const;
+  void set(crypto::NumberedMac& mac, std::size_t index, ByteView sealed_chunk);
+  [[nodiscard]] bool is_same(crypto::NumberedMac& mac, std::size_t index, ByteView sealed_chunk) const;
 
  private:
-  using Mark = std::array<std::uint8_t, crypto::kGcmTagBytes>;
-
   SecretBytes key_;
-  std::vector<Mark> marks_;
+  std::vector<crypto::Poly1305Tag> marks_;
 };
 
 /// What a file claims to be. Nothing in it is authentic before check_signature().

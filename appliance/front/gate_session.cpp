@@ -134,6 +134,7 @@ struct GateSession::Impl {
   GateClient client;
   v1::Opened opened;
   v1::HsmState state;
+  std::optional<GateClient::Asked> opening;  // `open` was sent
   bool was_opened = false;
 };
 
@@ -142,10 +143,16 @@ GateSession::GateSession(const GateOptions& options, Ledger& ledger)
 
 GateSession::~GateSession() = default;
 
+void GateSession::begin_open() {
+  Impl& impl = *impl_;
+  if (!impl.opening) impl.opening = impl.client.begin(open_request(impl.ledger));
+}
+
 void GateSession::open() {
   Impl& impl = *impl_;
   if (impl.was_opened) return;
-  const v1::GateReply reply = impl.client.call(open_request(impl.ledger));
+  begin_open();
+  const v1::GateReply reply = impl.client.finish(*impl.opening);
   if (!reply.has_opened()) throw Error{Code::Channel, "the gate did not answer \"open\""};
   impl.take_opened(reply.opened());
   impl.was_opened = true;

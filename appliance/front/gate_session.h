@@ -34,6 +34,9 @@ class GateSession {
   /// only inventory and probe requests are answered.
   void open();
 
+  /// Sends `open` and waits for nothing, for who has something to do that open() cannot change.
+  void begin_open();
+
   [[nodiscard]] bool initialized() const;
 
   /// kf-state as of `open` or the newest reply that carried it. Between the replies of a batch it

@@ -6,6 +6,7 @@
 #include "appliance/front/context.h"
 #include "appliance/front/officer.h"
 #include "appliance/front/operation.h"
+#include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "token/signed_bytes.h"
@@ -61,6 +62,18 @@ std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::
   plans.approve(
       plan.digest, signed_bytes.signatures.front().key_id, *beside, context.clock().now());
   return {*beside};
+}
+
+/// The gate logs in and starts its workers while the list is hashed, unless opening it could change what is checked:
+/// a block that is pending, a part that is not sealed.
+std::optional<PlanCheck> check_while_gate_opens(Context& context, const Plan& plan, const fs::path& file) {
+  context.expect_batch();
+  Ledger& ledger = context.ledger();
+  const auto stored = PlanStore{ledger}.find(plan.digest);
+  if (stored && stored->state == PlanState::Run) return std::nullopt;
+  if (ledger.log_size() != ledger.final_log_size() || !BatchStore{ledger}.prepared().empty()) return std::nullopt;
+  context.gate_unopened().begin_open();
+  return check_plan(context, plan, fs::absolute(file).parent_path());
 }
 
 }  // namespace
@@ -160,7 +173,8 @@ int plan_approve(Context& context, const fs::path& file) {
 int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
-  if (plan.operation == Operation::Batch) context.expect_batch();
+  std::optional<PlanCheck> early;
+  if (plan.operation == Operation::Batch) early = check_while_gate_opens(context, plan, file);
   GateSession& gate = context.gate();
   const auto stored = plans.find(plan.digest);
   const bool begun = stored && stored->state == PlanState::Run;
@@ -174,7 +188,7 @@ int plan_run(Context& context, const fs::path& file) {
   }
   std::vector<Digest> segment_roots;
   if (!begun) {
-    PlanCheck check = check_plan(context, plan, fs::absolute(file).parent_path());
+    PlanCheck check = early ? std::move(*early) : check_plan(context, plan, fs::absolute(file).parent_path());
     if (!check.refusals.empty()) {
       gate.report_refused("plan-run", check.refusals.front(), plan.digest.hex());
       throw to_error(joined(check));

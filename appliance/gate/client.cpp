@@ -135,16 +135,22 @@ std::uint64_t GateClient::start(v1::GateRequest request, std::function<void(cons
   return id;
 }
 
-v1::GateReply GateClient::call(v1::GateRequest request) {
-  std::optional<v1::GateReply> final_reply;
-  start(std::move(request), [&final_reply](const v1::GateReply& reply) { final_reply = reply; });
-  while (!final_reply) pump();
-  if (final_reply->has_error()) {
-    const v1::ErrorReply& error = final_reply->error();
+GateClient::Asked GateClient::begin(v1::GateRequest request) {
+  auto answer = std::make_shared<std::optional<v1::GateReply>>();
+  start(std::move(request), [answer](const v1::GateReply& reply) { *answer = reply; });
+  return answer;
+}
+
+v1::GateReply GateClient::finish(const Asked& asked) {
+  while (!*asked) pump();
+  if ((*asked)->has_error()) {
+    const v1::ErrorReply& error = (*asked)->error();
     throw Error{code_from_name(error.code()), error.text(), error.hint()};
   }
-  return std::move(*final_reply);
+  return std::move(**asked);
 }
+
+v1::GateReply GateClient::call(v1::GateRequest request) { return finish(begin(std::move(request))); }
 
 void GateClient::pump() {
   std::optional<Bytes> frame;

@@ -69,6 +69,11 @@ class GateClient {
   /// An error reply becomes Error with the gate's code, text and hint. Events of other requests go to their handlers.
   v1::GateReply call(v1::GateRequest request);
 
+  /// call() in two steps, with something else done in between.
+  using Asked = std::shared_ptr<std::optional<v1::GateReply>>;
+  Asked begin(v1::GateRequest request);
+  v1::GateReply finish(const Asked& asked);
+
   /// Sends without waiting; `on_reply` gets every reply of that id (stream events and the final one, which may be an
   /// error reply). Returns the id.
   std::uint64_t start(v1::GateRequest request, std::function<void(const v1::GateReply&)> on_reply);

@@ -132,7 +132,8 @@ int serve(const Options& options) {
                           .hardening = {},
                           .imported_key = std::move(secrets.imported_key),
                           .backup = std::move(secrets.backup),
-                          .so_pin = std::move(secrets.so_pin)};
+                          .so_pin = std::move(secrets.so_pin),
+                          .start_workers = options.start_workers};
   arguments.hardening = hardening_facts(FilteredProcess::Gate, arguments.pin);
   Gate gate{context, std::move(arguments), clock};
   std::optional<asio::local::stream_protocol::acceptor> acceptor;

@@ -12,10 +12,6 @@ namespace keyferry::appliance {
 namespace {
 
 constexpr int kWorkerFd = 3;
-// glibc's manual, Memory Allocation Tunables: SoftHSM makes and frees some hundred small objects for each key, more than
-// the 7 of a size that a thread keeps by default. Measured: a tenth less time per key.
-constexpr const char* kAllocatorVariable = "GLIBC_TUNABLES";
-constexpr const char* kAllocatorSetting = "glibc.malloc.tcache_count=4000";
 constexpr std::chrono::seconds kEndWait{1};  // its socket closed: it has ended or is about to
 
 bool is_piece(const v1::WorkerReply& reply) {
@@ -37,7 +33,6 @@ WorkerLink::WorkerLink(asio::any_io_executor executor,
                  .arguments = {"--settings", settings_file.string()},
                  .descriptors = {{theirs.get(), kWorkerFd}},
                  .environment = {settings.environment.begin(), settings.environment.end()}};
-  if (!settings.environment.contains(kAllocatorVariable)) spec.environment.emplace_back(kAllocatorVariable, kAllocatorSetting);
   child_ = Child{spec};
   theirs.reset();
   write_secret_frame(ours, pin);  // no message and no buffer of ours ever holds the PIN

@@ -18,13 +18,16 @@ namespace {
 using store::guarded;
 
 constexpr std::size_t kShortestPrefix = 4;
-/// Rows of a `_recent` table before they move: each page of the large one is then written once for many of them.
-constexpr std::int64_t kRecentAtMost = 65'536;
 
 constexpr const char* kBatchColumns =
     "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, "
     "se_count, target_count, "
     "segment_count, segment_size, due_ms, made_ms, started_ms, closed_ms FROM batch ";
+
+/// The numbers say where to look: by the index of the segment alone a whole batch would be read.
+constexpr const char* kOfSegment =
+    "batch_id = :batch AND segment_idx = :idx AND record_no BETWEEN :idx * (SELECT segment_size FROM batch WHERE "
+    "batch_id = :batch) AND (:idx + 1) * (SELECT segment_size FROM batch WHERE batch_id = :batch) - 1";
 
 Error damaged(const std::string& what) {
   return Error{Code::Storage,
@@ -109,46 +112,15 @@ void insert_records(store::Database& database,
   }
 }
 
-using SeenId = std::array<std::uint8_t, 16>;
-
-struct SeenBefore {
-  std::string table;
-};
-
-/// Random values go in sorted: neighbours share a page of the table then.
-void insert_seen(store::Database& database, const std::string& table, std::vector<SeenId> ids) {
-  std::ranges::sort(ids);
-  SQLite::Statement known{database, fmt::format("SELECT 1 FROM {} WHERE id = ?", table)};
-  for (const SeenId& id : ids) {
-    known.bindNoCopy(1, id.data(), static_cast<int>(id.size()));
-    if (known.executeStep()) throw SeenBefore{table};
-    known.reset();
-  }
-  SQLite::Statement insert{database, fmt::format("INSERT INTO {}_recent (id) VALUES (?)", table)};
-  for (const SeenId& id : ids) {
-    insert.bindNoCopy(1, id.data(), static_cast<int>(id.size()));
-    insert.exec();
-    insert.reset();
-  }
-  SQLite::Statement count{database, fmt::format("SELECT count(*) FROM {}_recent", table)};
-  count.executeStep();
-  if (count.getColumn(0).getInt64() < kRecentAtMost) return;
-  database.exec(fmt::format("INSERT INTO {0} SELECT id FROM {0}_recent ORDER BY id", table));
-  database.exec(fmt::format("DELETE FROM {}_recent", table));
-}
-
-/// A public key or certificate serial that was ever seen is a violated constraint (I2).
-void insert_seen_values(store::Database& database, const std::vector<RecordRow>& records) {
+void add_seen_values(SeenValues& seen, const std::vector<RecordRow>& records) {
   std::vector<SeenId> keys(records.size());
   std::vector<SeenId> serials(records.size());
   for (std::size_t i = 0; i < records.size(); ++i) {
-    const Digest key_sha256 = crypto::sha256(records[i].public_key);
-    std::ranges::copy(key_sha256.bytes().first(keys[i].size()), keys[i].begin());
+    keys[i] = seen_public_key(records[i].public_key);
     if (records[i].certificate_serial.size() != serials[i].size()) throw damaged("a serial");
     std::ranges::copy(records[i].certificate_serial, serials[i].begin());
   }
-  insert_seen(database, "seen_public_key", std::move(keys));
-  insert_seen(database, "seen_serial", std::move(serials));
+  seen.add(std::move(keys), std::move(serials));
 }
 
 }  // namespace
@@ -307,7 +279,8 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
     insert.exec();
     if (part.index) {
       insert_records(ledger_.database(), batch, *part.index, records);
-      insert_seen_values(ledger_.database(), records);
+      if (!seen_) seen_.emplace(ledger_.database());
+      add_seen_values(*seen_, records);
     }
     KF_CUT("front.prepare.before-commit");
     transaction.commit();
@@ -322,10 +295,15 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
   try {
     return body();
   } catch (const SeenBefore& seen) {
+    seen_.reset();
     throw refuse(seen.table);
   } catch (const SQLite::Exception& failure) {
+    seen_.reset();
     if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
     throw refuse(failure.what());
+  } catch (const Error&) {
+    seen_.reset();
+    throw;
   }
 }
 
@@ -356,7 +334,7 @@ void BatchStore::drop_prepared(const BatchId& batch, const SealedPart& part) {
     store::WriteTransaction transaction{ledger_.database()};
     if (part.index) {
       SQLite::Statement records{
-          ledger_.database(), "DELETE FROM record WHERE batch_id = :batch AND segment_idx = :idx"};
+          ledger_.database(), "DELETE FROM record WHERE " + std::string{kOfSegment}};
       store::bind_blob(records, ":batch", batch.bytes());
       records.bind(":idx", part.index->value);
       records.exec();
@@ -395,8 +373,7 @@ std::vector<Digest> BatchStore::certificate_hashes(const BatchId& batch, Segment
     std::vector<Digest> hashes;
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT certificate_sha256 FROM record WHERE batch_id = :batch AND segment_idx = :idx "
-        "ORDER BY record_no"};
+        fmt::format("SELECT certificate_sha256 FROM record WHERE {} ORDER BY record_no", kOfSegment)};
     store::bind_blob(query, ":batch", batch.bytes());
     query.bind(":idx", segment.value);
     while (query.executeStep()) hashes.push_back(id_at<Digest>(query, 0));

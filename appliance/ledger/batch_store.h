@@ -16,6 +16,7 @@
 #include "appliance/ledger/batch_states.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/ledger.h"
+#include "appliance/ledger/seen_values.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/ids.h"
 
@@ -130,6 +131,7 @@ class BatchStore {
 
  private:
   Ledger& ledger_;
+  std::optional<SeenValues> seen_;  // once prepare() was called
 };
 
 }  // namespace keyferry::appliance
