@@ -60,8 +60,8 @@ RecordMaker::RecordMaker(p11::Session& session,
       certificates_{device_template(batch, issuer_)},
       payloads_{session, facts},
       transports_{session, facts, payloads_, request},
-      ca_key_{find_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
-  if (find_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
+      ca_key_{lasting_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
+  if (lasting_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
     throw Error{Code::Refused,
                 fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", batch.certificate_authority)};
   }

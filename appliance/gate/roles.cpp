@@ -324,19 +324,38 @@ RoleObject find_role_object(p11::Session& session, KeyRole role, std::string_vie
   return inspect(session, find_role_key(session, role, name), backup_key_in(session));
 }
 
-p11::ObjectHandle find_role_key(p11::Session& session, KeyRole role, std::string_view name) {
-  const KeyRoleRow& row = key_role(role);
-  const std::string label = role_label(role, name);
-  const auto found = session.find_one(private_class(row), label);
+namespace {
+
+p11::ObjectHandle found_key(std::optional<p11::ObjectHandle> found, const std::string& label) {
   if (!found) throw Error{Code::NotFound, fmt::format("the HSM holds no key \"{}\"", label)};
   return *found;
 }
 
-crypto::PublicKey find_role_point(p11::Session& session, KeyRole role, std::string_view name) {
-  const std::string label = role_label(role, name);
-  const auto found = session.find_one(ObjectClass::PublicKey, label);
+crypto::PublicKey found_point(p11::Session& session, std::optional<p11::ObjectHandle> found, const std::string& label) {
   if (!found) throw Error{Code::NotFound, fmt::format("the HSM holds no public key \"{}\"", label)};
   return session.ec_point(*found);
+}
+
+}  // namespace
+
+p11::ObjectHandle find_role_key(p11::Session& session, KeyRole role, std::string_view name) {
+  const std::string label = role_label(role, name);
+  return found_key(session.find_one(private_class(key_role(role)), label), label);
+}
+
+p11::ObjectHandle lasting_role_key(p11::Session& session, KeyRole role, std::string_view name) {
+  const std::string label = role_label(role, name);
+  return found_key(session.find_lasting(private_class(key_role(role)), label), label);
+}
+
+crypto::PublicKey find_role_point(p11::Session& session, KeyRole role, std::string_view name) {
+  const std::string label = role_label(role, name);
+  return found_point(session, session.find_one(ObjectClass::PublicKey, label), label);
+}
+
+crypto::PublicKey lasting_role_point(p11::Session& session, KeyRole role, std::string_view name) {
+  const std::string label = role_label(role, name);
+  return found_point(session, session.find_lasting(ObjectClass::PublicKey, label), label);
 }
 
 }  // namespace keyferry::appliance

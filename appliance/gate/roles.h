@@ -105,4 +105,8 @@ void destroy_role_key(p11::Session& session, KeyRole role, std::string_view name
 [[nodiscard]] p11::ObjectHandle find_role_key(p11::Session& session, KeyRole role, std::string_view name);
 [[nodiscard]] crypto::PublicKey find_role_point(p11::Session& session, KeyRole role, std::string_view name);
 
+/// The same where work goes on for long in one session: found once in its life (Session::find_lasting).
+[[nodiscard]] p11::ObjectHandle lasting_role_key(p11::Session& session, KeyRole role, std::string_view name);
+[[nodiscard]] crypto::PublicKey lasting_role_point(p11::Session& session, KeyRole role, std::string_view name);
+
 }  // namespace keyferry::appliance

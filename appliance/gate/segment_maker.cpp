@@ -123,7 +123,7 @@ SegmentMaker::SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending,
 SegmentMaker::~SegmentMaker() = default;
 
 const crypto::PublicKey& SegmentMaker::export_key() {
-  if (!export_key_) export_key_ = find_role_point(hsm_.session(), KeyRole::Export, "");
+  if (!export_key_) export_key_ = lasting_role_point(hsm_.session(), KeyRole::Export, "");
   return *export_key_;
 }
 
@@ -253,7 +253,7 @@ void SegmentMaker::make_manifest(const v1::MakeManifest& request, const SegmentS
 SignedTrailer SegmentMaker::sign(const ContainerId& container) {
   const auto found = pending_.find(container);
   if (found == pending_.end()) throw Error{Code::NotFound, "nothing waits for a signature under this container id"};
-  p11::HsmSigner signer{hsm_.session(), find_role_key(hsm_.session(), KeyRole::Export, ""), export_key()};
+  p11::HsmSigner signer{hsm_.session(), lasting_role_key(hsm_.session(), KeyRole::Export, ""), export_key()};
   KF_CUT("worker.trailer.before-sign");
   SignedTrailer signed_trailer{
       token::make_trailer(found->second.sealed,

@@ -43,7 +43,7 @@ std::optional<Found> read_object(p11::Session& session, p11::ObjectHandle object
 std::optional<Found> newest(p11::Session& session) {
   const auto objects = session.find(state_search());
   if (objects.empty()) return std::nullopt;
-  const crypto::PublicKey log_key = find_role_point(session, KeyRole::Log, "");
+  const crypto::PublicKey log_key = lasting_role_point(session, KeyRole::Log, "");
   std::optional<Found> best;
   for (const p11::ObjectHandle object : objects) {
     auto found = read_object(session, object, log_key);
@@ -78,7 +78,7 @@ bool is_written_form_of(v1::HsmState written, v1::HsmState asked) {
 
 /// Destroys states below `counter`, and what is none of ours under the label; not `keep`.
 void destroy_older(p11::Session& session, std::uint64_t counter, std::optional<p11::ObjectHandle> keep) {
-  const crypto::PublicKey log_point = find_role_point(session, KeyRole::Log, "");
+  const crypto::PublicKey log_point = lasting_role_point(session, KeyRole::Log, "");
   for (const p11::ObjectHandle object : session.find(state_search())) {
     if (keep && object == *keep) continue;
     const auto found = read_object(session, object, log_point);
@@ -114,9 +114,9 @@ StateStore::Written StateStore::write(const v1::WriteState& request) {
   v1::HsmState state = request.state();
   if (before && state.log_size() < before->state.log_size()) throw Error{Code::Refused, "the log would shrink"};
   const audit::Frontier frontier = frontier_of(state);
-  const crypto::PublicKey log_point = find_role_point(session, KeyRole::Log, "");
+  const crypto::PublicKey log_point = lasting_role_point(session, KeyRole::Log, "");
   const auto appliance = ApplianceId::from_bytes(log_point.key_id().bytes()).value();
-  p11::HsmSigner signer{session, find_role_key(session, KeyRole::Log, ""), log_point};
+  p11::HsmSigner signer{session, lasting_role_key(session, KeyRole::Log, ""), log_point};
   const std::string origin = log_origin(appliance);
   state.set_version(1);
   state.set_counter(counter + 1);

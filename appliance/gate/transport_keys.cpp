@@ -41,7 +41,7 @@ void TransportKeys::look_up_master(const std::string& name) {
   if (found == masters_.end()) refuse(fmt::format("the registry has no transport-key master \"{}\"", name));
   if (found->second.handle.value != 0) return;
   if (const auto refusal = se::check_kdf(found->second.kdf, facts_)) throw to_error(*refusal);
-  found->second.handle = find_role_key(session_, KeyRole::TransportMaster, name);
+  found->second.handle = lasting_role_key(session_, KeyRole::TransportMaster, name);
 }
 
 void TransportKeys::look_up_vendor(const std::string& name) {
@@ -49,7 +49,7 @@ void TransportKeys::look_up_vendor(const std::string& name) {
   if (found == vendors_.end()) refuse(fmt::format("the registry has no vendor key \"{}\"", name));
   if (found->second.handle.value != 0) return;
   const KeyRole role = found->second.delivery == se::Delivery::AesKwp ? KeyRole::Vendor : KeyRole::VendorRsa;
-  found->second.handle = find_role_key(session_, role, name);
+  found->second.handle = lasting_role_key(session_, role, name);
 }
 
 void TransportKeys::check(const std::vector<se::Entry>& entries) {

@@ -330,13 +330,13 @@ void InventoryStore::visit_list(ListId list,
     if (any_waits) query.bind(":now", now.value);
     query.bind(":list", list.value);
     while (query.executeStep()) {
-      const EntryRow row = read_entry(query, 0);
+      EntryRow row = read_entry(query, 0);
       const auto known = Digest::from_bytes(store::column_blob(query, kEntryColumns + 5));
       const bool valid = !se::check_entry(row.entry);
       const Digest leaf = valid ? se::entry_leaf_hash(se::canonical_entry(row.entry)) : Digest{};
       visit(ListedSe{.index = query.getColumn(kEntryColumns).getUInt(),
                      .id = row.id,
-                     .entry = row.entry,
+                     .entry = std::move(row.entry),
                      .source = query.getColumn(kEntryColumns + 1).getString(),
                      .visible = query.getColumn(kEntryColumns + 2).getInt() == 1,
                      .leaf = leaf,

@@ -25,7 +25,7 @@ inline constexpr const char* kGenerateHelp =
     "example: keyferry-bench generate --json --count 12000 --rounds 5";
 
 struct GenerateOptions {
-  std::uint32_t count = 50'000;
+  std::uint32_t count = 100'000;
   std::uint32_t rounds = 5;
   unsigned processes = 1;
   std::filesystem::path folder;

@@ -5,9 +5,11 @@
 // alone.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "wrap/base/ids.h"
@@ -142,6 +144,10 @@ class Session {
   /// are several.
   [[nodiscard]] std::optional<ObjectHandle> find_one(ObjectClass object_class,
                                                      std::string_view label);
+  /// find_one() of what stays in the token: searched for once in the life of this session, since a
+  /// search may read every object. Whoever destroys it does so through this session or ends it.
+  [[nodiscard]] std::optional<ObjectHandle> find_lasting(ObjectClass object_class,
+                                                         std::string_view label);
 
   [[nodiscard]] Read<bool> read_bool(ObjectHandle object, Attribute attribute);
   [[nodiscard]] Read<unsigned long> read_number(ObjectHandle object, Attribute attribute);
@@ -271,6 +277,7 @@ class Session {
   SlotId slot_;
   unsigned long handle_ = 0;
   std::optional<PointForm> ecdh_form_;
+  std::map<std::pair<ObjectClass, std::string>, ObjectHandle> lasting_;
   int failed_destroys_ = 0;
   bool lost_ = false;
 };

@@ -74,6 +74,14 @@ std::optional<ObjectHandle> Session::find_one(ObjectClass object_class, std::str
   return found.front();
 }
 
+std::optional<ObjectHandle> Session::find_lasting(ObjectClass object_class, std::string_view label) {
+  std::pair<ObjectClass, std::string> key{object_class, label};
+  if (const auto known = lasting_.find(key); known != lasting_.end()) return known->second;
+  const auto found = find_one(object_class, label);
+  if (found) lasting_.emplace(std::move(key), *found);
+  return found;
+}
+
 Session::RawRead Session::read_raw(ObjectHandle object,
                                    Attribute attribute,
                                    std::span<std::uint8_t> buffer,
@@ -334,6 +342,7 @@ void Session::destroy(ObjectHandle object) {
   check(module_.cryptoki().functions->C_DestroyObject(handle_, object.value),
         "C_DestroyObject",
         [&] { return describe(object); });
+  std::erase_if(lasting_, [object](const auto& entry) { return entry.second == object; });
 }
 
 void Session::destroy_quietly(ObjectHandle object) noexcept {

@@ -24,6 +24,7 @@ enum Field {
   kFieldCount
 };
 
+constexpr std::size_t kUsualEntryBytes = 160;
 constexpr std::size_t kGenerationBytes = 4;
 constexpr std::size_t kLengthBytes = 2;
 
@@ -95,6 +96,7 @@ std::optional<Refusal> check_entry(const Entry& entry) {
 Bytes canonical_entry(const Entry& entry) {
   if (const auto refusal = check_entry(entry)) throw to_error(*refusal);
   Bytes out;
+  out.reserve(kUsualEntryBytes + entry.transport_data.size());
   append_u16be_prefixed(out, as_bytes(family_name(entry.family)));
   append_u16be_prefixed(out, entry.serial.bytes());
   append_u16be_prefixed(out, as_bytes(entry.part));
