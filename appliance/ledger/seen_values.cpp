@@ -26,7 +26,10 @@ void append_run(ByteView run, std::vector<SeenId>& ids) {
   }
 }
 
-void refuse_known(store::Database& database, const char* table, const std::vector<SeenId>& recent, const std::vector<SeenId>& added) {
+void refuse_known(store::Database& database,
+                  const char* table,
+                  const std::vector<SeenId>& recent,
+                  const std::vector<SeenId>& added) {
   if (std::ranges::adjacent_find(added) != added.end()) throw SeenBefore{table};
   SQLite::Statement known{database, fmt::format("SELECT 1 FROM {} WHERE id = ?", table)};
   for (const SeenId& id : added) {

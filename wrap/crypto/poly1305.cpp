@@ -62,7 +62,8 @@ Poly1305Tag NumberedMac::tag(std::uint64_t number, ByteView message) {
 
 Poly1305Tag poly1305(const SecretBytes& one_time_key, ByteView message) {
   check_key(one_time_key);
-  const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context{EVP_MAC_CTX_new(algorithm()), &EVP_MAC_CTX_free};
+  const std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)> context{EVP_MAC_CTX_new(algorithm()),
+                                                                          &EVP_MAC_CTX_free};
   ossl::require(context != nullptr, "EVP_MAC_CTX_new");
   return tag_of(context.get(), one_time_key.expose(), message);
 }
