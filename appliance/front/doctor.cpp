@@ -11,7 +11,6 @@
 #include "keyferry/v1/gate.pb.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
-#include "wrap/p11/uri.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -149,9 +148,7 @@ bool look_at_pin(Findings& findings,
     return false;
   }
   findings.add(Level::Ok, "pin", "no wrong PIN stands in the way of a login");
-  const auto uri = p11::parse_uri(gate.uri);
-  const auto* parsed = std::get_if<p11::Uri>(&uri);
-  const bool from_file = parsed != nullptr && p11::pin_file(*parsed).has_value();
+  const bool from_file = pin_file(gate).has_value();
   findings.add(from_file && !options.pin_fd ? Level::Warn : Level::Ok,
                "pin",
                options.pin_fd ? "read by the gate from a descriptor"

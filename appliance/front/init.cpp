@@ -43,7 +43,7 @@ void check_options(const CommonOptions& common, const InitOptions& options) {
   }
 }
 
-/// Measured with SoftHSM: two processes make twice what one does, two threads 1.16 times.
+/// Measured with SoftHSM on two processors: two processes make 1.7 times what one does, two threads 1.16 times.
 unsigned usual_workers() {
   constexpr unsigned kMostUsualWorkers = 8;
   return std::clamp(std::thread::hardware_concurrency(), 1U, kMostUsualWorkers);

@@ -6,6 +6,7 @@
 #include "appliance/front/context.h"
 #include "appliance/front/officer.h"
 #include "appliance/front/operation.h"
+#include "appliance/gate/settings.h"
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
@@ -64,14 +65,22 @@ std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::
   return {*beside};
 }
 
-/// The gate logs in and starts its workers while the list is hashed, unless opening it could change what is checked:
-/// a block that is pending, a part that is not sealed.
-std::optional<PlanCheck> check_while_gate_opens(Context& context, const Plan& plan, const fs::path& file) {
-  context.expect_batch();
+/// Whether opening the gate changes nothing in the ledger (no pending block, no part that is not sealed) and asks for
+/// nothing: the newest checkpoint is the whole log's, and nobody types a PIN where progress is shown meanwhile.
+bool gate_opens_by_itself(Context& context) {
   Ledger& ledger = context.ledger();
-  const auto stored = PlanStore{ledger}.find(plan.digest);
-  if (stored && stored->state == PlanState::Run) return std::nullopt;
-  if (ledger.log_size() != ledger.final_log_size() || !BatchStore{ledger}.prepared().empty()) return std::nullopt;
+  const auto newest = ledger.newest_checkpoint();
+  const std::uint64_t size = ledger.log_size();
+  if (!newest || newest->size != size || ledger.final_log_size() != size || !BatchStore{ledger}.prepared().empty()) {
+    return false;
+  }
+  return context.options().pin_fd || pin_file(read_settings(context.settings().gate_settings));
+}
+
+/// The gate logs in and starts its workers while the list is hashed.
+std::optional<PlanCheck> check_while_gate_opens(Context& context, const Plan& plan, const fs::path& file) {
+  const auto stored = PlanStore{context.ledger()}.find(plan.digest);
+  if ((stored && stored->state == PlanState::Run) || !gate_opens_by_itself(context)) return std::nullopt;
   context.gate_unopened().begin_open();
   return check_plan(context, plan, fs::absolute(file).parent_path());
 }
@@ -174,7 +183,10 @@ int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
   std::optional<PlanCheck> early;
-  if (plan.operation == Operation::Batch) early = check_while_gate_opens(context, plan, file);
+  if (plan.operation == Operation::Batch) {
+    context.expect_batch();
+    early = check_while_gate_opens(context, plan, file);
+  }
   GateSession& gate = context.gate();
   const auto stored = plans.find(plan.digest);
   const bool begun = stored && stored->state == PlanState::Run;

@@ -3,7 +3,6 @@
 #include <botan/mem_ops.h>
 
 #include "wrap/base/process.h"
-#include "wrap/p11/uri.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -19,9 +18,7 @@ SecretBytes obtain_pin(const GateSettings& settings, int pin_fd, bool new_pin) {
     const Fd fd{pin_fd};
     return read_secret_line(fd.get());
   }
-  const auto parsed = p11::parse_uri(settings.uri);
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw Error{Code::Usage, "HSM URI: " + refusal->text};
-  if (const auto file = p11::pin_file(std::get<p11::Uri>(parsed))) {
+  if (const auto file = pin_file(settings)) {
     if (settings.kind == Environment::Production) {
       throw Error{Code::Refused, "pin-source=file: is for development and rehearsal, not for production"};
     }

@@ -95,6 +95,10 @@ GateSettings read_settings(const std::filesystem::path& file) {
   return parse_settings(read_file(file, 64 * 1024), file.string());
 }
 
+std::optional<std::filesystem::path> pin_file(const GateSettings& settings) {
+  return p11::pin_file(p11::uri_or_throw(settings.uri));
+}
+
 std::string settings_text(const GateSettings& settings) {
   std::string text = fmt::format("# keyferry-hsm-gate: which HSM, and how its module is started\nversion = 1\n\n[hsm]\nuri = {}\n",
                                  toml_quoted(settings.uri));

@@ -32,6 +32,8 @@ struct GateSettings {
 /// Error{Usage} naming the field.
 [[nodiscard]] GateSettings parse_settings(ByteView toml, const std::string& where);
 [[nodiscard]] GateSettings read_settings(const std::filesystem::path& file);
+/// The file that the PIN is read from when no descriptor is given; nothing: it is typed at the gate's terminal.
+[[nodiscard]] std::optional<std::filesystem::path> pin_file(const GateSettings& settings);
 [[nodiscard]] std::string settings_text(const GateSettings& settings);
 
 }  // namespace keyferry::appliance

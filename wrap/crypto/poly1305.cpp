@@ -11,8 +11,6 @@ namespace {
 
 constexpr std::size_t kStreamStartBytes = 16;  // OpenSSL's iv of ChaCha20: counter (little-endian), then the nonce
 
-using Key = std::array<std::uint8_t, kPoly1305KeyBytes>;
-
 EVP_MAC* algorithm() {
   static EVP_MAC* const fetched = EVP_MAC_fetch(nullptr, "POLY1305", nullptr);
   ossl::require(fetched != nullptr, "EVP_MAC_fetch");
@@ -50,14 +48,13 @@ NumberedMac::NumberedMac(const SecretBytes& key) : stream_{EVP_CIPHER_CTX_new()}
 Poly1305Tag NumberedMac::tag(std::uint64_t number, ByteView message) {
   Bytes start(kStreamStartBytes - sizeof number);  // counter 0, and the nonce's zero octets
   append_u64be(start, number);
-  Key key{};
+  const std::array<std::uint8_t, kPoly1305KeyBytes> zeros{};  // the key is the start of the stream itself
   int size = 0;
   ossl::require(EVP_EncryptInit_ex2(stream_.get(), nullptr, nullptr, start.data(), nullptr) == 1 &&
-                    EVP_EncryptUpdate(stream_.get(), key.data(), &size, key.data(), kPoly1305KeyBytes) == 1,
+                    EVP_EncryptUpdate(stream_.get(), one_time_key_.expose_writable().data(), &size, zeros.data(),
+                                      kPoly1305KeyBytes) == 1,
                 "ChaCha20");
-  const Poly1305Tag tag = tag_of(mac_.get(), key, message);
-  OPENSSL_cleanse(key.data(), key.size());
-  return tag;
+  return tag_of(mac_.get(), one_time_key_.expose(), message);
 }
 
 Poly1305Tag poly1305(const SecretBytes& one_time_key, ByteView message) {

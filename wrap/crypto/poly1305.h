@@ -38,6 +38,7 @@ class NumberedMac {
 
   std::unique_ptr<evp_cipher_ctx_st, Free> stream_;
   std::unique_ptr<evp_mac_ctx_st, Free> mac_;
+  SecretBytes one_time_key_{kPoly1305KeyBytes};
 };
 
 /// In the same time wherever they differ.

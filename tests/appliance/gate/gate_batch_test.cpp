@@ -1,3 +1,7 @@
+#include <chrono>
+#include <fstream>
+#include <iterator>
+
 #include "tests/appliance/gate/gate_fixture.h"
 #include "token/items.h"
 #include "wrap/base/durable_file.h"
@@ -79,6 +83,32 @@ TEST_F(GateBatch, HandsOutTheSameTrailerAgainOctetForOctetAlsoAfterARestart) {
   const Made later = make(*gate, segment_request(plan, 0));
   ASSERT_TRUE(later.issued);
   EXPECT_EQ(later.issued->trailer(), first.trailer());
+}
+
+/// Processes that the gate has started and that have not ended.
+std::size_t children_of(pid_t parent) {
+  std::ifstream children{"/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children"};
+  return static_cast<std::size_t>(std::distance(std::istream_iterator<pid_t>{children}, {}));
+}
+
+TEST_F(GateBatch, StartsEveryKeyWorkerAtOnceWhereABatchIsExpectedAndElseOne) {
+  initialize(*start_gate());
+  GateSettings settings = read_settings(settings_file_);
+  settings.workers = 3;
+  write_file_durably(settings_file_, as_bytes(settings_text(settings)), Overwrite::Replace);
+  {
+    const auto gate = start_gate();
+    static_cast<void>(open(*gate));
+    EXPECT_EQ(children_of(gate->gate_pid()), 2U) << "one for the state, one for keys";
+  }
+  start_workers_ = true;
+  const auto gate = start_gate();
+  static_cast<void>(open(*gate));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  while (children_of(gate->gate_pid()) != 4 && std::chrono::steady_clock::now() < end) {
+    static_cast<void>(open(*gate));  // the gate goes on with its own work between two requests
+  }
+  EXPECT_EQ(children_of(gate->gate_pid()), 4U) << "no segment was asked for";
 }
 
 TEST_F(GateBatch, MakesASegmentAnewWhenItsTrailerWasNeverStored) {

@@ -68,6 +68,7 @@ std::unique_ptr<GateClient> GateFixture::start_gate(const std::string& pin) {
   write_all(writing, as_bytes(pin + "\n"), "pipe");
   GateOptions options{.settings = settings_file_, .pin_fd = reading.get(), .insecure_allow = {}, .socket = {}};
   options.program = std::filesystem::path{KEYFERRY_BIN_DIR} / "keyferry-hsm-gate";
+  options.start_workers = start_workers_;
   Fd key;
   if (!key_to_import_.empty()) {
     if (pipe(ends) != 0) throw Error{Code::Internal, "pipe"};

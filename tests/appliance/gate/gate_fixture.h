@@ -87,6 +87,7 @@ class GateFixture : public ::testing::Test {
   v1::HsmState state_;
   v1::Registry registry_;
   std::optional<ApplianceId> appliance_;
+  bool start_workers_ = false;  // by the next gate, as soon as it is open
   std::string key_to_import_;  // 64 hex digits: the next gate reads them from a descriptor
   crypto::SoftKey officer_ = crypto::SoftKey::generate();
   SoftStation station_;
