@@ -156,6 +156,22 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::BatchReexport:
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
+    case Operation::OfficerAdd:
+    case Operation::OfficerReplace:
+    case Operation::OfficerDisable:
+    case Operation::PolicyChange:
+    case Operation::HsmPinChange:
+    case Operation::BatchSuspend:
+    case Operation::BatchResume:
+    case Operation::BatchClose:
+    case Operation::TokenLost:
+    case Operation::QuarantineRelease:
+    case Operation::CrlIssue:
+    case Operation::StationRetire:
+    case Operation::CaRetire:
+    case Operation::HsmDestroyKey:
+    case Operation::ClockSet:
+    case Operation::InsecureAllow:
       return;
   }
 }

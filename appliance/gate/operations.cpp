@@ -137,6 +137,23 @@ std::optional<Refusal> check_operation(const Plan& plan,
       return Refusal{"operation-elsewhere",
                      fmt::format("{} is not run like other plans", operation_name(plan.operation)),
                      "use the commands for it: keyferry-appliance hsm --help"};
+    case Operation::OfficerAdd:
+    case Operation::OfficerReplace:
+    case Operation::OfficerDisable:
+    case Operation::PolicyChange:
+    case Operation::HsmPinChange:
+    case Operation::BatchSuspend:
+    case Operation::BatchResume:
+    case Operation::BatchClose:
+    case Operation::TokenLost:
+    case Operation::QuarantineRelease:
+    case Operation::CrlIssue:
+    case Operation::StationRetire:
+    case Operation::CaRetire:
+    case Operation::HsmDestroyKey:
+    case Operation::ClockSet:
+    case Operation::InsecureAllow:
+      return Refusal{"operation-unsupported", fmt::format("{} is not supported yet", operation_name(plan.operation))};
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};
 }
@@ -210,6 +227,22 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::BatchReexport:
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
+    case Operation::OfficerAdd:
+    case Operation::OfficerReplace:
+    case Operation::OfficerDisable:
+    case Operation::PolicyChange:
+    case Operation::HsmPinChange:
+    case Operation::BatchSuspend:
+    case Operation::BatchResume:
+    case Operation::BatchClose:
+    case Operation::TokenLost:
+    case Operation::QuarantineRelease:
+    case Operation::CrlIssue:
+    case Operation::StationRetire:
+    case Operation::CaRetire:
+    case Operation::HsmDestroyKey:
+    case Operation::ClockSet:
+    case Operation::InsecureAllow:
       return std::nullopt;
   }
   after.set_epoch(after.epoch() + 1);

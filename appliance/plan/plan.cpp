@@ -6,8 +6,10 @@
 #include <bit>
 #include <utility>
 
+#include "appliance/plan/plan_ends.h"
 #include "appliance/plan/plan_fields.h"
 #include "appliance/plan/plan_keys.h"
+#include "appliance/plan/plan_people.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -30,6 +32,22 @@ constexpr std::array kOperations{
     std::pair{Operation::VendorKeyCreate, std::string_view{"vendor-key-create"}},
     std::pair{Operation::HsmBackup, std::string_view{"hsm-backup"}},
     std::pair{Operation::HsmAdoptState, std::string_view{"hsm-adopt-state"}},
+    std::pair{Operation::OfficerAdd, std::string_view{"officer-add"}},
+    std::pair{Operation::OfficerReplace, std::string_view{"officer-replace"}},
+    std::pair{Operation::OfficerDisable, std::string_view{"officer-disable"}},
+    std::pair{Operation::PolicyChange, std::string_view{"policy-change"}},
+    std::pair{Operation::HsmPinChange, std::string_view{"hsm-pin-change"}},
+    std::pair{Operation::BatchSuspend, std::string_view{"batch-suspend"}},
+    std::pair{Operation::BatchResume, std::string_view{"batch-resume"}},
+    std::pair{Operation::BatchClose, std::string_view{"batch-close"}},
+    std::pair{Operation::TokenLost, std::string_view{"token-lost"}},
+    std::pair{Operation::QuarantineRelease, std::string_view{"quarantine-release"}},
+    std::pair{Operation::CrlIssue, std::string_view{"crl-issue"}},
+    std::pair{Operation::StationRetire, std::string_view{"station-retire"}},
+    std::pair{Operation::CaRetire, std::string_view{"ca-retire"}},
+    std::pair{Operation::HsmDestroyKey, std::string_view{"hsm-destroy-key"}},
+    std::pair{Operation::ClockSet, std::string_view{"clock-set"}},
+    std::pair{Operation::InsecureAllow, std::string_view{"insecure-allow"}},
 };
 
 constexpr std::array kEnvironments{
@@ -148,8 +166,7 @@ BatchPlan read_batch(PlanFields& fields) {
 BatchReexportPlan read_reexport(PlanFields& fields) {
   BatchReexportPlan plan;
   plan.batch = fields.id<BatchId>("batch");
-  plan.reason = fields.text("reason", 200);
-  if (plan.reason.empty() || printable(plan.reason) != plan.reason) fields.refuse("reason", "is empty or not plain ASCII");
+  plan.reason = fields.reason();
   return plan;
 }
 
@@ -167,6 +184,22 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::VendorKeyCreate: plan.detail = read_vendor_key_create(fields); return;
     case Operation::HsmBackup: plan.detail = read_backup(fields); return;
     case Operation::HsmAdoptState: plan.detail = read_adopt_state(fields); return;
+    case Operation::OfficerAdd: plan.detail = read_officer_add(fields); return;
+    case Operation::OfficerReplace: plan.detail = read_officer_replace(fields); return;
+    case Operation::OfficerDisable: plan.detail = read_officer_disable(fields); return;
+    case Operation::PolicyChange: plan.detail = read_policy_change(fields); return;
+    case Operation::HsmPinChange: plan.detail = read_pin_change(fields); return;
+    case Operation::BatchSuspend: plan.detail = read_batch_suspend(fields); return;
+    case Operation::BatchResume: plan.detail = read_batch_resume(fields); return;
+    case Operation::BatchClose: plan.detail = read_batch_close(fields); return;
+    case Operation::TokenLost: plan.detail = read_token_lost(fields); return;
+    case Operation::QuarantineRelease: plan.detail = read_quarantine_release(fields); return;
+    case Operation::CrlIssue: plan.detail = read_crl_issue(fields); return;
+    case Operation::StationRetire: plan.detail = read_station_retire(fields); return;
+    case Operation::CaRetire: plan.detail = read_ca_retire(fields); return;
+    case Operation::HsmDestroyKey: plan.detail = read_destroy_key(fields); return;
+    case Operation::ClockSet: plan.detail = read_clock_set(fields); return;
+    case Operation::InsecureAllow: plan.detail = read_insecure_allow(fields); return;
   }
 }
 

@@ -1,5 +1,6 @@
-// Plans: one declarative TOML file per operation. Officers approve its octets; gate and workers parse exactly those
-// octets (design.md section 6). What is not understood is refused: an unknown field could mean something.
+// Plans: one declarative TOML file per operation. Officers approve its octets; gate and workers
+// parse exactly those octets (design.md section 6). What is not understood is refused: an unknown
+// field could mean something.
 #pragma once
 
 #include <map>
@@ -31,6 +32,22 @@ enum class Operation {
   VendorKeyCreate,
   HsmBackup,
   HsmAdoptState,
+  OfficerAdd,
+  OfficerReplace,
+  OfficerDisable,
+  PolicyChange,
+  HsmPinChange,
+  BatchSuspend,
+  BatchResume,
+  BatchClose,
+  TokenLost,
+  QuarantineRelease,
+  CrlIssue,
+  StationRetire,
+  CaRetire,
+  HsmDestroyKey,
+  ClockSet,
+  InsecureAllow,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -64,13 +81,16 @@ struct TransportMasterImportPlan {
   std::string name;
   std::string kdf;
   Bytes check_value;  // kCheckValueBytes
+  std::vector<Bytes> components =
+      {};  // none, or the check value of each of two or three parts (wrap/se/FORMAT.md)
 };
 
 /// kf-vendor/NAME, AES-256: unwraps the transport keys that a vendor delivers.
 struct VendorKeyImportPlan {
   std::string name;
-  std::string mechanism;  // "aes-kwp"
-  Bytes check_value;      // kCheckValueBytes
+  std::string mechanism;               // "aes-kwp"
+  Bytes check_value;                   // kCheckValueBytes
+  std::vector<Bytes> components = {};  // as of TransportMasterImportPlan
 };
 
 /// kf-vendor/NAME, an RSA pair of the HSM's: the vendor gets the public half.
@@ -102,7 +122,8 @@ struct SeImportPlan {
   std::string file_name;  // for people
   Digest file_sha256;
   std::uint64_t rows = 0;
-  // Rows whose transport key was delivered: RFC 6962 root over their canonical entries, in the file's order.
+  // Rows whose transport key was delivered: RFC 6962 root over their canonical entries, in the
+  // file's order.
   std::optional<Digest> delivered_root;
   std::uint64_t delivered_count = 0;  // 0 without a root
 };
@@ -145,6 +166,132 @@ struct BatchReexportPlan {
   std::string reason;
 };
 
+/// A person's row in the registry. Whose number it is stands in the ledger's table of names.
+struct OfficerAddPlan {
+  std::uint32_t number = 0;
+  std::string role;  // officer, custodian, technician, line-lead, auditor, witness
+  Digest name_hash;  // SHA-256(salt || name)
+  Bytes public_key;  // 65
+};
+
+/// The same person with another key, at once: the old one approves nothing any more.
+struct OfficerReplacePlan {
+  std::uint32_t number = 0;
+  Bytes public_key;  // 65
+  std::string reason;
+};
+
+struct OfficerDisablePlan {
+  std::uint32_t number = 0;
+  std::string reason;
+};
+
+/// The whole table anew; an operation that is not named cannot be done any more, but for
+/// policy-change itself.
+struct PolicyChangePlan {
+  struct Rule {
+    Operation operation = Operation::Batch;
+    std::uint32_t officers_needed = 0;
+    friend bool operator==(const Rule&, const Rule&) = default;
+  };
+
+  std::vector<Rule> rules;
+  bool rehearsal_required = false;  // a ceremony's real run needs the record of its rehearsal
+  std::string reason;
+};
+
+/// New random user PIN and SO PIN, each split anew; the old shares open nothing afterwards.
+struct HsmPinChangePlan {
+  std::vector<std::uint32_t> custodians;  // person numbers: each gets one share of both
+  std::uint32_t shares_needed = 0;
+  std::string reason;
+};
+
+struct BatchSuspendPlan {
+  BatchId batch;
+  std::string reason;
+};
+
+struct BatchResumePlan {
+  BatchId batch;
+  std::string reason;
+};
+
+/// Records by number and RFC 6962 root, in the order of batch id and record number; a leaf is batch
+/// id (16), u32be record number, certificate serial (16). The root of none is SHA-256 of nothing.
+struct RecordSet {
+  std::uint64_t count = 0;
+  Digest root;
+  friend bool operator==(const RecordSet&, const RecordSet&) = default;
+};
+
+/// What is outstanding is revoked, what was not sealed never left.
+struct BatchClosePlan {
+  BatchId batch;
+  RecordSet outstanding;
+  std::string reason;
+};
+
+/// Outbound: a token with a batch on it is gone.
+struct TokenLostPlan {
+  TokenId token;
+  BatchId batch;
+  std::string decision;  // "revoke" (the batch is closed) or "accept"
+  RecordSet exposed;     // outstanding records on it
+  std::string reason;
+};
+
+/// A quarantined or returned SE may get a new record in a new batch: its certificate is revoked,
+/// its generation grows.
+struct QuarantineReleasePlan {
+  BatchId batch;
+  std::uint32_t record_no = 0;
+  std::string reason;
+};
+
+/// The CA's next CRL: all entries in the order in which they were added. A leaf is certificate
+/// serial (16), u64be revocation time in UTC milliseconds, reason code (1 octet, RFC 5280
+/// section 5.3.1).
+struct CrlIssuePlan {
+  std::string authority;
+  std::uint64_t number = 0;  // crlNumber, one more than the last
+  RecordSet entries;
+  UtcMillis next_update;
+};
+
+/// Its log ends at what was accepted last, its outstanding records are revoked, its batches closed.
+struct StationRetirePlan {
+  StationId station;
+  std::uint32_t log_generation = 0;  // 0: nothing ever came from it
+  std::uint64_t log_size = 0;
+  RecordSet outstanding;
+  std::string reason;
+};
+
+struct CaRetirePlan {
+  std::string name;
+  std::string reason;
+};
+
+/// Proved by opening the token anew and finding nothing under the label.
+struct HsmDestroyKeyPlan {
+  std::string label;  // "kf-tk/NAME", "kf-vendor/NAME", "kf-ca/NAME"
+  std::string reason;
+};
+
+/// Order comes from sequence numbers: this only says what the clock may show from now on.
+struct ClockSetPlan {
+  UtcMillis floor;
+  std::string reason;
+};
+
+/// Production only: what --insecure-allow does elsewhere, until a time.
+struct InsecureAllowPlan {
+  std::vector<std::string> what;  // of network, swap, memlock, usb
+  UtcMillis until;
+  std::string reason;
+};
+
 struct Plan {
   Operation operation = Operation::Batch;
   std::uint64_t number = 0;
@@ -152,22 +299,49 @@ struct Plan {
   ApplianceId appliance;
   UtcMillis expires;
   std::map<std::string, Digest> files;  // outside files by name
-  std::variant<SourceAddPlan, TransportMasterPlan, SeImportPlan, StationEnrollPlan, CaCreatePlan, BatchPlan,
-               BatchReexportPlan, TransportMasterImportPlan, VendorKeyImportPlan, VendorKeyCreatePlan, HsmBackupPlan,
-               HsmAdoptStatePlan>
+  std::variant<SourceAddPlan,
+               TransportMasterPlan,
+               SeImportPlan,
+               StationEnrollPlan,
+               CaCreatePlan,
+               BatchPlan,
+               BatchReexportPlan,
+               TransportMasterImportPlan,
+               VendorKeyImportPlan,
+               VendorKeyCreatePlan,
+               HsmBackupPlan,
+               HsmAdoptStatePlan,
+               OfficerAddPlan,
+               OfficerReplacePlan,
+               OfficerDisablePlan,
+               PolicyChangePlan,
+               HsmPinChangePlan,
+               BatchSuspendPlan,
+               BatchResumePlan,
+               BatchClosePlan,
+               TokenLostPlan,
+               QuarantineReleasePlan,
+               CrlIssuePlan,
+               StationRetirePlan,
+               CaRetirePlan,
+               HsmDestroyKeyPlan,
+               ClockSetPlan,
+               InsecureAllowPlan>
       detail;
 
   Bytes octets;   // as parsed
   Digest digest;  // SHA-256 of octets
 
   [[nodiscard]] BatchId batch_id() const;  // first 16 octets of the digest
+
   [[nodiscard]] const BatchPlan& batch() const { return std::get<BatchPlan>(detail); }
 };
 
 /// Parses and validates everything that the octets alone can tell. Refusal names field and reason.
 [[nodiscard]] std::variant<Plan, Refusal> parse_plan(ByteView octets);
 
-/// TOML text of a plan; parse_plan of it gives the same plan back. `octets` and `digest` of the argument are not read.
+/// TOML text of a plan; parse_plan of it gives the same plan back. `octets` and `digest` of the
+/// argument are not read.
 [[nodiscard]] std::string plan_text(const Plan& plan);
 
 /// What would happen, in sentences, for the person who approves it.

@@ -40,8 +40,10 @@ PlanFields::PlanFields(ByteView octets) : tables_{std::make_unique<Tables>()} {
   try {
     tables_->root = toml::parse(as_chars(octets));
   } catch (const toml::parse_error& error) {  // the parser's only way to say no
-    refusal_ = Refusal{"plan-syntax", fmt::format("the plan is no TOML: line {}: {}", error.source().begin.line,
-                                                  printable(error.description()))};
+    refusal_ = Refusal{"plan-syntax",
+                       fmt::format("the plan is no TOML: line {}: {}",
+                                   error.source().begin.line,
+                                   printable(error.description()))};
   }
   tables_->current = &tables_->root;
 }
@@ -51,7 +53,8 @@ PlanFields::~PlanFields() = default;
 void PlanFields::refuse(std::string_view field, std::string_view why) {
   if (refusal_) return;
   const std::string where = tables_->section.empty() ? "" : " in [" + tables_->section + "]";
-  refusal_ = Refusal{"plan-field", fmt::format("plan field \"{}\"{} {}", printable(field), where, why),
+  refusal_ = Refusal{"plan-field",
+                     fmt::format("plan field \"{}\"{} {}", printable(field), where, why),
                      "correct the plan; it then needs new approvals"};
 }
 
@@ -75,7 +78,9 @@ void PlanFields::refuse_unknown() {
   if (tables_->current != &tables_->root) check(*tables_->current, tables_->read);
 }
 
-bool PlanFields::has(std::string_view field) const { return tables_->current->contains(field); }
+bool PlanFields::has(std::string_view field) const {
+  return tables_->current->contains(field);
+}
 
 std::string PlanFields::text(std::string_view field, std::size_t max_chars) {
   const toml::node* node = tables_->take(field);
@@ -100,7 +105,8 @@ std::string PlanFields::name(std::string_view field) {
 std::uint64_t PlanFields::integer(std::string_view field, std::uint64_t least, std::uint64_t most) {
   const toml::node* node = tables_->take(field);
   const auto value = node == nullptr ? std::nullopt : node->value_exact<std::int64_t>();
-  if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least || static_cast<std::uint64_t>(*value) > most) {
+  if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least ||
+      static_cast<std::uint64_t>(*value) > most) {
     refuse(field, fmt::format("is missing or not an integer from {} to {}", least, most));
     return least;
   }
@@ -122,6 +128,65 @@ Bytes PlanFields::hex(std::string_view field, std::size_t size_bytes) {
   return *value;
 }
 
+std::string PlanFields::reason() {
+  std::string value = text("reason", 200);
+  if (value.empty() || printable(value) != value) refuse("reason", "is empty or not plain ASCII");
+  return value;
+}
+
+bool PlanFields::flag(std::string_view field) {
+  const toml::node* node = tables_->take(field);
+  const auto value = node == nullptr ? std::nullopt : node->value_exact<bool>();
+  if (!value) refuse(field, "is missing or neither true nor false");
+  return value.value_or(false);
+}
+
+std::vector<std::string> PlanFields::texts(std::string_view field,
+                                           std::size_t max_items,
+                                           std::size_t max_chars) {
+  const toml::node* node = tables_->take(field);
+  const toml::array* list = node == nullptr ? nullptr : node->as_array();
+  if (list == nullptr || list->size() > max_items) {
+    refuse(field, fmt::format("is missing or no list of at most {} strings", max_items));
+    return {};
+  }
+  std::vector<std::string> values;
+  for (const toml::node& item : *list) {
+    const auto value = item.value_exact<std::string>();
+    if (!value || value->size() > max_chars || printable(*value) != *value) {
+      refuse(field,
+             fmt::format("has an item that is no string of at most {} characters of plain ASCII",
+                         max_chars));
+    } else {
+      values.push_back(*value);
+    }
+  }
+  return values;
+}
+
+std::vector<std::uint64_t> PlanFields::integers(std::string_view field,
+                                                std::uint64_t least,
+                                                std::uint64_t most,
+                                                std::size_t max_items) {
+  const toml::node* node = tables_->take(field);
+  const toml::array* list = node == nullptr ? nullptr : node->as_array();
+  if (list == nullptr || list->size() > max_items) {
+    refuse(field, fmt::format("is missing or no list of at most {} integers", max_items));
+    return {};
+  }
+  std::vector<std::uint64_t> values;
+  for (const toml::node& item : *list) {
+    const auto value = item.value_exact<std::int64_t>();
+    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least ||
+        static_cast<std::uint64_t>(*value) > most) {
+      refuse(field, fmt::format("has an item that is no integer from {} to {}", least, most));
+    } else {
+      values.push_back(static_cast<std::uint64_t>(*value));
+    }
+  }
+  return values;
+}
+
 std::map<std::string, Digest> PlanFields::files() {
   std::map<std::string, Digest> files;
   const toml::node* node = tables_->take("file");
@@ -134,7 +199,8 @@ std::map<std::string, Digest> PlanFields::files() {
   for (const toml::node& item : *list) {
     const toml::table* table = item.as_table();
     const auto name = table == nullptr ? std::nullopt : (*table)["name"].value_exact<std::string>();
-    const auto hex = table == nullptr ? std::nullopt : (*table)["sha256"].value_exact<std::string>();
+    const auto hex =
+        table == nullptr ? std::nullopt : (*table)["sha256"].value_exact<std::string>();
     const auto digest = hex ? Digest::from_hex(*hex) : std::nullopt;
     if (!name || !digest || table->size() != 2 || name->empty() || printable(*name) != *name ||
         !files.emplace(*name, *digest).second) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "wrap/base/bytes.h"
 #include "wrap/base/clock.h"
@@ -39,6 +40,13 @@ class PlanFields {
   [[nodiscard]] std::uint64_t integer(std::string_view field, std::uint64_t least, std::uint64_t most);
   [[nodiscard]] UtcMillis time(std::string_view field);  ///< a string in RFC 3339 with Z
   [[nodiscard]] Bytes hex(std::string_view field, std::size_t size_bytes);
+  [[nodiscard]] std::string reason();  ///< "reason": 1 to 200 characters of plain ASCII
+  [[nodiscard]] bool flag(std::string_view field);
+  /// An array of strings, at most `max_items`.
+  [[nodiscard]] std::vector<std::string> texts(std::string_view field, std::size_t max_items, std::size_t max_chars);
+  /// An array of integers, at most `max_items`.
+  [[nodiscard]] std::vector<std::uint64_t> integers(std::string_view field, std::uint64_t least, std::uint64_t most,
+                                                    std::size_t max_items);
   [[nodiscard]] std::map<std::string, Digest> files();  ///< [[file]] name, sha256; at most 64
 
   template <typename Id>

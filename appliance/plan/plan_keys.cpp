@@ -12,8 +12,44 @@ constexpr std::uint64_t kMaxLogSize = 1'000'000'000'000;
 
 std::string read_kdf(PlanFields& fields) {
   std::string kdf = fields.text("kdf", 16);
-  if (kdf != "kf-kdf-1" && kdf != "kf-kdf-2") fields.refuse("kdf", "is neither kf-kdf-1 nor kf-kdf-2");
+  if (kdf != "kf-kdf-1" && kdf != "kf-kdf-2")
+    fields.refuse("kdf", "is neither kf-kdf-1 nor kf-kdf-2");
   return kdf;
+}
+
+/// None, or the check values of two or three parts.
+std::vector<Bytes> read_components(PlanFields& fields) {
+  std::vector<Bytes> components;
+  if (!fields.has("components")) return components;
+  for (const std::string& text : fields.texts("components", 3, 2 * kCheckValueBytes)) {
+    const auto value = from_hex(text);
+    if (!value || value->size() != kCheckValueBytes) {
+      fields.refuse("components", "has a check value that is not 32 hex digits");
+    } else {
+      components.push_back(*value);
+    }
+  }
+  if (components.size() < 2) fields.refuse("components", "are not two or three check values");
+  return components;
+}
+
+std::string components_text(const std::vector<Bytes>& components) {
+  if (components.empty()) return {};
+  std::string text = "components = [";
+  for (std::size_t i = 0; i < components.size(); ++i)
+    text += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", to_hex(components[i]));
+  return text + "]\n";
+}
+
+void add_components_sentence(const std::vector<Bytes>& components,
+                             std::vector<std::string>& lines) {
+  if (components.empty()) return;
+  std::string text =
+      fmt::format("It is entered in {} parts, each by another custodian; their check values are",
+                  components.size());
+  for (std::size_t i = 0; i < components.size(); ++i)
+    text += (i == 0 ? " " : ", ") + to_hex(components[i]);
+  lines.push_back(text + ".");
 }
 
 std::string key_text(const std::string& name, const char* field, const std::string& value) {
@@ -22,20 +58,30 @@ std::string key_text(const std::string& name, const char* field, const std::stri
 
 }  // namespace
 
-TransportMasterPlan read_master(PlanFields& fields) { return {fields.name("name"), read_kdf(fields)}; }
+TransportMasterPlan read_master(PlanFields& fields) {
+  return {fields.name("name"), read_kdf(fields)};
+}
 
 TransportMasterImportPlan read_master_import(PlanFields& fields) {
-  return {fields.name("name"), read_kdf(fields), fields.hex("check_value", kCheckValueBytes)};
+  return {fields.name("name"),
+          read_kdf(fields),
+          fields.hex("check_value", kCheckValueBytes),
+          read_components(fields)};
 }
 
 VendorKeyImportPlan read_vendor_key_import(PlanFields& fields) {
-  VendorKeyImportPlan plan{fields.name("name"), fields.text("mechanism", 32), fields.hex("check_value", kCheckValueBytes)};
-  if (plan.mechanism != "aes-kwp") fields.refuse("mechanism", "is not supported for an imported key: only aes-kwp is");
+  VendorKeyImportPlan plan{fields.name("name"),
+                           fields.text("mechanism", 32),
+                           fields.hex("check_value", kCheckValueBytes),
+                           read_components(fields)};
+  if (plan.mechanism != "aes-kwp")
+    fields.refuse("mechanism", "is not supported for an imported key: only aes-kwp is");
   return plan;
 }
 
 VendorKeyCreatePlan read_vendor_key_create(PlanFields& fields) {
-  VendorKeyCreatePlan plan{fields.name("name"), fields.text("mechanism", 32),
+  VendorKeyCreatePlan plan{fields.name("name"),
+                           fields.text("mechanism", 32),
                            static_cast<std::uint32_t>(fields.integer("bits", 3072, 4096))};
   if (plan.mechanism != "rsa-oaep-sha1" && plan.mechanism != "rsa-oaep-sha256") {
     fields.refuse("mechanism", "is neither rsa-oaep-sha1 nor rsa-oaep-sha256");
@@ -47,10 +93,10 @@ VendorKeyCreatePlan read_vendor_key_create(PlanFields& fields) {
 HsmBackupPlan read_backup(PlanFields& fields) {
   HsmBackupPlan plan;
   plan.shares = static_cast<std::uint32_t>(fields.integer("shares", 2, kMaxBackupShares));
-  plan.shares_needed = static_cast<std::uint32_t>(fields.integer("shares_needed", 2, kMaxBackupShares));
+  plan.shares_needed =
+      static_cast<std::uint32_t>(fields.integer("shares_needed", 2, kMaxBackupShares));
   if (plan.shares_needed > plan.shares) fields.refuse("shares_needed", "is more than shares");
-  plan.reason = fields.text("reason", 200);
-  if (plan.reason.empty() || printable(plan.reason) != plan.reason) fields.refuse("reason", "is empty or not plain ASCII");
+  plan.reason = fields.reason();
   return plan;
 }
 
@@ -65,14 +111,20 @@ HsmAdoptStatePlan read_adopt_state(PlanFields& fields) {
   return plan;
 }
 
-std::string detail_text(const TransportMasterPlan& plan) { return key_text(plan.name, "kdf", plan.kdf); }
+std::string detail_text(const TransportMasterPlan& plan) {
+  return key_text(plan.name, "kdf", plan.kdf);
+}
 
 std::string detail_text(const TransportMasterImportPlan& plan) {
-  return key_text(plan.name, "kdf", plan.kdf) + fmt::format("check_value = \"{}\"\n", to_hex(plan.check_value));
+  return key_text(plan.name, "kdf", plan.kdf) +
+         fmt::format("check_value = \"{}\"\n", to_hex(plan.check_value)) +
+         components_text(plan.components);
 }
 
 std::string detail_text(const VendorKeyImportPlan& plan) {
-  return key_text(plan.name, "mechanism", plan.mechanism) + fmt::format("check_value = \"{}\"\n", to_hex(plan.check_value));
+  return key_text(plan.name, "mechanism", plan.mechanism) +
+         fmt::format("check_value = \"{}\"\n", to_hex(plan.check_value)) +
+         components_text(plan.components);
 }
 
 std::string detail_text(const VendorKeyCreatePlan& plan) {
@@ -80,15 +132,22 @@ std::string detail_text(const VendorKeyCreatePlan& plan) {
 }
 
 std::string detail_text(const HsmBackupPlan& plan) {
-  return fmt::format("shares_needed = {}\nshares = {}\nreason = {}\n", plan.shares_needed, plan.shares,
+  return fmt::format("shares_needed = {}\nshares = {}\nreason = {}\n",
+                     plan.shares_needed,
+                     plan.shares,
                      toml_quoted(plan.reason));
 }
 
 std::string detail_text(const HsmAdoptStatePlan& plan) {
-  return fmt::format("old_appliance = \"{}\"\nlast_checkpoint_size = {}\nlast_checkpoint_root = \"{}\"\n"
-                     "last_plan_number = {}\nregistry_digest = \"{}\"\nbackup_id = \"{}\"\n",
-                     plan.old_appliance.hex(), plan.last_checkpoint_size, plan.last_checkpoint_root.hex(),
-                     plan.last_plan_number, plan.registry_digest.hex(), to_hex(plan.backup_id));
+  return fmt::format(
+      "old_appliance = \"{}\"\nlast_checkpoint_size = {}\nlast_checkpoint_root = \"{}\"\n"
+      "last_plan_number = {}\nregistry_digest = \"{}\"\nbackup_id = \"{}\"\n",
+      plan.old_appliance.hex(),
+      plan.last_checkpoint_size,
+      plan.last_checkpoint_root.hex(),
+      plan.last_plan_number,
+      plan.registry_digest.hex(),
+      to_hex(plan.backup_id));
 }
 
 std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
@@ -96,46 +155,79 @@ std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const TransportMasterImportPlan& plan) {
-  return {fmt::format("Transport-key master kf-tk/{} for {} is imported: someone outside knows it too.", plan.name, plan.kdf),
-          fmt::format("Its check value is {}; another key is refused.", to_hex(plan.check_value))};
+  std::vector<std::string> lines{
+      fmt::format("Transport-key master kf-tk/{} for {} is imported: someone outside knows it too.",
+                  plan.name,
+                  plan.kdf),
+      fmt::format("Its check value is {}; another key is refused.", to_hex(plan.check_value))};
+  add_components_sentence(plan.components, lines);
+  return lines;
 }
 
 std::vector<std::string> detail_sentences(const VendorKeyImportPlan& plan) {
-  return {fmt::format("Vendor key kf-vendor/{} is imported; it opens transport keys that the vendor wrapped ({}).", plan.name,
-                      plan.mechanism),
-          fmt::format("Its check value is {}; another key is refused.", to_hex(plan.check_value))};
+  std::vector<std::string> lines{
+      fmt::format("Vendor key kf-vendor/{} is imported; it opens transport keys that the vendor "
+                  "wrapped ({}).",
+                  plan.name,
+                  plan.mechanism),
+      fmt::format("Its check value is {}; another key is refused.", to_hex(plan.check_value))};
+  add_components_sentence(plan.components, lines);
+  return lines;
 }
 
 std::vector<std::string> detail_sentences(const VendorKeyCreatePlan& plan) {
-  return {fmt::format("The HSM makes vendor key kf-vendor/{}, RSA {} bits, for {}; the vendor gets its public half.",
-                      plan.name, plan.bits, plan.mechanism)};
+  return {
+      fmt::format("The HSM makes vendor key kf-vendor/{}, RSA {} bits, for {}; the vendor gets its "
+                  "public half.",
+                  plan.name,
+                  plan.bits,
+                  plan.mechanism)};
 }
 
 std::vector<std::string> detail_sentences(const HsmBackupPlan& plan) {
-  return {fmt::format("Masters, vendor and CA keys are written to a backup file that {} of {} shares open.",
-                      plan.shares_needed, plan.shares),
+  return {fmt::format(
+              "Masters, vendor and CA keys are written to a backup file that {} of {} shares open.",
+              plan.shares_needed,
+              plan.shares),
           fmt::format("Reason: {}.", plan.reason)};
 }
 
 std::vector<std::string> detail_sentences(const HsmAdoptStatePlan& plan) {
-  return {fmt::format("This HSM goes on for appliance {}, whose HSM counts as dead from now on.",
-                      plan.old_appliance.hex().substr(0, 16)),
-          fmt::format("The last known checkpoint covers {} leaves with root {}; plan numbers go on above {}.",
-                      plan.last_checkpoint_size, plan.last_checkpoint_root.hex(), plan.last_plan_number),
-          fmt::format("The registry is {}, the keys are those of backup {}.", plan.registry_digest.hex(),
-                      to_hex(plan.backup_id))};
+  return {
+      fmt::format("This HSM goes on for appliance {}, whose HSM counts as dead from now on.",
+                  plan.old_appliance.hex().substr(0, 16)),
+      fmt::format(
+          "The last known checkpoint covers {} leaves with root {}; plan numbers go on above {}.",
+          plan.last_checkpoint_size,
+          plan.last_checkpoint_root.hex(),
+          plan.last_plan_number),
+      fmt::format("The registry is {}, the keys are those of backup {}.",
+                  plan.registry_digest.hex(),
+                  to_hex(plan.backup_id))};
 }
 
-std::string detail_subject(const TransportMasterPlan& plan) { return plan.name; }
+std::string detail_subject(const TransportMasterPlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const TransportMasterImportPlan& plan) { return plan.name; }
+std::string detail_subject(const TransportMasterImportPlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const VendorKeyImportPlan& plan) { return plan.name; }
+std::string detail_subject(const VendorKeyImportPlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const VendorKeyCreatePlan& plan) { return plan.name; }
+std::string detail_subject(const VendorKeyCreatePlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const HsmBackupPlan& plan) { return fmt::format("{}-of-{}", plan.shares_needed, plan.shares); }
+std::string detail_subject(const HsmBackupPlan& plan) {
+  return fmt::format("{}-of-{}", plan.shares_needed, plan.shares);
+}
 
-std::string detail_subject(const HsmAdoptStatePlan& plan) { return plan.old_appliance.hex(); }
+std::string detail_subject(const HsmAdoptStatePlan& plan) {
+  return plan.old_appliance.hex();
+}
 
 }  // namespace keyferry::appliance
