@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "appliance/front/batch_status.h"
+#include "appliance/front/clock_commands.h"
 #include "appliance/front/context.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/export.h"
@@ -456,6 +457,16 @@ void add_hsm(CLI::App& app, Line& line) {
   });
 }
 
+void add_clock(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "clock", "what the machine's clock may show");
+  bind(add_command(*group, "show", "the clock, the log's last leaf, and whether anything is signed", "clock show"),
+       line, Access::Write, [](Context& context) { return clock_show(context); });
+  CLI::App* set = add_command(*group, "set", "officers approve that the clock is right as it is now",
+                              "clock set --reason \"new battery\"");
+  set->add_option("--reason", line.reason)->required();
+  bind(set, line, Access::Write, [&line](Context& context) { return clock_set(context, line.reason); });
+}
+
 int fail(Output& out, const Error& error) {
   fmt::print(stderr, "keyferry-appliance: {}\n", error.what());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
@@ -501,6 +512,7 @@ int main(int argc, char** argv) {
   add_return(app, line);
   add_log(app, line);
   add_hsm(app, line);
+  add_clock(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

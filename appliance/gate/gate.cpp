@@ -4,6 +4,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "appliance/gate/clock_rules.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/request_check.h"
 #include "appliance/gate/seccomp.h"
@@ -136,7 +137,7 @@ asio::awaitable<void> Gate::Impl::handle(std::shared_ptr<FrontLink> front, v1::G
 
 asio::awaitable<void> Gate::Impl::log_refusal(FrontLink& front, std::uint64_t id, std::string what, const Error& error) {
   const auto guard = co_await mutex.lock();
-  const std::int64_t now = clock.now().value;
+  const std::int64_t now = leaf_now().value;
   v1::RefusedLeaf refused;
   refused.set_what(what);
   refused.set_reason(std::string{code_name(error.code())});
@@ -157,7 +158,7 @@ asio::awaitable<void> Gate::Impl::log_refusal(FrontLink& front, std::uint64_t id
     co_return;
   }
   ++front.refusals_logged;
-  co_await commit(front, id, one_leaf(refused_leaf(refused), clock.now()), nullptr, std::nullopt);
+  co_await commit(front, id, one_leaf(refused_leaf(refused), leaf_now()), nullptr, std::nullopt);
 }
 
 void Gate::Impl::need_open(const FrontLink& front) const {
@@ -165,6 +166,19 @@ void Gate::Impl::need_open(const FrontLink& front) const {
     throw Error{Code::Refused, "the appliance is not initialised, or this connection has not opened it",
                 "run keyferry-appliance init first"};
   }
+}
+
+UtcMillis Gate::Impl::leaf_now() const {
+  if (clock_was_set) return clock.now();
+  return state ? leaf_time(clock.now(), UtcMillis{state->hsm.last_leaf_ms()}) : clock.now();
+}
+
+/// All that signs waits for a right clock, but for the plan that sets it.
+void Gate::Impl::refuse_wrong_clock(const v1::GateRequest& request) const {
+  const auto refusal = check_clock(clock.now(), UtcMillis{state->hsm.last_leaf_ms()});
+  if (!refusal || request.has_segment_abandon()) return;
+  if (request.has_run_plan() && parsed_plan(request.run_plan().plan()).operation == Operation::ClockSet) return;
+  throw to_error(*refusal);
 }
 
 Plan Gate::Impl::parsed_plan(const std::string& octets) const {
@@ -191,6 +205,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
   if (request.request_case() == Case::kProbe) co_return co_await probe(front, id);
   if (request.request_case() == Case::kInventory) co_return co_await inventory(front, id);
   need_open(front);
+  refuse_wrong_clock(request);
   switch (request.request_case()) {
     case Case::kRunPlan: co_return co_await run_plan(front, id, request.run_plan());
     case Case::kSegment: co_return co_await segment(front, id, request.segment());
@@ -220,7 +235,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
 asio::awaitable<void> Gate::Impl::commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,
                                          std::function<void(GateState&)> change, std::optional<v1::Registry> registry) {
   if (front.refusals_left_over.count() != 0) {
-    leaves.insert(leaves.begin(), leaf_octets(refused_leaf(front.refusals_left_over), v1::LEAF_ORIGIN_DONE, clock.now()));
+    leaves.insert(leaves.begin(), leaf_octets(refused_leaf(front.refusals_left_over), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
   GateState next = *state;
   if (registry) {
@@ -248,7 +263,7 @@ asio::awaitable<void> Gate::Impl::write_state(GateState next, const std::vector<
   next.hsm.set_log_size(next.frontier.size());
   next.hsm.clear_frontier();
   for (const Digest& hash : next.frontier.hashes()) next.hsm.add_frontier(hash.str());
-  next.hsm.set_last_leaf_ms(clock.now().value);
+  next.hsm.set_last_leaf_ms(leaf_now().value);
   v1::WorkerRequest request;
   request.mutable_write_state()->set_expected_counter(state->hsm.counter());
   *request.mutable_write_state()->mutable_state() = next.hsm;

@@ -4,6 +4,7 @@
 #include <boost/asio/co_spawn.hpp>
 
 #include "appliance/gate/approvals.h"
+#include "appliance/gate/clock_rules.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/operations.h"
 #include "token/container.h"
@@ -113,6 +114,18 @@ void apply_plan(GateState& next, const Plan& plan) {
   }
 }
 
+/// While it lives, leaves have the clock's own time: the plan that is carried out says that it is right.
+class ClockBeingSet {
+ public:
+  ClockBeingSet(bool& flag, bool is_set) : flag_{flag} { flag_ = is_set; }
+  ~ClockBeingSet() { flag_ = false; }
+  ClockBeingSet(const ClockBeingSet&) = delete;
+  ClockBeingSet& operator=(const ClockBeingSet&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>& station, const v1::KeyMade& made,
                           std::vector<v1::LogLeaf>& leaves) {
   switch (plan.operation) {
@@ -201,6 +214,9 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
       station ? std::optional{station->request} : std::optional<token::EnrolmentRequest>{};
   const std::optional<Digest> asked_sha256 = station ? std::optional{station->sha256} : std::optional<Digest>{};
   if (const auto refusal = check_operation(plan, *state, asked, asked_sha256)) throw_refusal(*refusal);
+  if (const auto* detail = std::get_if<ClockSetPlan>(&plan.detail)) {
+    if (const auto refusal = check_clock_floor(clock.now(), detail->floor)) throw_refusal(*refusal);
+  }
 
   // One worker at least has tried what the module can do before the plan is spent.
   if (plan.operation == Operation::Batch) co_await key_worker(0);
@@ -214,10 +230,11 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     made = std::move(*reply.mutable_key_made());
   }
   KF_CUT("gate.plan.key-made");
+  const ClockBeingSet clock_being_set{clock_was_set, plan.operation == Operation::ClockSet};
   std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
   add_operation_leaves(plan, station, made, typed);
   std::vector<Bytes> leaves;
-  for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, clock.now()));
+  for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
   const std::function<void(GateState&)> change = [&plan](GateState& next) { apply_plan(next, plan); };
   std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   co_await commit(front, id, std::move(leaves), change, std::move(registry));
@@ -273,7 +290,7 @@ asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t i
     const std::function<void(GateState&)> change = [&](GateState& next) {
       next.open_plan(plan.digest)->add_exported_to(request.token_id());
     };
-    co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), change, std::nullopt);
+    co_await commit(front, id, one_leaf(std::move(leaf), leaf_now()), change, std::nullopt);
   }
   const std::string seen_back =
       own_checkpoint(request.checkpoint_seen_back(), *log_key, *appliance) ? request.checkpoint_seen_back() : std::string{};
@@ -311,7 +328,7 @@ asio::awaitable<void> Gate::Impl::open_inbox(FrontLink& front, std::uint64_t id,
   leaf.mutable_inbox_opened()->set_container_id(std::get<token::Header>(header).container_id.str());
   leaf.mutable_inbox_opened()->set_digest(crypto::sha256(as_bytes(request.trailer())).str());
   leaf.mutable_inbox_opened()->set_station_id(opened.inbox_key().station_id());
-  co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), nullptr, std::nullopt);
+  co_await commit(front, id, one_leaf(std::move(leaf), leaf_now()), nullptr, std::nullopt);
   v1::GateReply reply;
   *reply.mutable_inbox_key() = std::move(*opened.mutable_inbox_key());
   reply.mutable_inbox_key()->set_checkpoint(state->hsm.checkpoint());
@@ -328,7 +345,7 @@ asio::awaitable<void> Gate::Impl::report(FrontLink& front, std::uint64_t id, con
     if (!may_be_reported(leaf) || leaf.ByteSizeLong() > kMaxReportedLeafBytes) {
       throw Error{Code::Refused, "a leaf of that kind or size is not the front end's to report"};
     }
-    leaves.push_back(leaf_octets(leaf, v1::LEAF_ORIGIN_REPORTED, clock.now()));
+    leaves.push_back(leaf_octets(leaf, v1::LEAF_ORIGIN_REPORTED, leaf_now()));
   }
   co_await commit(front, id, std::move(leaves), nullptr, std::nullopt);
   v1::GateReply reply;
@@ -353,7 +370,7 @@ asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id
       sealed.set_next_segment(sealed.segment_count());
       sealed.set_sealed(true);
     };
-    co_await commit(front, id, one_leaf(std::move(leaf), clock.now()), change, std::nullopt);
+    co_await commit(front, id, one_leaf(std::move(leaf), leaf_now()), change, std::nullopt);
   }
   v1::GateReply reply;
   fill_done(*reply.mutable_done());

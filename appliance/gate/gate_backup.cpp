@@ -164,8 +164,8 @@ asio::awaitable<void> Gate::Impl::backup(FrontLink& front, std::uint64_t id, con
   KF_CUT("gate.backup.made");
   // It leaves after it is in the log, never before: a cut here costs the plan's number, and the file is gone.
   std::vector<Bytes> leaves;
-  leaves.push_back(leaf_octets(plan_leaf(plan, std::get<std::vector<KeyId>>(checked)), v1::LEAF_ORIGIN_DONE, clock.now()));
-  leaves.push_back(leaf_octets(backup_leaf(file, made.backup().backup()), v1::LEAF_ORIGIN_DONE, clock.now()));
+  leaves.push_back(leaf_octets(plan_leaf(plan, std::get<std::vector<KeyId>>(checked)), v1::LEAF_ORIGIN_DONE, leaf_now()));
+  leaves.push_back(leaf_octets(backup_leaf(file, made.backup().backup()), v1::LEAF_ORIGIN_DONE, leaf_now()));
   const std::function<void(GateState&)> change = [&plan](GateState& next) { next.hsm.set_last_plan_number(plan.number); };
   co_await commit(front, id, std::move(leaves), change, std::nullopt);
   v1::GateReply reply;
@@ -307,12 +307,12 @@ asio::awaitable<void> Gate::Impl::adopt(FrontLink& front, std::uint64_t id, cons
     if (key.role() == "export") adopted.set_export_key(key.public_key());
     if (key.role() == "inbox") adopted.set_inbox_key(key.public_key());
   }
-  std::vector<Bytes> leaves = one_leaf(std::move(first), clock.now());
-  leaves.push_back(leaf_octets(plan_leaf(plan, officers), v1::LEAF_ORIGIN_DONE, clock.now()));
+  std::vector<Bytes> leaves = one_leaf(std::move(first), leaf_now());
+  leaves.push_back(leaf_octets(plan_leaf(plan, officers), v1::LEAF_ORIGIN_DONE, leaf_now()));
   for (const v1::KeyMadeLeaf& key : state->hsm.restored().keys()) {
     v1::LogLeaf leaf;
     *leaf.mutable_key_made() = key;
-    leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, clock.now()));
+    leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
   const std::function<void(GateState&)> change = [&plan](GateState& next) {
     next.hsm.clear_restored();

@@ -212,7 +212,7 @@ asio::awaitable<void> Gate::Impl::compare_with_ledger(FrontLink& front, std::uin
   note.mutable_note()->set_event("log.caught-up");
   note.mutable_note()->set_subject(fmt::format("from {} to {}", size, known->size));
   co_await write_state(*state, hashes);
-  const std::vector<Bytes> leaves = one_leaf(note, clock.now());
+  const std::vector<Bytes> leaves = one_leaf(note, leaf_now());
   const std::vector<Digest> note_hash(1, audit::leaf_hash(leaves.front()));
   co_await front.store(id, state->hsm.log_size(), leaves, ByteView{});
   co_await write_state(*state, note_hash);
@@ -261,9 +261,9 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   initialized.set_module(facts.module());
   initialized.set_so_pin_discarded(true);
 
-  std::vector<Bytes> leaves = one_leaf(leaf, clock.now());
+  std::vector<Bytes> leaves = one_leaf(leaf, leaf_now());
   for (const v1::HsmObject& key : made_keys.inventory().objects()) {
-    leaves.push_back(leaf_octets(key_leaf(key), v1::LEAF_ORIGIN_DONE, clock.now()));
+    leaves.push_back(leaf_octets(key_leaf(key), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
   GateState first;
   if (arguments.backup) {
@@ -271,7 +271,7 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
     backup_key.set_role("backup");
     backup_key.set_label("kf-backup");
     backup_key.set_check_value(to_string(arguments.backup->check_value));
-    leaves.push_back(leaf_octets(key_leaf(backup_key), v1::LEAF_ORIGIN_DONE, clock.now()));
+    leaves.push_back(leaf_octets(key_leaf(backup_key), v1::LEAF_ORIGIN_DONE, leaf_now()));
     first.hsm.set_backup_key_check(to_string(arguments.backup->check_value));
     first.hsm.set_backup_shares_needed(arguments.backup->counts.needed);
     first.hsm.set_backup_shares(arguments.backup->counts.shares);

@@ -184,7 +184,7 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
     throw *failed;
   }
   const v1::SegmentMade& made = reply.segment_made();
-  const Bytes summary = leaf_octets(summary_leaf(key, batch, made), v1::LEAF_ORIGIN_DONE, clock.now());
+  const Bytes summary = leaf_octets(summary_leaf(key, batch, made), v1::LEAF_ORIGIN_DONE, leaf_now());
   hashes.push_back(audit::leaf_hash(summary));
 
   InProgress& one = in_progress.at(key);

@@ -132,6 +132,7 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::TransportMasterImport: return check(std::get<TransportMasterImportPlan>(plan.detail), state);
     case Operation::VendorKeyImport: return check(std::get<VendorKeyImportPlan>(plan.detail), state);
     case Operation::VendorKeyCreate: return check(std::get<VendorKeyCreatePlan>(plan.detail), state);
+    case Operation::ClockSet: return std::nullopt;  // what the clock shows is looked at where it is
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
       return Refusal{"operation-elsewhere",
@@ -151,7 +152,6 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey:
-    case Operation::ClockSet:
     case Operation::InsecureAllow:
       return Refusal{"operation-unsupported", fmt::format("{} is not supported yet", operation_name(plan.operation))};
   }

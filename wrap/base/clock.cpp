@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cstdlib>
+
+#include "wrap/base/cut.h"
 
 namespace keyferry {
 namespace {
@@ -14,6 +17,13 @@ std::optional<int> number(std::string_view text, std::size_t at, std::size_t cou
     value = value * 10 + (text[i] - '0');
   }
   return value;
+}
+
+/// KEYFERRY_CLOCK_SHIFT, in seconds; 0 without test hooks.
+std::int64_t shift_ms() {
+  if constexpr (!kTestHooks) return 0;
+  static const char* const shift = std::getenv("KEYFERRY_CLOCK_SHIFT");
+  return shift == nullptr ? 0 : std::strtoll(shift, nullptr, 10) * 1000;
 }
 
 }  // namespace
@@ -46,7 +56,8 @@ std::optional<UtcMillis> from_rfc3339(std::string_view text) {
 
 UtcMillis SystemClock::now() const {
   using namespace std::chrono;
-  return UtcMillis{duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count()};
+  const auto now = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+  return UtcMillis{now + shift_ms()};
 }
 
 }  // namespace keyferry

@@ -26,6 +26,7 @@ class Clock {
   [[nodiscard]] virtual UtcMillis now() const = 0;
 };
 
+/// In builds with test hooks (cut.h) KEYFERRY_CLOCK_SHIFT moves it, in seconds.
 class SystemClock final : public Clock {
  public:
   [[nodiscard]] UtcMillis now() const override;

@@ -108,6 +108,9 @@ struct Gate::Impl {
   [[nodiscard]] v1::OpenPlan& open_batch(const Plan& plan);
 
   void need_open(const FrontLink& front) const;
+  void refuse_wrong_clock(const v1::GateRequest& request) const;
+  /// Time for a leaf that is written now.
+  [[nodiscard]] UtcMillis leaf_now() const;
   [[nodiscard]] Plan parsed_plan(const std::string& octets) const;
   void fill_done(v1::Done& done) const;
   void take_facts(const v1::HsmFacts& of_worker);
@@ -132,6 +135,7 @@ struct Gate::Impl {
   std::optional<ApplianceId> appliance;
   std::optional<GateState> state;  // nothing: the HSM is blank, or nobody has opened yet
   bool ledger_agrees = false;
+  bool clock_was_set = false;  // a clock-set is being carried out: its leaf has the clock's time, whatever came before
   v1::SignedBytes card;
   std::map<SegmentKey, InProgress> in_progress;
 };

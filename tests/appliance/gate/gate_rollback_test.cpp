@@ -76,6 +76,36 @@ TEST_F(GateRollback, RefusesAnHsmThatIsOlderThanAnActThatItsLogProves) {
   EXPECT_EQ(error.code(), Code::Rollback) << error.what();
 }
 
+/// Ledger and HSM store are copies of the same moment, so they agree: only what is outside that disk can tell.
+TEST_F(GateRollback, RefusesAnApprovalThatNamesALaterCheckpointThanARestoredHsmKnows) {
+  auto gate = start_gate();
+  make_appliance(*gate);
+  gate.reset();
+  const auto copy = store_.folder() / "copy";
+  std::filesystem::copy(store_.tokens(), copy, std::filesystem::copy_options::recursive);
+  const MemoryLedger ledger_copy = ledger_;
+  gate = start_gate();
+  static_cast<void>(open(*gate));
+  v1::GateRequest report;
+  report.mutable_report()->add_leaves()->mutable_note()->set_event("later");
+  const std::string later = gate->call(report).done().checkpoint();
+  gate.reset();
+  std::filesystem::remove_all(store_.tokens());
+  std::filesystem::rename(copy, store_.tokens());
+  ledger_ = ledger_copy;
+  gate = start_gate();
+  ASSERT_TRUE(open(*gate).initialized());
+  const Plan plan = batch_plan(4, 4);
+  v1::Approval approval = approval_of(plan);
+  approval.set_last_checkpoint(later);
+  v1::GateRequest request = run_request(plan);
+  *request.mutable_run_plan()->mutable_approvals(0) = sign_approval(approval, officer_);
+  const Error error = refusal_of(*gate, std::move(request));
+  EXPECT_NE(std::string{error.what()}.find("rolled back"), std::string::npos) << error.what();
+  static_cast<void>(open(*gate));
+  EXPECT_EQ(state_.open_plans_size(), 0);
+}
+
 TEST_F(GateRollback, CatchesUpOverReportedLeavesThatACheckpointCovers) {
   auto gate = start_gate();
   make_appliance(*gate);

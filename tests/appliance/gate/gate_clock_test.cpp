@@ -1,0 +1,102 @@
+// A gate whose machine's clock is wrong: nothing is signed but the plan that says what the clock may show.
+#include <cstdlib>
+
+#include "appliance/gate/clock_rules.h"
+#include "tests/appliance/gate/gate_fixture.h"
+
+namespace keyferry::appliance::test {
+namespace {
+
+constexpr std::int64_t kDayS = 86'400;
+
+/// For programs started while it lives: their clock is this much ahead of ours.
+class ShiftedClock {
+ public:
+  explicit ShiftedClock(std::int64_t seconds) { setenv("KEYFERRY_CLOCK_SHIFT", std::to_string(seconds).c_str(), 1); }
+  ~ShiftedClock() { unsetenv("KEYFERRY_CLOCK_SHIFT"); }
+  ShiftedClock(const ShiftedClock&) = delete;
+  ShiftedClock& operator=(const ShiftedClock&) = delete;
+};
+
+class WrongClock : public GateFixture {
+ protected:
+  void SetUp() override {
+    auto gate = start_gate();
+    make_appliance(*gate);
+  }
+
+  /// A gate on a machine whose clock is shifted, opened.
+  std::unique_ptr<GateClient> shifted_gate(std::int64_t seconds) {
+    const ShiftedClock shifted{seconds};
+    auto gate = start_gate();
+    EXPECT_TRUE(open(*gate).initialized());
+    return gate;
+  }
+
+  v1::LogLeaf last_leaf() {
+    v1::LogLeaf leaf;
+    EXPECT_TRUE(leaf.ParseFromString(to_string(ledger_.log.back())));
+    return leaf;
+  }
+
+  /// A CA more, with an approval that is good whatever the clock shows.
+  Plan some_plan(const std::string& name) {
+    Plan made = plan(Operation::CaCreate);
+    const std::int64_t now = SystemClock{}.now().value;
+    made.expires = UtcMillis{now + 100'000 * kDayS * 1000};
+    made.detail = CaCreatePlan{name, "CN=" + name, UtcMillis{now}, UtcMillis{now + 1000 * kDayS * 1000}};
+    return parsed(made);
+  }
+
+  Plan clock_plan(std::int64_t floor_shift_s) {
+    Plan made = plan(Operation::ClockSet);
+    const std::int64_t now = SystemClock{}.now().value + floor_shift_s * 1000;
+    made.expires = UtcMillis{SystemClock{}.now().value + 100'000 * kDayS * 1000};
+    made.detail = ClockSetPlan{UtcMillis{now - 60'000}, "a test of the clock"};
+    return parsed(made);
+  }
+};
+
+TEST_F(WrongClock, SignsNothingWhenItIsBehindTheLog) {
+  auto gate = shifted_gate(-kDayS);
+  const std::int64_t before = state_.last_leaf_ms();
+  const Error error = refusal_of(*gate, run_request(some_plan("late")));
+  EXPECT_NE(std::string{error.what()}.find("before the log's last leaf"), std::string::npos) << error.what();
+  EXPECT_TRUE(last_leaf().has_refused());
+  EXPECT_EQ(last_leaf().time_ms(), before) << "the refusal's leaf does not carry the wrong time";
+  static_cast<void>(open(*gate));
+  EXPECT_EQ(state_.last_leaf_ms(), before);
+}
+
+TEST_F(WrongClock, SignsNothingWhenItIsYearsAhead) {
+  {
+    auto gate = shifted_gate(70 * 365 * kDayS);
+    const Error error = refusal_of(*gate, run_request(some_plan("future")));
+    EXPECT_NE(std::string{error.what()}.find("400 days"), std::string::npos) << error.what();
+  }
+  auto gate = shifted_gate(0);
+  run(*gate, some_plan("now"));  // the refusal of 2099 stopped nothing for good
+}
+
+TEST_F(WrongClock, IsSetByOfficersAfterALeafOfTheFuture) {
+  {
+    auto gate = shifted_gate(399 * kDayS);  // near enough to be believed
+    run(*gate, some_plan("future"));
+  }
+  auto gate = shifted_gate(0);
+  static_cast<void>(refusal_of(*gate, run_request(some_plan("now"))));
+  run(*gate, clock_plan(0));
+  run(*gate, some_plan("now"));
+  static_cast<void>(open(*gate));
+  EXPECT_LT(state_.last_leaf_ms(), SystemClock{}.now().value + 60'000);
+}
+
+TEST_F(WrongClock, IsNotSetToATimeThatItDoesNotShow) {
+  auto gate = shifted_gate(0);
+  const Error error = refusal_of(*gate, run_request(clock_plan(30 * kDayS)));
+  EXPECT_NE(std::string{error.what()}.find("officers approved a clock"), std::string::npos) << error.what();
+  static_cast<void>(refusal_of(*gate, run_request(clock_plan(-30 * kDayS))));
+}
+
+}  // namespace
+}  // namespace keyferry::appliance::test
