@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "appliance/gate/buses.h"
+#include "appliance/gate/permits.h"
 #include "appliance/gate/pin_tries.h"
 #include "appliance/gate/settings.h"
 #include "appliance/gate/surroundings.h"
@@ -70,8 +72,11 @@ class Findings {
 /// False: the gate would refuse to start here.
 bool look_at_machine(Findings& findings,
                      const GateSettings& settings,
-                     const std::vector<std::string>& allow) {
-  const AirGapCheck gap = check_air_gap(look_around(SecretBytes{}), settings, allow);
+                     const std::vector<std::string>& allow,
+                     const std::vector<Permit>& permits,
+                     UtcMillis now) {
+  const AirGapCheck gap =
+      check_air_gap(look_around(SecretBytes{}), settings, allow, permits, now);
   for (const std::string& problem : gap.problems) findings.add(Level::Fail, "machine", problem);
   for (const std::string& open : gap.overridden)
     findings.add(Level::Warn, "machine", open + ", overridden");
@@ -80,6 +85,39 @@ bool look_at_machine(Findings& findings,
   }
   findings.add(Level::Ok, "memory", gap.memlock);
   return gap.problems.empty();
+}
+
+/// The devices on the buses against those of the registry.
+void look_at_buses(Findings& findings,
+                   const CommonOptions& options,
+                   Environment environment,
+                   const std::vector<Permit>& permits,
+                   const Clock& clock,
+                   RandomSource& random,
+                   Output& out) {
+  Context context{options, Access::Read, clock, random, out};
+  const std::vector<std::string> present = bus_devices();
+  const auto octets = context.ledger().registry_octets();
+  if (!octets) {
+    findings.add(Level::Warn, "buses", "no registry yet: init notes what is there");
+    return;
+  }
+  const std::vector<std::string> strangers =
+      bus_strangers(parse_registry(*octets).bus_devices, present);
+  const bool allowed = permit_for(permits, "usb", clock.now()) != nullptr;
+  const Level level =
+      environment == Environment::Production && !allowed ? Level::Fail : Level::Warn;
+  for (const std::string& stranger : strangers) {
+    findings.add(level,
+                 "buses",
+                 stranger + " was not there when the appliance was set up" +
+                     (allowed ? "; officers allow it for a time" : ""));
+  }
+  if (strangers.empty()) {
+    findings.add(Level::Ok,
+                 "buses",
+                 fmt::format("{} devices, as when the appliance was set up", present.size()));
+  }
 }
 
 void look_at_folder(Findings& findings, std::string_view topic, const fs::path& folder) {
@@ -238,7 +276,7 @@ int doctor(const CommonOptions& options, const Clock& clock, RandomSource& rando
   const fs::path settings_file = Paths{options.home}.settings();
   std::error_code failed;
   if (!fs::exists(settings_file, failed)) {
-    look_at_machine(findings, GateSettings{}, options.insecure_allow);
+    look_at_machine(findings, GateSettings{}, options.insecure_allow, {}, clock.now());
     findings.add(
         Level::Warn,
         "appliance",
@@ -250,7 +288,12 @@ int doctor(const CommonOptions& options, const Clock& clock, RandomSource& rando
   const Settings home = read_home_settings(settings_file);
   const GateSettings gate = read_settings(home.gate_settings);
   const bool may_start =
-      look_at_machine(findings, gate, gate_options(home, options).insecure_allow);
+      look_at_machine(findings,
+                      gate,
+                      gate_options(home, options).insecure_allow,
+                      read_permits(home.gate_settings),
+                      clock.now());
+  look_at_buses(findings, options, gate.kind, read_permits(home.gate_settings), clock, random, out);
   look_at_folder(findings, "home", options.home);
   look_at_settings(findings, home, gate);
   const bool may_login = look_at_pin(findings, home.gate_settings, gate, options);

@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "appliance/front/batch_status.h"
-#include "appliance/front/clock_commands.h"
+#include "appliance/front/machine_commands.h"
 #include "appliance/front/context.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/export.h"
@@ -48,6 +48,8 @@ struct Line {
   InitOptions init;
   std::string environment = "development";
   std::vector<std::string> hsm_environment;
+  std::vector<std::string> what;
+  std::string until;
   std::string name, kind = "officer-approved", kdf = "kf-kdf-1", source, id, reason;
   CaOptions ca;
   KeyImportOptions key_import;
@@ -457,7 +459,7 @@ void add_hsm(CLI::App& app, Line& line) {
   });
 }
 
-void add_clock(CLI::App& app, Line& line) {
+void add_machine(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "clock", "what the machine's clock may show");
   bind(add_command(*group, "show", "the clock, the log's last leaf, and whether anything is signed", "clock show"),
        line, Access::Write, [](Context& context) { return clock_show(context); });
@@ -465,6 +467,15 @@ void add_clock(CLI::App& app, Line& line) {
                               "clock set --reason \"new battery\"");
   set->add_option("--reason", line.reason)->required();
   bind(set, line, Access::Write, [&line](Context& context) { return clock_set(context, line.reason); });
+  CLI::App* allow = add_command(*add_group(app, "insecure", "weaknesses of the machine, for a time"), "allow",
+                                "officers allow a weakness until a time",
+                                "insecure allow --what network --until 2026-12-01 --reason \"new HSM firmware\"");
+  allow->add_option("--what", line.what, "network, swap, memlock, usb")->required()->delimiter(',');
+  allow->add_option("--until", line.until, "date or RFC 3339, at most 30 days ahead")->required();
+  allow->add_option("--reason", line.reason)->required();
+  bind(allow, line, Access::Write, [&line](Context& context) {
+    return insecure_allow(context, line.what, line.until, line.reason);
+  });
 }
 
 int fail(Output& out, const Error& error) {
@@ -512,7 +523,7 @@ int main(int argc, char** argv) {
   add_return(app, line);
   add_log(app, line);
   add_hsm(app, line);
-  add_clock(app, line);
+  add_machine(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

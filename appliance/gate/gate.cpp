@@ -76,11 +76,14 @@ Gate::Impl::Impl(asio::io_context& io_context, GateArguments gate_arguments, con
     throw Error{Code::Refused, "this program was built with test hooks and refuses a production store",
                 "use the release build: cmake --preset release"};
   }
-  gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow);
+  gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow,
+                      read_permits(arguments.settings_file), clock.now());
   if (!gap.problems.empty()) {
     throw Error{Code::Refused,
                 fmt::format("this machine is no place for an HSM login: {}", fmt::join(gap.problems, "; ")),
-                "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
+                arguments.settings.kind == Environment::Production
+                    ? "mend it; officers can allow it for a time while the machine is fit: keyferry-appliance insecure allow"
+                    : "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
   }
   if (const auto missing = filter_missing(arguments.settings.filter)) {
     if (arguments.settings.kind == Environment::Production) throw Error{Code::Refused, "not in production: " + *missing};

@@ -1,6 +1,7 @@
 // Plans, reports, export and inbox: everything of the gate but login and segments.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 
 #include "appliance/gate/approvals.h"
@@ -105,8 +106,27 @@ void open_batch_plan(GateState& next, const Plan& plan) {
   open.set_exports_allowed(1);
 }
 
-void apply_plan(GateState& next, const Plan& plan) {
+/// Permits that have ended go; what is allowed anew counts from the newest plan.
+void add_permits(v1::HsmState& hsm, const Plan& plan, UtcMillis now) {
+  const auto& detail = std::get<InsecureAllowPlan>(plan.detail);
+  google::protobuf::RepeatedPtrField<v1::InsecurePermit> kept;
+  for (const v1::InsecurePermit& permit : hsm.permits()) {
+    if (permit.until_ms() > now.value && std::ranges::find(detail.what, permit.what()) == detail.what.end()) {
+      *kept.Add() = permit;
+    }
+  }
+  for (const std::string& what : detail.what) {
+    v1::InsecurePermit& permit = *kept.Add();
+    permit.set_what(what);
+    permit.set_until_ms(detail.until.value);
+    permit.set_plan_number(plan.number);
+  }
+  *hsm.mutable_permits() = std::move(kept);
+}
+
+void apply_plan(GateState& next, const Plan& plan, UtcMillis now) {
   next.hsm.set_last_plan_number(plan.number);
+  if (plan.operation == Operation::InsecureAllow) add_permits(next.hsm, plan, now);
   if (plan.operation == Operation::Batch) open_batch_plan(next, plan);
   if (plan.operation == Operation::BatchReexport) {
     v1::OpenPlan* open = next.open_plan_of_batch(std::get<BatchReexportPlan>(plan.detail).batch);
@@ -217,6 +237,9 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   if (const auto* detail = std::get_if<ClockSetPlan>(&plan.detail)) {
     if (const auto refusal = check_clock_floor(clock.now(), detail->floor)) throw_refusal(*refusal);
   }
+  if (const auto* detail = std::get_if<InsecureAllowPlan>(&plan.detail)) {
+    if (const auto refusal = check_permit_time(clock.now(), detail->until)) throw_refusal(*refusal);
+  }
 
   // One worker at least has tried what the module can do before the plan is spent.
   if (plan.operation == Operation::Batch) co_await key_worker(0);
@@ -235,9 +258,10 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   add_operation_leaves(plan, station, made, typed);
   std::vector<Bytes> leaves;
   for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
-  const std::function<void(GateState&)> change = [&plan](GateState& next) { apply_plan(next, plan); };
+  const std::function<void(GateState&)> change = [&plan, now = clock.now()](GateState& next) { apply_plan(next, plan, now); };
   std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   co_await commit(front, id, std::move(leaves), change, std::move(registry));
+  if (plan.operation == Operation::InsecureAllow) note_permits();
 
   v1::GateReply reply;
   if (plan.operation == Operation::StationEnroll) {

@@ -3,6 +3,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "appliance/gate/buses.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/text.h"
@@ -23,6 +24,12 @@ v1::LogLeaf key_leaf(const v1::HsmObject& key) {
   made.set_origin("generated");
   made.set_attributes(key.attributes());
   return leaf;
+}
+
+std::vector<Permit> permits_of(const v1::HsmState& hsm) {
+  std::vector<Permit> permits;
+  for (const v1::InsecurePermit& permit : hsm.permits()) permits.push_back({permit.what(), UtcMillis{permit.until_ms()}});
+  return permits;
 }
 
 }  // namespace
@@ -106,6 +113,30 @@ asio::awaitable<void> Gate::Impl::make_card(v1::Environment environment, const s
   appliance = facts_of_card->appliance_id;
 }
 
+void Gate::Impl::note_permits() const {
+  std::vector<Permit> permits = still_good(permits_of(state->hsm), clock.now());
+  if (permits != read_permits(arguments.settings_file)) write_permits(arguments.settings_file, permits);
+}
+
+void Gate::Impl::refuse_unfit_machine() {
+  const std::vector<Permit> permits = permits_of(state->hsm);
+  const UtcMillis now = clock.now();
+  for (const Permit& used : gap.used) {
+    if (permit_for(permits, used.what, now) != nullptr) continue;
+    state_worker.reset();
+    throw Error{Code::Refused, fmt::format("this machine is no place for an HSM login: {} was not allowed by officers", used.what),
+                "somebody wrote gate.permits by hand: mend the machine, and find out who"};
+  }
+  note_permits();
+  if (arguments.settings.kind != Environment::Production || permit_for(permits, "usb", now) != nullptr) return;
+  const std::vector<std::string> approved{state->registry.bus_devices().begin(), state->registry.bus_devices().end()};
+  const std::vector<std::string> strangers = bus_strangers(approved, bus_devices());
+  if (strangers.empty()) return;
+  state_worker.reset();
+  throw Error{Code::Refused, fmt::format("devices that were not there when the appliance was set up: {}", fmt::join(strangers, "; ")),
+              "take them off; officers can allow it for a time: keyferry-appliance insecure allow --what usb"};
+}
+
 asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request) {
   const auto guard = co_await mutex.lock();
   v1::GateReply reply;
@@ -144,6 +175,7 @@ asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const
     for (const std::string& octets : request.registries()) candidates.push_back(to_bytes(as_bytes(octets)));
     co_await compare_with_ledger(front, id, request);
     state->take_registry(candidates);
+    refuse_unfit_machine();
     ledger_agrees = true;
     co_await refresh_card();
     if (arguments.start_workers) {
@@ -283,7 +315,9 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   state = std::move(first);
   std::optional<Error> failed;
   try {
-    co_await commit(front, id, std::move(leaves), nullptr, first_registry(request.name(), officer));
+    v1::Registry registry = first_registry(request.name(), officer);
+    for (const std::string& device : bus_devices()) registry.add_bus_devices(device);
+    co_await commit(front, id, std::move(leaves), nullptr, std::move(registry));
   } catch (const Error& error) {
     failed = error;
   }

@@ -103,7 +103,7 @@ v1::Registry first_registry(const std::string& name, const v1::Officer& officer)
   for (const Operation operation :
        {Operation::SourceAdd, Operation::TransportMasterCreate, Operation::SeImport, Operation::StationEnroll,
         Operation::CaCreate, Operation::Batch, Operation::BatchReexport, Operation::TransportMasterImport,
-        Operation::VendorKeyImport, Operation::VendorKeyCreate, Operation::HsmBackup, Operation::HsmAdoptState, Operation::ClockSet}) {
+        Operation::VendorKeyImport, Operation::VendorKeyCreate, Operation::HsmBackup, Operation::HsmAdoptState, Operation::ClockSet, Operation::InsecureAllow}) {
     v1::PolicyRule& rule = *registry.mutable_policy()->add_rules();
     rule.set_operation(std::string{operation_name(operation)});
     rule.set_officers_needed(1);

@@ -132,7 +132,9 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::TransportMasterImport: return check(std::get<TransportMasterImportPlan>(plan.detail), state);
     case Operation::VendorKeyImport: return check(std::get<VendorKeyImportPlan>(plan.detail), state);
     case Operation::VendorKeyCreate: return check(std::get<VendorKeyCreatePlan>(plan.detail), state);
-    case Operation::ClockSet: return std::nullopt;  // what the clock shows is looked at where it is
+    case Operation::ClockSet:       // what the clock shows is looked at where it is,
+    case Operation::InsecureAllow:  // and so is how long a permit may last
+      return std::nullopt;
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
       return Refusal{"operation-elsewhere",
@@ -152,7 +154,6 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey:
-    case Operation::InsecureAllow:
       return Refusal{"operation-unsupported", fmt::format("{} is not supported yet", operation_name(plan.operation))};
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};

@@ -1,10 +1,12 @@
 // The air gap (design.md section 12): no login is held while a network interface but loopback is up, swap is on, core
-// dumps are on or memory cannot be locked, unless each is overridden by name. In production nothing is.
+// dumps are on or memory cannot be locked, unless each is overridden by name: in development and rehearsal by an option, in production
+// by officers, for a time.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "appliance/gate/permits.h"
 #include "appliance/gate/settings.h"
 #include "wrap/base/secret_bytes.h"
 
@@ -27,10 +29,13 @@ inline constexpr std::uint64_t kWantedMemlockBytes = 512 * 1024;
 struct AirGapCheck {
   std::vector<std::string> problems;    // not overridden: sentences
   std::vector<std::string> overridden;  // "network (eth0 is up)"
+  std::vector<Permit> used;             // permits without which there would be a problem
   std::string memlock;                  // what can be locked, as a sentence
 };
 
+/// `allow` and the settings' list count outside production; `permits`, at `now`, everywhere.
 [[nodiscard]] AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settings,
-                                        const std::vector<std::string>& allow);
+                                        const std::vector<std::string>& allow, const std::vector<Permit>& permits,
+                                        UtcMillis now);
 
 }  // namespace keyferry::appliance

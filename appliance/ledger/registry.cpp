@@ -84,6 +84,7 @@ Registry parse_registry(ByteView octets) {
                                     to_bytes(as_bytes(key.check_value())),
                                     to_bytes(as_bytes(key.public_key()))});
   }
+  registry.bus_devices.assign(message.bus_devices().begin(), message.bus_devices().end());
   for (const v1::CertificateAuthority& authority : message.authorities()) {
     registry.authorities.push_back({authority.name(), to_bytes(as_bytes(authority.certificate()))});
   }

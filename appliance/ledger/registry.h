@@ -61,6 +61,7 @@ struct Registry {
   std::vector<KnownMaster> masters;
   std::vector<KnownVendorKey> vendor_keys;
   std::vector<KnownAuthority> authorities;
+  std::vector<std::string> bus_devices;  // of the machine, when the appliance was set up
 
   /// Null when there is none of that name (or id).
   [[nodiscard]] const KnownSource* source(std::string_view name) const;

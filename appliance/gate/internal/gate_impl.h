@@ -107,6 +107,10 @@ struct Gate::Impl {
   void reply_issued(FrontLink& front, std::uint64_t id, const v1::StoredTrailer& stored);
   [[nodiscard]] v1::OpenPlan& open_batch(const Plan& plan);
 
+  /// What was let in on a permit of the file is in kf-state too, and no device is new; else the login ends.
+  void refuse_unfit_machine();
+  /// kf-state's permits into the file beside the settings.
+  void note_permits() const;
   void need_open(const FrontLink& front) const;
   void refuse_wrong_clock(const v1::GateRequest& request) const;
   /// Time for a leaf that is written now.

@@ -9,16 +9,20 @@ namespace {
 
 const Surroundings kGood{{}, false, false, UINT64_MAX};
 
+AirGapCheck judged(const Surroundings& around, const GateSettings& settings, const std::vector<std::string>& allow) {
+  return check_air_gap(around, settings, allow, {}, UtcMillis{1});
+}
+
 TEST(AirGap, IsFineWithLoopbackAloneNoSwapNoCoresAndMemoryThatLocks) {
-  EXPECT_TRUE(check_air_gap(kGood, {}, {}).problems.empty());
+  EXPECT_TRUE(judged(kGood, {}, {}).problems.empty());
 }
 
 TEST(AirGap, NamesEachProblemAndTakesAnOverrideForThatOneOnly) {
   Surroundings around = kGood;
   around.networks = {"eth0"};
   around.swap_on = true;
-  EXPECT_EQ(check_air_gap(around, {}, {}).problems.size(), 2U);
-  const AirGapCheck check = check_air_gap(around, {}, {"network"});
+  EXPECT_EQ(judged(around, {}, {}).problems.size(), 2U);
+  const AirGapCheck check = judged(around, {}, {"network"});
   ASSERT_EQ(check.problems.size(), 1U);
   EXPECT_EQ(check.problems[0], "swap (swap is on)");
   ASSERT_EQ(check.overridden.size(), 1U);
@@ -28,17 +32,17 @@ TEST(AirGap, NamesEachProblemAndTakesAnOverrideForThatOneOnly) {
 TEST(AirGap, TakesNoOverrideForCoreDumps) {
   Surroundings around = kGood;
   around.core_dumps_on = true;
-  EXPECT_EQ(check_air_gap(around, {}, {"network", "swap", "memlock"}).problems.size(), 1U);
+  EXPECT_EQ(judged(around, {}, {"network", "swap", "memlock"}).problems.size(), 1U);
 }
 
 TEST(AirGap, NamesAPinThatTheKernelDidNotLock) {
   Surroundings around = kGood;
   around.pin_locked = false;
-  const AirGapCheck check = check_air_gap(around, {}, {});
+  const AirGapCheck check = judged(around, {}, {});
   ASSERT_EQ(check.problems.size(), 1U);
   EXPECT_NE(check.problems[0].find("did not lock the memory of the PIN"), std::string::npos) << check.problems[0];
   EXPECT_NE(check.memlock.find("the PIN is NOT in locked memory"), std::string::npos) << check.memlock;
-  EXPECT_EQ(check_air_gap(around, {}, {"memlock"}).overridden.size(), 1U);
+  EXPECT_EQ(judged(around, {}, {"memlock"}).overridden.size(), 1U);
 }
 
 TEST(AirGap, LooksWhetherMemoryIsReallyLocked) {
@@ -52,7 +56,23 @@ TEST(AirGap, TakesNoOverrideInProduction) {
   GateSettings settings;
   settings.kind = Environment::Production;
   settings.insecure_allow = {"memlock"};
-  EXPECT_EQ(check_air_gap(around, settings, {"memlock"}).problems.size(), 1U);
+  EXPECT_EQ(judged(around, settings, {"memlock"}).problems.size(), 1U);
+}
+
+TEST(AirGap, TakesWhatOfficersAllowUntilItsTimeInProductionToo) {
+  Surroundings around = kGood;
+  around.swap_on = true;
+  GateSettings settings;
+  settings.kind = Environment::Production;
+  const std::vector<Permit> permits{{"swap", UtcMillis{1'790'000'000'000}}};
+  const AirGapCheck before = check_air_gap(around, settings, {}, permits, UtcMillis{1'789'999'999'999});
+  EXPECT_TRUE(before.problems.empty());
+  ASSERT_EQ(before.overridden.size(), 1U);
+  EXPECT_NE(before.overridden[0].find("officers allow it until 2026-"), std::string::npos) << before.overridden[0];
+  EXPECT_EQ(before.used, permits);
+  EXPECT_EQ(check_air_gap(around, settings, {}, permits, UtcMillis{1'790'000'000'000}).problems.size(), 1U);
+  around.networks = {"eth0"};
+  EXPECT_EQ(check_air_gap(around, settings, {}, permits, UtcMillis{1}).problems.size(), 1U) << "each by name";
 }
 
 }  // namespace

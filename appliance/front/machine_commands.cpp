@@ -1,8 +1,9 @@
-#include "appliance/front/clock_commands.h"
+#include "appliance/front/machine_commands.h"
 
 #include <fmt/format.h>
 
 #include "appliance/front/context.h"
+#include "appliance/front/dates.h"
 #include "appliance/front/operation.h"
 #include "appliance/gate/clock_rules.h"
 #include "keyferry/v1/gate.pb.h"
@@ -38,6 +39,18 @@ int clock_set(Context& context, const std::string& reason) {
     throw Error{Code::Channel, "the gate's answer to clock-set holds no state", "look with: keyferry-appliance clock show"};
   }
   return print(context, UtcMillis{state.last_leaf_ms()});
+}
+
+int insecure_allow(Context& context,
+                   const std::vector<std::string>& what,
+                   const std::string& until,
+                   const std::string& reason) {
+  const UtcMillis end = read_time("--until", until);
+  run_operation(context, Operation::InsecureAllow, InsecureAllowPlan{what, end, reason}, {});
+  context.out().result("insecure",
+                       Json{{"what", what}, {"until", to_rfc3339(end)}},
+                       {fmt::format("allowed until {}: {}", to_rfc3339(end), fmt::join(what, ", "))});
+  return 0;
 }
 
 }  // namespace keyferry::appliance

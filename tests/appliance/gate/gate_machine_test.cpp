@@ -1,8 +1,12 @@
-// A gate whose machine's clock is wrong: nothing is signed but the plan that says what the clock may show.
+// A gate on a machine that is not as it should be. Its clock is wrong: nothing is signed but the plan that says what it may
+// show. It is open somewhere: officers allow that for a time, and a file that says so by itself opens nothing.
 #include <cstdlib>
 
 #include "appliance/gate/clock_rules.h"
+#include "appliance/gate/permits.h"
+#include "appliance/gate/surroundings.h"
 #include "tests/appliance/gate/gate_fixture.h"
+#include "wrap/base/durable_file.h"
 
 namespace keyferry::appliance::test {
 namespace {
@@ -96,6 +100,69 @@ TEST_F(WrongClock, IsNotSetToATimeThatItDoesNotShow) {
   const Error error = refusal_of(*gate, run_request(clock_plan(30 * kDayS)));
   EXPECT_NE(std::string{error.what()}.find("officers approved a clock"), std::string::npos) << error.what();
   static_cast<void>(refusal_of(*gate, run_request(clock_plan(-30 * kDayS))));
+}
+
+/// Settings that override nothing, on whatever machine this is.
+class OpenMachine : public WrongClock {
+ protected:
+  void SetUp() override {
+    const Surroundings around = look_around(SecretBytes{});
+    if (around.networks.empty() && !around.swap_on) GTEST_SKIP() << "no network is up here and no swap is on";
+    what_ = around.networks.empty() ? std::vector<std::string>{"swap"} : std::vector<std::string>{"network", "swap"};
+    WrongClock::SetUp();
+  }
+
+  void override_nothing_but_memlock() {
+    GateSettings settings = read_settings(settings_file_);
+    settings.insecure_allow = {"memlock"};
+    write_file_durably(settings_file_, as_bytes(settings_text(settings)), Overwrite::Replace);
+  }
+
+  Plan permit_plan(std::int64_t days) {
+    Plan made = plan(Operation::InsecureAllow);
+    made.detail = InsecureAllowPlan{what_, UtcMillis{SystemClock{}.now().value + days * kDayS * 1000}, "a test of permits"};
+    return parsed(made);
+  }
+
+  /// What the gate says at its start; empty when it opened.
+  std::string refusal_to_start() {
+    try {
+      auto gate = start_gate();
+      static_cast<void>(open(*gate));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  }
+
+  std::vector<std::string> what_;
+};
+
+TEST_F(OpenMachine, IsLetInWhileOfficersAllowIt) {
+  auto gate = start_gate();
+  static_cast<void>(open(*gate));
+  run(*gate, permit_plan(1));
+  gate.reset();
+  override_nothing_but_memlock();
+  EXPECT_EQ(refusal_to_start(), "");
+  const ShiftedClock later{2 * kDayS};
+  EXPECT_NE(refusal_to_start(), "") << "the permit has ended";
+}
+
+TEST_F(OpenMachine, IsNotLetInByAFileAlone) {
+  override_nothing_but_memlock();
+  EXPECT_NE(refusal_to_start(), "");
+  std::vector<Permit> forged;
+  for (const std::string& what : what_) forged.push_back({what, UtcMillis{SystemClock{}.now().value + kDayS * 1000}});
+  write_permits(settings_file_, forged);
+  EXPECT_NE(refusal_to_start().find("was not allowed by officers"), std::string::npos) << refusal_to_start();
+}
+
+TEST_F(OpenMachine, IsNotAllowedForLong) {
+  auto gate = start_gate();
+  static_cast<void>(open(*gate));
+  EXPECT_NE(std::string{refusal_of(*gate, run_request(permit_plan(31))).what()}.find("30 days"), std::string::npos);
+  EXPECT_NE(std::string{refusal_of(*gate, run_request(permit_plan(-1))).what()}.find("over already"), std::string::npos);
 }
 
 }  // namespace
