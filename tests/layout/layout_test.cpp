@@ -379,6 +379,42 @@ TEST(Layout, EachCutPointHasANameOfItsOwn) {
   EXPECT_TRUE(wrong.empty()) << listed(wrong);
 }
 
+/// Names in back quotes: `Suite.Test`, `file.py: test_name`, `file.py`. A line may break behind the colon.
+std::vector<std::string> tests_named_in(const std::string& text) {
+  static const std::regex kName{"`([A-Za-z0-9]+\\.[A-Za-z0-9]+|[a-z_0-9]+_test\\.py(:\\s+test_[a-z_0-9]+)?)`"};
+  std::vector<std::string> names;
+  for (std::sregex_iterator it{text.begin(), text.end(), kName}, end; it != end; ++it) names.push_back((*it)[1]);
+  return names;
+}
+
+/// Every test of the tree, in the form that tests_named_in() gives.
+std::set<std::string> tests_there() {
+  static const std::regex kGoogle{"TEST(?:_F|_P)?\\((\\w+),\\s*(\\w+)\\)"};
+  static const std::regex kPython{"def (test_\\w+)"};
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator{root() / "tests"}) {
+    const std::string file = entry.path().filename().string();
+    if (!entry.is_regular_file() || (!file.ends_with(".cpp") && !file.ends_with(".py"))) continue;
+    const std::string text = read_text(entry.path());
+    const bool python = file.ends_with(".py");
+    if (python) names.insert(file);
+    for (std::sregex_iterator it{text.begin(), text.end(), python ? kPython : kGoogle}, end; it != end; ++it) {
+      names.insert(python ? file + ": " + (*it)[1].str() : (*it)[1].str() + "." + (*it)[2].str());
+    }
+  }
+  return names;
+}
+
+TEST(Assurance, NamesTestsThatExist) {
+  const std::set<std::string> there = tests_there();
+  const std::vector<std::string> named = tests_named_in(read_text(root() / "deploy" / "assurance.md"));
+  EXPECT_GT(named.size(), 50U);
+  for (std::string name : named) {
+    name = std::regex_replace(name, std::regex{"\\s+"}, " ");
+    EXPECT_TRUE(there.contains(name)) << name;
+  }
+}
+
 TEST(LayoutReader, LeavesCommentsAndLiteralsOutOfTheCode) {
   const std::string code = code_only("a /* CK_RV */ \"CK_RV \\\" x\" 'C' 1'000 // CK_RV\nR\"x(CK_RV)\" )x\" b");
   EXPECT_EQ(code.find("CK_RV"), std::string::npos);
