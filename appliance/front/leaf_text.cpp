@@ -173,6 +173,30 @@ Json fields_of(const v1::NoteLeaf& leaf) {
   return Json{{"note", printable(leaf.event())}, {"subject", printable(leaf.subject())}};
 }
 
+Json fields_of(const v1::PersonLeaf& leaf) {
+  return Json{{"person", leaf.number()},
+              {"role", printable(leaf.role())},
+              {"event", printable(leaf.event())},
+              {"key", hex(leaf.public_key())},
+              {"name_hash", hex(leaf.name_hash())},
+              {"card_sha256", hex(leaf.card_sha256())}};
+}
+
+Json fields_of(const v1::PolicyLeaf& leaf) {
+  std::string rules;
+  for (const v1::PolicyRuleText& rule : leaf.rules()) {
+    rules += fmt::format(
+        "{}{}={}", rules.empty() ? "" : ",", printable(rule.operation()), rule.officers_needed());
+  }
+  return Json{{"epoch", leaf.epoch()},
+              {"rules", rules},
+              {"rehearsal_required", leaf.rehearsal_required()}};
+}
+
+Json fields_of(const v1::SuspendLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())}};
+}
+
 void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
   using Case = v1::LogLeaf::DetailCase;
   const auto set = [&text](const char* event, Json fields) {
@@ -214,6 +238,13 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
       return set("hsm.backup", fields_of(leaf.backup()));
     case Case::kAdopted:
       return set("hsm.adopted", fields_of(leaf.adopted()));
+    case Case::kPerson:
+      return set("person.changed", fields_of(leaf.person()));
+    case Case::kPolicy:
+      return set("policy.set", fields_of(leaf.policy()));
+    case Case::kSuspend:
+      return set(leaf.suspend().suspended() ? "batch.suspended" : "batch.resumed",
+                 fields_of(leaf.suspend()));
     case Case::DETAIL_NOT_SET:
       return;
   }

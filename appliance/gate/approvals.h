@@ -18,9 +18,9 @@ struct ApprovalContext {
   UtcMillis now;
 };
 
-/// Key ids of the officers that count, each once. Reasons: plan-appliance, plan-environment, plan-number, plan-expired,
-/// approval-malformed, approval-signature, approval-mismatch (names the field), approval-expired, approval-epoch,
-/// approval-checkpoint, approval-officer, quorum.
+/// Key ids of the officers that count, each person once. Reasons: plan-appliance, plan-environment, plan-number,
+/// plan-expired, policy-state, policy-environment, policy-operation, approval-malformed, approval-signature,
+/// approval-mismatch (names the field), approval-expired, approval-epoch, approval-checkpoint, approval-officer, quorum.
 [[nodiscard]] std::variant<std::vector<KeyId>, Refusal> check_approvals(const Plan& plan,
                                                                         const std::vector<token::SignedBytes>& approvals,
                                                                         const ApprovalContext& context);

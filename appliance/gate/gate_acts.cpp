@@ -7,6 +7,7 @@
 #include "appliance/gate/approvals.h"
 #include "appliance/gate/clock_rules.h"
 #include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/internal/people.h"
 #include "appliance/gate/operations.h"
 #include "token/container.h"
 #include "wrap/base/cut.h"
@@ -132,6 +133,12 @@ void apply_plan(GateState& next, const Plan& plan, UtcMillis now) {
     v1::OpenPlan* open = next.open_plan_of_batch(std::get<BatchReexportPlan>(plan.detail).batch);
     open->set_exports_allowed(open->exports_allowed() + 1);
   }
+  if (const auto* detail = std::get_if<BatchSuspendPlan>(&plan.detail)) {
+    next.open_plan_of_batch(detail->batch)->set_suspended(true);
+  }
+  if (const auto* detail = std::get_if<BatchResumePlan>(&plan.detail)) {
+    next.open_plan_of_batch(detail->batch)->set_suspended(false);
+  }
 }
 
 /// While it lives, leaves have the clock's own time: the plan that is carried out says that it is right.
@@ -146,8 +153,16 @@ class ClockBeingSet {
   bool& flag_;
 };
 
+v1::LogLeaf suspend_leaf(const BatchId& batch, bool suspended) {
+  v1::LogLeaf leaf;
+  leaf.mutable_suspend()->set_batch_id(batch.str());
+  leaf.mutable_suspend()->set_suspended(suspended);
+  return leaf;
+}
+
+/// `after`: the registry as the plan leaves it, of operations that change it.
 void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>& station, const v1::KeyMade& made,
-                          std::vector<v1::LogLeaf>& leaves) {
+                          const std::optional<v1::Registry>& after, std::vector<v1::LogLeaf>& leaves) {
   switch (plan.operation) {
     case Operation::TransportMasterCreate:
       leaves.push_back(key_leaf("transport-master", "kf-tk/" + std::get<TransportMasterPlan>(plan.detail).name, made));
@@ -184,18 +199,30 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
       leaves.push_back(std::move(leaf));
       return;
     }
+    case Operation::OfficerAdd:
+      leaves.push_back(person_leaf(*person(*after, std::get<OfficerAddPlan>(plan.detail).number), "enrolled"));
+      return;
+    case Operation::OfficerReplace:
+      leaves.push_back(person_leaf(*person(*after, std::get<OfficerReplacePlan>(plan.detail).number), "replaced"));
+      return;
+    case Operation::OfficerDisable:
+      leaves.push_back(person_leaf(*person(*after, std::get<OfficerDisablePlan>(plan.detail).number), "disabled"));
+      return;
+    case Operation::PolicyChange:
+      leaves.push_back(policy_leaf(after->policy()));
+      return;
+    case Operation::BatchSuspend:
+      leaves.push_back(suspend_leaf(std::get<BatchSuspendPlan>(plan.detail).batch, true));
+      return;
+    case Operation::BatchResume:
+      leaves.push_back(suspend_leaf(std::get<BatchResumePlan>(plan.detail).batch, false));
+      return;
     case Operation::SourceAdd:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
-    case Operation::OfficerAdd:
-    case Operation::OfficerReplace:
-    case Operation::OfficerDisable:
-    case Operation::PolicyChange:
     case Operation::HsmPinChange:
-    case Operation::BatchSuspend:
-    case Operation::BatchResume:
     case Operation::BatchClose:
     case Operation::TokenLost:
     case Operation::QuarantineRelease:
@@ -254,12 +281,12 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   }
   KF_CUT("gate.plan.key-made");
   const ClockBeingSet clock_being_set{clock_was_set, plan.operation == Operation::ClockSet};
+  std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
-  add_operation_leaves(plan, station, made, typed);
+  add_operation_leaves(plan, station, made, registry, typed);
   std::vector<Bytes> leaves;
   for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
   const std::function<void(GateState&)> change = [&plan, now = clock.now()](GateState& next) { apply_plan(next, plan, now); };
-  std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   co_await commit(front, id, std::move(leaves), change, std::move(registry));
   if (plan.operation == Operation::InsecureAllow) note_permits();
 
@@ -298,6 +325,7 @@ asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t i
   const Plan plan = parsed_plan(request.plan());
   v1::OpenPlan* open = state->open_plan(plan.digest);
   if (plan.operation != Operation::Batch || open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
+  if (const auto refusal = check_not_suspended(*open, plan.batch_id())) throw to_error(*refusal);
   if (!open->sealed() && !open->has_manifest()) {
     throw Error{Code::Refused, "the batch is not sealed yet", "finish it first: keyferry-appliance plan run FILE"};
   }

@@ -3,8 +3,11 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include <algorithm>
+
 #include "appliance/gate/buses.h"
 #include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/internal/people.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
@@ -30,6 +33,26 @@ std::vector<Permit> permits_of(const v1::HsmState& hsm) {
   std::vector<Permit> permits;
   for (const v1::InsecurePermit& permit : hsm.permits()) permits.push_back({permit.what(), UtcMillis{permit.until_ms()}});
   return permits;
+}
+
+/// By their cards; or, with one officer, by a key that the front end names.
+std::vector<CardPerson> first_persons(const v1::InitializeRequest& request) {
+  if (request.officer_cards_size() > 0) {
+    if (!request.officer_key().empty() || !request.officer_name_hash().empty()) {
+      throw Error{Code::Refused, "an appliance begins with officer cards or with one officer's key, not with both"};
+    }
+    return persons_of_cards(request.officer_cards(), request.environment());
+  }
+  const auto key = crypto::PublicKey::from_point(as_bytes(request.officer_key()));
+  if (!key || request.officer_name_hash().size() != Digest::kSizeBytes) {
+    throw Error{Code::Refused, "officer key or name hash are malformed"};
+  }
+  CardPerson one;
+  one.person.set_number(1);
+  one.person.set_name_hash(request.officer_name_hash());
+  one.person.set_role(v1::OFFICER_ROLE_OFFICER);
+  one.person.set_public_key(request.officer_key());
+  return {one};
 }
 
 }  // namespace
@@ -252,16 +275,17 @@ asio::awaitable<void> Gate::Impl::compare_with_ledger(FrontLink& front, std::uin
 
 asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id, const v1::InitializeRequest& request) {
   const auto guard = co_await mutex.lock();
-  if (arguments.settings.kind == Environment::Production) {
-    throw Error{Code::Refused, "a production appliance is initialised by several officers, which this version cannot do",
-                "use --environment development"};
-  }
   if (static_cast<int>(request.environment()) != static_cast<int>(arguments.settings.kind) + 1) {
     throw Error{Code::Refused, "the gate's settings name another environment"};
   }
-  const auto officer_key = crypto::PublicKey::from_point(as_bytes(request.officer_key()));
-  if (!is_name(request.name()) || !officer_key || request.officer_name_hash().size() != 32) {
-    throw Error{Code::Refused, "name, officer key or name hash are malformed"};
+  if (!is_name(request.name())) throw Error{Code::Refused, "the appliance's name is malformed"};
+  const std::vector<CardPerson> persons = first_persons(request);
+  const std::uint32_t needed = std::max<std::uint32_t>(request.officers_needed(), 1);
+  std::vector<v1::Officer> registered;
+  for (const CardPerson& one : persons) registered.push_back(one.person);
+  v1::Registry registry = first_registry(request.name(), registered, needed);
+  if (const auto refusal = check_first_persons(enabled_officers(registry), needed, arguments.settings.kind, false)) {
+    throw to_error(*refusal);
   }
   if (arguments.backup && !state) state_worker.reset();  // it was started without the shares
   co_await start_state_worker(true);
@@ -274,11 +298,6 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   const auto* facts_of_card = std::get_if<token::ApplianceCard>(&opened_card);
   if (facts_of_card == nullptr) throw Error{Code::Internal, "the appliance's own card does not verify"};
 
-  v1::Officer officer;
-  officer.set_number(1);
-  officer.set_name_hash(request.officer_name_hash());
-  officer.set_role(v1::OFFICER_ROLE_OFFICER);
-  officer.set_public_key(request.officer_key());
   v1::LogLeaf leaf;
   v1::InitializedLeaf& initialized = *leaf.mutable_initialized();
   initialized.set_appliance_id(appliance->str());
@@ -287,13 +306,20 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   initialized.set_log_key(to_string(facts_of_card->log_key.point()));
   initialized.set_export_key(to_string(facts_of_card->export_key.point()));
   initialized.set_inbox_key(to_string(facts_of_card->inbox_key.point()));
-  initialized.set_first_officer(1);
-  initialized.set_first_officer_key(request.officer_key());
+  const auto first_officer = std::ranges::find(registered, v1::OFFICER_ROLE_OFFICER, &v1::Officer::role);
+  initialized.set_first_officer(first_officer->number());
+  initialized.set_first_officer_key(first_officer->public_key());
   initialized.set_approved_by("the person who typed the PIN");
   initialized.set_module(facts.module());
   initialized.set_so_pin_discarded(true);
 
   std::vector<Bytes> leaves = one_leaf(leaf, leaf_now());
+  for (const CardPerson& one : persons) {
+    v1::LogLeaf enrolled = person_leaf(one.person, "enrolled");
+    if (one.card_sha256 != Digest{}) enrolled.mutable_person()->set_card_sha256(one.card_sha256.str());
+    leaves.push_back(leaf_octets(std::move(enrolled), v1::LEAF_ORIGIN_DONE, leaf_now()));
+  }
+  leaves.push_back(leaf_octets(policy_leaf(registry.policy()), v1::LEAF_ORIGIN_DONE, leaf_now()));
   for (const v1::HsmObject& key : made_keys.inventory().objects()) {
     leaves.push_back(leaf_octets(key_leaf(key), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
@@ -315,9 +341,8 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   state = std::move(first);
   std::optional<Error> failed;
   try {
-    v1::Registry registry = first_registry(request.name(), officer);
     for (const std::string& device : bus_devices()) registry.add_bus_devices(device);
-    co_await commit(front, id, std::move(leaves), nullptr, std::move(registry));
+    co_await commit(front, id, std::move(leaves), nullptr, registry);
   } catch (const Error& error) {
     failed = error;
   }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/operations.h"
 #include "wrap/base/cut.h"
 
 namespace keyferry::appliance {
@@ -61,6 +62,7 @@ v1::OpenPlan& Gate::Impl::open_batch(const Plan& plan) {
     throw Error{Code::Refused, "no approved batch with this plan is open", "run it first: keyferry-appliance plan run FILE"};
   }
   if (open->sealed()) throw Error{Code::Refused, "this batch is sealed: nothing more is made for it"};
+  if (const auto refusal = check_not_suspended(*open, plan.batch_id())) throw to_error(*refusal);
   return *open;
 }
 
@@ -221,6 +223,12 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
     throw Error{Code::Refused, fmt::format("the log stands at {}, the ledger put {} at {}", state->hsm.log_size(),
                                            segment_name(key), request.first_leaf()),
                 "give the same command again"};
+  }
+  // Suspended since it was asked for: it stays unsigned, and who made it abandons it.
+  const v1::OpenPlan* still_open = state->open_plan(key.plan);
+  if (still_open != nullptr) {
+    const auto batch = *BatchId::from_bytes(key.plan.bytes().first(BatchId::kSizeBytes));
+    if (const auto refusal = check_not_suspended(*still_open, batch)) throw to_error(*refusal);
   }
   InProgress one = std::move(found->second);
   in_progress.erase(found);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "appliance/gate/internal/people.h"
 #include "token/audit/checkpoint.h"
 #include "wrap/base/error.h"
 #include "wrap/crypto/hash.h"
@@ -94,21 +95,14 @@ const v1::Source* GateState::source(const std::string& name) const {
   return find_in(registry.sources(), [&](const v1::Source& one) { return one.name() == name; });
 }
 
-v1::Registry first_registry(const std::string& name, const v1::Officer& officer) {
+v1::Registry first_registry(const std::string& name, const std::vector<v1::Officer>& persons, std::uint32_t needed) {
   v1::Registry registry;
   registry.set_version(1);
   registry.set_epoch(1);
   registry.set_appliance_name(name);
+  for (const v1::Officer& one : persons) *registry.add_officers() = one;
   registry.mutable_policy()->set_epoch(1);
-  for (const Operation operation :
-       {Operation::SourceAdd, Operation::TransportMasterCreate, Operation::SeImport, Operation::StationEnroll,
-        Operation::CaCreate, Operation::Batch, Operation::BatchReexport, Operation::TransportMasterImport,
-        Operation::VendorKeyImport, Operation::VendorKeyCreate, Operation::HsmBackup, Operation::HsmAdoptState, Operation::ClockSet, Operation::InsecureAllow}) {
-    v1::PolicyRule& rule = *registry.mutable_policy()->add_rules();
-    rule.set_operation(std::string{operation_name(operation)});
-    rule.set_officers_needed(1);
-  }
-  *registry.add_officers() = officer;
+  set_rules(*registry.mutable_policy(), default_policy(enabled_officers(registry), needed));
   return registry;
 }
 
@@ -139,6 +133,9 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kInboxOpened:
     case v1::LogLeaf::kBackup:
     case v1::LogLeaf::kAdopted:
+    case v1::LogLeaf::kPerson:
+    case v1::LogLeaf::kPolicy:
+    case v1::LogLeaf::kSuspend:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

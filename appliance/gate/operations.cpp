@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/gate/internal/people.h"
 #include "keyferry/v1/worker.pb.h"
 
 namespace keyferry::appliance {
@@ -87,10 +88,29 @@ Answer check(const BatchPlan& plan, const GateState& state) {
   return std::nullopt;
 }
 
+Refusal batch_unknown(const BatchId& batch) {
+  return Refusal{"batch-unknown", fmt::format("the HSM knows no batch {}", batch.hex()),
+                 "see keyferry-appliance batch status"};
+}
+
 Answer check(const BatchReexportPlan& plan, const GateState& state) {
   const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
-  if (open == nullptr) return Refusal{"batch-unknown", fmt::format("the HSM knows no batch {}", plan.batch.hex())};
-  return std::nullopt;
+  if (open == nullptr) return batch_unknown(plan.batch);
+  return check_not_suspended(*open, plan.batch);
+}
+
+Answer check(const BatchSuspendPlan& plan, const GateState& state) {
+  const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
+  if (open == nullptr) return batch_unknown(plan.batch);
+  if (!open->suspended()) return std::nullopt;
+  return Refusal{"batch-suspended", fmt::format("batch {} is suspended already", plan.batch.hex())};
+}
+
+Answer check(const BatchResumePlan& plan, const GateState& state) {
+  const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
+  if (open == nullptr) return batch_unknown(plan.batch);
+  if (open->suspended()) return std::nullopt;
+  return Refusal{"batch-not-suspended", fmt::format("batch {} is not suspended: there is nothing to resume", plan.batch.hex())};
 }
 
 Answer check_station(const StationEnrollPlan& plan, const GateState& state,
@@ -116,6 +136,12 @@ Answer check_station(const StationEnrollPlan& plan, const GateState& state,
 
 }  // namespace
 
+std::optional<Refusal> check_not_suspended(const v1::OpenPlan& open, const BatchId& batch) {
+  if (!open.suspended()) return std::nullopt;
+  return Refusal{"batch-suspended", fmt::format("batch {} is suspended", batch.hex()),
+                 "officers let it go on: keyferry-appliance batch resume ID --reason TEXT"};
+}
+
 std::optional<Refusal> check_operation(const Plan& plan,
                                        const GateState& state,
                                        const std::optional<token::EnrolmentRequest>& request,
@@ -140,13 +166,13 @@ std::optional<Refusal> check_operation(const Plan& plan,
       return Refusal{"operation-elsewhere",
                      fmt::format("{} is not run like other plans", operation_name(plan.operation)),
                      "use the commands for it: keyferry-appliance hsm --help"};
-    case Operation::OfficerAdd:
-    case Operation::OfficerReplace:
-    case Operation::OfficerDisable:
-    case Operation::PolicyChange:
+    case Operation::OfficerAdd: return check(std::get<OfficerAddPlan>(plan.detail), state);
+    case Operation::OfficerReplace: return check(std::get<OfficerReplacePlan>(plan.detail), state);
+    case Operation::OfficerDisable: return check(std::get<OfficerDisablePlan>(plan.detail), state);
+    case Operation::PolicyChange: return check(std::get<PolicyChangePlan>(plan.detail), state);
+    case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
+    case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
     case Operation::HsmPinChange:
-    case Operation::BatchSuspend:
-    case Operation::BatchResume:
     case Operation::BatchClose:
     case Operation::TokenLost:
     case Operation::QuarantineRelease:
@@ -223,15 +249,15 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       authority.set_certificate(made.certificate());
       break;
     }
+    case Operation::OfficerAdd: apply(after, std::get<OfficerAddPlan>(plan.detail)); break;
+    case Operation::OfficerReplace: apply(after, std::get<OfficerReplacePlan>(plan.detail)); break;
+    case Operation::OfficerDisable: apply(after, std::get<OfficerDisablePlan>(plan.detail)); break;
+    case Operation::PolicyChange: apply(after, std::get<PolicyChangePlan>(plan.detail)); break;
     case Operation::SeImport:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
-    case Operation::OfficerAdd:
-    case Operation::OfficerReplace:
-    case Operation::OfficerDisable:
-    case Operation::PolicyChange:
     case Operation::HsmPinChange:
     case Operation::BatchSuspend:
     case Operation::BatchResume:

@@ -16,11 +16,15 @@ namespace keyferry::appliance {
 
 /// May this plan be run on this state? `request`: station-enroll's. Reasons: name-taken, station-request, station-other,
 /// kdf-unsupported, batch-station, batch-site, batch-authority, batch-segments, batch-mode, batch-environment,
-/// family-unsupported, source-unknown, batch-unknown, source-unsupported, check-value-seen, operation-elsewhere.
+/// family-unsupported, source-unknown, batch-unknown, source-unsupported, check-value-seen, operation-elsewhere,
+/// batch-suspended, batch-not-suspended, and those of internal/people.h.
 [[nodiscard]] std::optional<Refusal> check_operation(const Plan& plan,
                                                      const GateState& state,
                                                      const std::optional<token::EnrolmentRequest>& request,
                                                      const std::optional<Digest>& request_sha256);
+
+/// Reason batch-suspended: nothing is made for the batch, and nothing of it goes out.
+[[nodiscard]] std::optional<Refusal> check_not_suspended(const v1::OpenPlan& open, const BatchId& batch);
 
 /// The registry afterwards, epoch counted up; nothing when the operation leaves it as it is. `made`: the key worker's
 /// answer, of operations that make or import a key.

@@ -32,6 +32,8 @@ enum class SignatureKind {
   Preparation,
   Backup,  // what a backup file of the HSM holds
   Challenge,  // an SE answers its record's challenge: batch id, u32be record number, the 32 octets
+  OfficerCard,       // a person's key and role, by that key
+  OfficerChallenge,  // an officer's token shows that it holds the key: 32 random octets of this process
 };
 
 struct SignatureKindName {
@@ -54,6 +56,8 @@ inline constexpr std::array kSignatureKinds{
     SignatureKindName{SignatureKind::Preparation, "preparation"},
     SignatureKindName{SignatureKind::Backup, "backup"},
     SignatureKindName{SignatureKind::Challenge, "challenge"},
+    SignatureKindName{SignatureKind::OfficerCard, "officer-card"},
+    SignatureKindName{SignatureKind::OfficerChallenge, "officer-challenge"},
 };
 
 [[nodiscard]] std::string_view signature_kind_name(SignatureKind kind);

@@ -40,8 +40,9 @@ struct GateState {
   [[nodiscard]] std::string check_value_label(ByteView check_value) const;
 };
 
-/// Registry of a new appliance: every operation needs one officer, and there is one.
-[[nodiscard]] v1::Registry first_registry(const std::string& name, const v1::Officer& officer);
+/// Registry of a new appliance. persons: at least one officer; needed: M, 1 to the number of officers.
+[[nodiscard]] v1::Registry first_registry(const std::string& name, const std::vector<v1::Officer>& persons,
+                                          std::uint32_t needed);
 
 /// A leaf as serialised.
 [[nodiscard]] Bytes leaf_octets(v1::LogLeaf leaf, v1::LeafOrigin origin, UtcMillis now);
