@@ -84,7 +84,9 @@ TEST(SigningDigest, HasTheseKinds) {
                                            "registry-ack",
                                            "preparation",
                                            "backup",
-                                           "challenge"}));
+                                           "challenge",
+                                           "officer-card",
+                                           "officer-challenge"}));
 }
 
 TEST(PublicKeyParsing, GoesThereAndBack) {
