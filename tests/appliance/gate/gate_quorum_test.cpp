@@ -154,7 +154,7 @@ Plan Quorum::sample(Operation operation) {
     case Operation::SeImport: return plan_for(operation, SeImportPlan{"acme", "a.csv", any_digest(), 4, std::nullopt, 0});
     case Operation::StationEnroll: return plan_for(operation, StationEnrollPlan{"line-1", "site-1", any_digest(), station});
     case Operation::CaCreate:
-      return plan_for(operation, CaCreatePlan{"ca", "CN=Test CA", *from_rfc3339("2026-01-01T00:00:00Z"), in_a_year()});
+      return plan_for(operation, CaCreatePlan{"ca", "CN=Test CA", *from_rfc3339("2026-01-01T00:00:00Z"), *from_rfc3339("2060-01-01T00:00:00Z")});
     case Operation::Batch: return batch_plan(4, 4);
     case Operation::BatchReexport: return plan_for(operation, BatchReexportPlan{any_batch(), "lost"});
     case Operation::TransportMasterImport:
@@ -414,6 +414,7 @@ class SuspendedBatch : public Quorum {
 
 TEST_F(SuspendedBatch, IsNeitherMadeNorExportedUntilItIsResumed) {
   const Made prepared = make(*gate_, segment_request(batch_, 0));
+  ASSERT_FALSE(prepared.error) << prepared.error->text();
   suspend();
   v1::GateRequest commit_it;
   commit_it.mutable_segment_commit()->set_plan_digest(batch_.digest.str());
