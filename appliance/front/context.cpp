@@ -18,6 +18,7 @@ namespace keyferry::appliance {
 GateOptions gate_options(const Settings& settings, const CommonOptions& options) {
   GateOptions gate;
   gate.settings = settings.gate_settings;
+  gate.socket = settings.gate_socket;
   gate.pin_fd = options.pin_fd;
   gate.key_fd = options.key_fd;
   gate.ask_key = options.imports_key && !options.key_fd;
@@ -72,6 +73,15 @@ GateSession& Context::gate_unopened() {
     gate_ = std::make_unique<GateSession>(options, *ledger_);
   }
   return *gate_;
+}
+
+void Context::rest_gate() {
+  if (gate_) throw Error{Code::Internal, "a stick is looked at while this command's gate is open"};
+  if (!settings_.gate_socket) return;
+  GateSession session{gate_options(settings_, options_), *ledger_};
+  v1::GateRequest request;
+  request.mutable_rest();
+  static_cast<void>(session.client().call(std::move(request)));
 }
 
 GateSession& Context::gate() {

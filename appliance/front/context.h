@@ -112,6 +112,10 @@ class Context {
   /// The gate, started and perhaps not opened: inventory and probe work on any HSM.
   [[nodiscard]] GateSession& gate_unopened();
 
+  /// Before a stick from outside is looked at: a gate that listens ends its login until it is opened again. A gate of this
+  /// command's own has not been started then: Error{Internal} if it has.
+  void rest_gate();
+
   [[nodiscard]] bool gate_is_open() const { return opened_; }
 
   /// Before the gate is opened: this command is about to make keys.

@@ -10,6 +10,7 @@
 #include "appliance/front/own_card.h"
 #include "appliance/front/receipts_check.h"
 #include "appliance/front/receipts_report.h"
+#include "appliance/reader/reader_medium.h"
 #include "keyferry/v1/gate.pb.h"
 #include "token/layout.h"
 #include "token/medium.h"
@@ -75,7 +76,8 @@ class Import {
   void copy_all(const std::filesystem::path& folder) {
     clear_inbox();
     make_private_directory(context_.paths().inbox());
-    token::FolderMedium medium{folder};
+    context_.rest_gate();
+    ReaderMedium medium{folder, context_.settings().reader_socket};
     const token::TokenListing listing = token::list_token(medium);
     for (const token::TokenFile& file : listing.files) {
       const auto* name = std::get_if<token::ReceiptsName>(&file.parsed);

@@ -14,6 +14,10 @@ namespace {
 constexpr std::uint64_t kMaxSettingsBytes = 64 * 1024;
 constexpr std::int64_t kVersion = 1;
 
+std::string socket_text(const char* name, const std::optional<std::filesystem::path>& socket) {
+  return socket ? fmt::format("{} = {}\n", name, toml_quoted(socket->string())) : std::string{};
+}
+
 }  // namespace
 
 Settings read_home_settings(const std::filesystem::path& file) {
@@ -48,6 +52,8 @@ Settings read_home_settings(const std::filesystem::path& file) {
                     "program version"};
   }
   settings.environment = *environment;
+  if (const auto socket = table["gate_socket"].value<std::string>()) settings.gate_socket = *socket;
+  if (const auto socket = table["reader_socket"].value<std::string>()) settings.reader_socket = *socket;
   if (const toml::array* list = table["insecure_allow"].as_array()) {
     for (const toml::node& node : *list) {
       settings.insecure_allow.push_back(node.value<std::string>().value_or(""));
@@ -70,7 +76,7 @@ void write_home_settings(const std::filesystem::path& file, const Settings& sett
       environment_name(settings.environment),
       toml_quoted(settings.gate_settings.string()),
       toml_quoted(settings.officer_key.string()),
-      allow);
+      allow) + socket_text("gate_socket", settings.gate_socket) + socket_text("reader_socket", settings.reader_socket);
   write_file_durably(file, as_bytes(text), Overwrite::Replace);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct Settings {
   std::filesystem::path gate_settings;      // gate.toml, beside the HSM's store
   std::filesystem::path officer_key;        // PKCS#8 under scrypt; may be empty
   std::vector<std::string> insecure_allow;  // "network", "swap", "memlock"
+  // Production: gate and token reader run under users of their own and listen here.
+  std::optional<std::filesystem::path> gate_socket = {};
+  std::optional<std::filesystem::path> reader_socket = {};
 };
 
 /// Error{NotFound} with the hint to run init; Error{Usage} when it is not understood.

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include "appliance/front/context.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/own_card.h"
+#include "appliance/reader/reader_medium.h"
 #include "keyferry/v1/gate.pb.h"
 #include "token/enrolment.h"
 #include "token/layout.h"
@@ -106,9 +109,9 @@ std::optional<Refusal> compare_words(Context& context,
 }
 
 /// True when the token holds an answer to this very request already.
-bool answered(token::Medium& medium, const Request& request, const crypto::PublicKey& export_key) {
-  const auto octets =
-      token::read_in(medium, token::answer_name(token::station_id_of(request.content.signing_key)));
+bool answered(const std::variant<Bytes, Refusal>& octets,
+              const Request& request,
+              const crypto::PublicKey& export_key) {
   if (!std::holds_alternative<Bytes>(octets)) return false;
   const auto value = token::parse_signed_bytes(std::get<Bytes>(octets));
   if (!std::holds_alternative<token::SignedBytes>(value)) return false;
@@ -137,9 +140,16 @@ void write_answer(Context& context,
 }  // namespace
 
 int station_enroll(Context& context, const EnrollOptions& options) {
-  token::FolderMedium medium{options.token};
+  context.rest_gate();
   std::vector<RefusedRequest> refused;
-  auto found = find_request(context, medium, options, refused);
+  std::optional<ReaderMedium> reader{std::in_place, options.token, context.settings().reader_socket};
+  auto found = find_request(context, *reader, options, refused);
+  std::variant<Bytes, Refusal> answer_there = Refusal{"absent", "no request, no answer"};
+  if (const auto* asked = std::get_if<Request>(&found)) {
+    answer_there = token::read_in(
+        *reader, token::answer_name(token::station_id_of(asked->content.signing_key)));
+  }
+  reader.reset();
   GateSession& gate = context.gate();
   for (const auto& [file, refusal] : refused)
     gate.report_refused("enrolment-request", refusal, file);
@@ -153,7 +163,7 @@ int station_enroll(Context& context, const EnrollOptions& options) {
   const Registry registry = context.ledger().registry();
   const bool enrolled = registry.station(station) != nullptr;
   const token::ApplianceCard card = own_card(context);
-  const bool done_before = enrolled && answered(medium, request, card.export_key);
+  const bool done_before = enrolled && answered(answer_there, request, card.export_key);
   if (!done_before) {
     OperationInput input;
     input.enrolment_request = request.signed_bytes;
@@ -163,6 +173,7 @@ int station_enroll(Context& context, const EnrollOptions& options) {
         StationEnrollPlan{request.content.name, request.content.site, request.sha256, station},
         input);
     KF_CUT("front.station-enroll.enrolled");
+    token::FolderMedium medium{options.token};
     write_answer(context, medium, station, reply.enrolled().answer());
   }
   const std::string words = key_words(card.appliance_id.bytes());

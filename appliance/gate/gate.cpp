@@ -42,6 +42,7 @@ std::string request_name(const v1::GateRequest& request) {
     case Case::kRestore: return "restore";
     case Case::kAdopt: return "adopt";
     case Case::kProbe: return "probe";
+    case Case::kRest: return "rest";
     case Case::REQUEST_NOT_SET: return "unknown";
   }
   return "unknown";
@@ -202,6 +203,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
   if (const auto refusal = check_request(request)) throw to_error(*refusal);
   if (request.request_case() == Case::kOpen) co_return co_await open(front, id, request.open());
   if (request.request_case() == Case::kInitialize) co_return co_await initialize(front, id, request.initialize());
+  if (request.request_case() == Case::kRest) co_return co_await rest(front, id);
   if (request.request_case() == Case::kRestore) co_return co_await restore(front, id, request.restore());
   if (front.backup_only) throw Error{Code::Refused, "this connection was for a backup or a restore and does nothing else"};
   if (request.request_case() == Case::kAdopt) co_return co_await adopt(front, id, request.adopt());
@@ -224,6 +226,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
     case Case::kRestore:
     case Case::kAdopt:
     case Case::kProbe:
+    case Case::kRest:
     case Case::kInventory:
     case Case::kOpen:
     case Case::kInitialize:
@@ -233,6 +236,18 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
       break;
   }
   throw Error{Code::Refused, "a request that this gate does not know"};
+}
+
+/// A stick is mounted: nobody is logged in meanwhile. PIN and settings stay; `open` begins anew.
+asio::awaitable<void> Gate::Impl::rest(FrontLink& front, std::uint64_t id) {
+  const auto guard = co_await mutex.lock();
+  co_await end_key_workers();
+  state_worker.reset();
+  state.reset();
+  ledger_agrees = false;
+  v1::GateReply reply;
+  reply.mutable_done();
+  front.reply(id, std::move(reply));
 }
 
 asio::awaitable<void> Gate::Impl::commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,

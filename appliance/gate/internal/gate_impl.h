@@ -53,6 +53,7 @@ struct Gate::Impl {
   asio::awaitable<void> handle(std::shared_ptr<FrontLink> front, v1::GateRequest request);
   asio::awaitable<void> answer(FrontLink& front, const v1::GateRequest& request);
   asio::awaitable<void> log_refusal(FrontLink& front, std::uint64_t id, std::string what, const Error& error);
+  asio::awaitable<void> rest(FrontLink& front, std::uint64_t id);
   asio::awaitable<void> start_state_worker(bool may_initialize);
 
   // gate_workers.cpp

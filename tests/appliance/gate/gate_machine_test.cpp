@@ -1,6 +1,7 @@
 // A gate on a machine that is not as it should be. Its clock is wrong: nothing is signed but the plan that says what it may
 // show. It is open somewhere: officers allow that for a time, and a file that says so by itself opens nothing.
 #include <cstdlib>
+#include <fstream>
 
 #include "appliance/gate/clock_rules.h"
 #include "appliance/gate/permits.h"
@@ -163,6 +164,33 @@ TEST_F(OpenMachine, IsNotAllowedForLong) {
   static_cast<void>(open(*gate));
   EXPECT_NE(std::string{refusal_of(*gate, run_request(permit_plan(31))).what()}.find("30 days"), std::string::npos);
   EXPECT_NE(std::string{refusal_of(*gate, run_request(permit_plan(-1))).what()}.find("over already"), std::string::npos);
+}
+
+/// A gate that is asked to rest while a stick is looked at.
+class RestingGate : public WrongClock {
+ protected:
+  /// Processes that the gate has started and not ended.
+  static std::size_t workers_of(const GateClient& gate) {
+    const std::string pid = std::to_string(gate.gate_pid());
+    std::ifstream children{"/proc/" + pid + "/task/" + pid + "/children"};
+    std::size_t count = 0;
+    for (std::string child; children >> child;) ++count;
+    return count;
+  }
+};
+
+TEST_F(RestingGate, HasNobodyLoggedInUntilItIsOpenedAgain) {
+  auto gate = start_gate();
+  static_cast<void>(open(*gate));
+  EXPECT_GE(workers_of(*gate), 2U);
+  v1::GateRequest rest;
+  rest.mutable_rest();
+  static_cast<void>(gate->call(std::move(rest)));
+  EXPECT_EQ(workers_of(*gate), 0U);
+  EXPECT_NE(std::string{refusal_of(*gate, run_request(some_plan("early"))).what()}.find("not initialised"), std::string::npos);
+  EXPECT_EQ(workers_of(*gate), 0U);
+  static_cast<void>(open(*gate));
+  run(*gate, some_plan("after"));
 }
 
 }  // namespace
