@@ -17,10 +17,17 @@ namespace keyferry::appliance {
 class Context;
 class GateSession;
 
+/// Ledger value: records in a second that the last batch made, as text.
+inline constexpr const char* kBatchRate = "batch_rate";
+
 /// Called by Context::gate() after the log was reconciled: prepared segments and manifests whose
 /// trailer is in state.open_plans are finished; the others are dropped, rows and bodies. Must not
 /// call context.gate().
 void finish_prepared(Context& context, GateSession& gate, const v1::HsmState& state);
+
+/// Suspended or not, in the ledger from the time the plan has run; the gate checks by its own state.
+[[nodiscard]] Action suspended_action(const BatchId& batch, bool suspended);
+[[nodiscard]] bool is_suspended(Ledger& ledger, const BatchId& batch);
 
 /// Handlers of the pending actions that belong to batches, exports and receipts.
 void register_batch_actions(Ledger& ledger);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -177,6 +178,8 @@ class BatchRun {
     std::deque<std::unique_ptr<PartMaker>> making;
     Progress progress{fmt::format("batch {}", batch_.id.hex().substr(0, 8)), batch_.se_count};
     std::uint64_t sealed = store_.sealed_records(batch_.id);
+    const std::uint64_t sealed_before = sealed;
+    const auto began = std::chrono::steady_clock::now();
     progress.at(sealed);
     while (next < batch_.segment_count || !making.empty()) {
       while (next < batch_.segment_count && making.size() < in_flight)
@@ -187,6 +190,11 @@ class BatchRun {
       making.pop_front();
       sealed += part.count;
       progress.at(sealed);
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    if (sealed > sealed_before && took.count() > 0) {
+      const std::string rate = fmt::format("{:.1f}", static_cast<double>(sealed - sealed_before) / took.count());
+      context_.ledger().set_value(kBatchRate, as_bytes(rate));
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
 #include "appliance/ledger/batch_store.h"
 #include "wrap/base/error.h"
@@ -71,13 +72,17 @@ Status status_of(Context& context,
                      {"never_left", counts["never_left"]},
                      {"revoked", counts["revoked"]},
                      {"outstanding", outstanding},
+                     {"suspended", is_suspended(context.ledger(), batch.id)},
                      {"due", to_rfc3339(batch.due)},
                      {"overdue", overdue},
                      {"exports", Json::array()}};
   for (const ExportRow& row : batches.exports(batch.id)) {
     status.json["exports"].push_back({{"token", row.token.hex()}, {"state", row.state}});
   }
-  status.lines = {fmt::format("batch {}  {}", batch.id.hex(), state_name(batch.state)),
+  status.lines = {fmt::format("batch {}  {}{}",
+                              batch.id.hex(),
+                              state_name(batch.state),
+                              is_suspended(context.ledger(), batch.id) ? ", suspended" : ""),
                   fmt::format("  for station {} at {}{}, {} SEs, target {}",
                               station_name,
                               batch.site,

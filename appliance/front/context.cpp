@@ -6,6 +6,7 @@
 #include "appliance/front/batch_hooks.h"
 #include "appliance/ledger/hsm_epochs.h"
 #include "appliance/ledger/inventory_store.h"
+#include "appliance/ledger/person_store.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
@@ -49,6 +50,7 @@ Context::Context(
   register_batch_actions(*ledger_);
   register_receipt_actions(*ledger_);
   register_epoch_actions(*ledger_);
+  register_person_actions(*ledger_);
 }
 
 Context::~Context() = default;
@@ -117,11 +119,11 @@ ApplianceId Context::appliance_id() {
   return *id;
 }
 
-const SecretBytes& Context::officer_passphrase() {
+const SecretBytes& Context::officer_passphrase(const char* prompt) {
   if (!passphrase_) {
     passphrase_ = options_.officer_passphrase_fd
                       ? read_secret_line(*options_.officer_passphrase_fd)
-                      : prompt_secret("passphrase of the officer's key: ");
+                      : prompt_secret(prompt);
   }
   return *passphrase_;
 }

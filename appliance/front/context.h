@@ -8,7 +8,10 @@
 //   card.kf                           SignedBytes of the appliance card, as put on tokens
 //   ca/NAME.pem                       CA certificates
 //   vendor/NAME.pem                   public keys that vendors wrap transport keys to
-//   plans/<digest hex>.toml           plans that were made by a command (source add, ...)
+//   plans/<digest hex>.toml           plans that were made and run by a command (source add, ...)
+//   plans/NNNN-OPERATION.toml         plans that wait for officers; plans/<digest hex>.d/ is what
+//                                     their run needs beside them
+//   answers/<station id>.kf           enrolment answers that stations have not fetched yet
 //   batches/<32 hex>/segment-00000.kf, segment-00000.kf.tmp, segment-00000.certs(.sealed),
 //   manifest.kf inbox/                            copies of what came in, while it is looked at
 #pragma once
@@ -54,6 +57,8 @@ struct Paths {
     return batches() / id.hex();
   }
 
+  [[nodiscard]] std::filesystem::path answers() const { return home / "answers"; }
+
   [[nodiscard]] std::filesystem::path inbox() const { return home / "inbox"; }
 };
 
@@ -73,7 +78,9 @@ struct CommonOptions {
   std::filesystem::path backup_share_folder;
   std::optional<int> so_pin_fd;              // handed to the gate, for a token that is there already
   std::optional<int> officer_passphrase_fd;  // where a command approves
-  std::optional<std::filesystem::path> officer_key;
+  std::optional<std::filesystem::path> officer_key;  // a file, or a pkcs11: URI (officer_token.h)
+  std::optional<std::filesystem::path> plan_out;     // write the plan there, run nothing
+  std::optional<std::filesystem::path> token;        // plan run of station-enroll: where the answer goes
   std::vector<std::string> insecure_allow;  // added to the settings'
 };
 
@@ -121,12 +128,16 @@ class Context {
   /// Before the gate is opened: this command is about to make keys.
   void expect_batch() { options_.start_workers = true; }
 
+  /// Before the gate is started: this command imports a key, which the gate reads.
+  void expect_key_import() { options_.imports_key = true; }
+
   /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
   [[nodiscard]] ApplianceId appliance_id();
 
-  /// Passphrase of the officer's key: from the descriptor, else a prompt. Read once and kept for
-  /// this command.
-  [[nodiscard]] const SecretBytes& officer_passphrase();
+  /// Passphrase of the officer's key, or PIN of the officer's token: from the descriptor, else
+  /// asked for with `prompt`. Read once and kept for this command.
+  [[nodiscard]] const SecretBytes& officer_passphrase(
+      const char* prompt = "passphrase of the officer's key: ");
 
  private:
   CommonOptions options_;

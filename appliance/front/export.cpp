@@ -223,7 +223,22 @@ class Export {
   std::size_t written_ = 0;
 };
 
+constexpr const char* kBatchSuspended = "batch-suspended";  // data: batch id, 1 or 0
+
+std::string suspended_key(const BatchId& batch) { return "suspended-" + batch.hex(); }
+
 }  // namespace
+
+Action suspended_action(const BatchId& batch, bool suspended) {
+  Action action{kBatchSuspended, to_bytes(batch.bytes())};
+  action.data.push_back(suspended ? 1 : 0);
+  return action;
+}
+
+bool is_suspended(Ledger& ledger, const BatchId& batch) {
+  const auto value = ledger.value(suspended_key(batch));
+  return value && *value == Bytes{1};
+}
 
 int export_batch(Context& context, std::string_view batch, const std::filesystem::path& to) {
   // What a cut run was granted may still be pending: the gate settles it, and then the token's id
@@ -237,6 +252,11 @@ int export_batch(Context& context, std::string_view batch, const std::filesystem
         fmt::format("batch {} is {}: it cannot go out", row.id.hex(), state_name(row.state)),
         row.state == BatchState::Closed ? "nothing of it is outstanding"
                                         : "`keyferry-appliance plan run FILE` finishes it"});
+  }
+  if (is_suspended(context.ledger(), row.id)) {  // also where the token's ticket is there already
+    throw to_error(Refusal{"batch-suspended",
+                           fmt::format("batch {} is suspended", row.id.hex()),
+                           "officers let it go on: keyferry-appliance batch resume ID --reason TEXT"});
   }
   return Export{context, std::move(row), to}.run();
 }
@@ -252,6 +272,10 @@ int reexport_batch(Context& context, std::string_view batch, const std::string& 
 }
 
 void register_export_actions(Ledger& ledger) {
+  ledger.on_action(kBatchSuspended, [&ledger](store::Database&, ByteView data) {
+    const auto batch = BatchId::from_bytes(data.first(BatchId::kSizeBytes));
+    ledger.set_value_in_transaction(suspended_key(*batch), data.subspan(BatchId::kSizeBytes));
+  });
   ledger.on_action(kExportBegun, [](store::Database& database, ByteView data) {
     const auto batch = BatchId::from_bytes(data.first(BatchId::kSizeBytes));
     const auto token = TokenId::from_bytes(data.subspan(BatchId::kSizeBytes, TokenId::kSizeBytes));

@@ -31,6 +31,10 @@ constexpr std::uint64_t kMaxBackupFileBytes = 8U << 20;
 constexpr std::uint64_t kMaxSettingsBytes = 64 * 1024;
 // Proved by the custodians' key at the restore; the gate compares its digest with what the HSM knows.
 constexpr const char* kRestoredRegistry = "restored_registry";
+// Of the restored HSM: what approvals of hsm-adopt-state say.
+constexpr const char* kRestoredAppliance = "restored_appliance";
+constexpr const char* kRestoredCheckpoint = "restored_checkpoint";
+constexpr const char* kKeptTarget = "backup-file.txt";  // the path that the backup is written to
 
 // --- restore -------------------------------------------------------------------------------------
 
@@ -177,23 +181,13 @@ Json note_lost_batches(Context& context) {
   return list;
 }
 
-}  // namespace
+void need_free(const fs::path& file) {
+  if (!fs::exists(file)) return;
+  throw Error{Code::Usage, file.string() + " is there already", "name a new file: a backup is never overwritten"};
+}
 
-int hsm_backup(Context& context, const fs::path& file, const std::string& reason) {
-  if (fs::exists(file)) {
-    throw Error{Code::Usage, file.string() + " is there already", "name a new file: a backup is never overwritten"};
-  }
-  const v1::HsmState& state = context.gate().state();
-  if (state.backup_key_check().empty()) {
-    throw Error{Code::Refused,
-                "this HSM has no kf-backup, so no key in it can leave",
-                "only init --backup-shares M/N --backup-share-dir DIR makes one"};
-  }
-  HsmBackupPlan detail;
-  detail.shares_needed = state.backup_shares_needed();
-  detail.shares = state.backup_shares();
-  detail.reason = reason;
-  const ApprovedPlan approved = approve_operation(context, Operation::HsmBackup, detail);
+int write_backup(Context& context, const ApprovedPlan& approved, const fs::path& file) {
+  const auto& detail = std::get<HsmBackupPlan>(approved.plan.detail);
   v1::GateRequest request;
   v1::BackupRequest& ask = *request.mutable_backup();
   ask.set_plan(to_string(approved.plan.octets));
@@ -217,6 +211,55 @@ int hsm_backup(Context& context, const fs::path& file, const std::string& reason
                         "sha256       " + digest,
                         fmt::format("any {} of {} shares open it", detail.shares_needed, detail.shares)});
   return 0;
+}
+
+/// At the gate of the restored HSM.
+int adopt(Context& context, GateSession& session, const ApprovedPlan& approved, const Json& lost) {
+  const auto deciding = context.ledger().value(kRestoredRegistry);
+  const auto registry = context.ledger().registry_octets();
+  const auto card = read_file_if_exists(context.paths().card(), token::kMaxSignedBytes);
+  if (!deciding || !registry || !card) {
+    throw Error{Code::NotFound, "what the restore left here is gone", "give keyferry-appliance hsm restore again"};
+  }
+  v1::GateRequest request;
+  v1::AdoptRequest& adopt = *request.mutable_adopt();
+  adopt.set_plan(to_string(approved.plan.octets));
+  for (const Bytes& approval : approved.approvals) set_signed(*adopt.add_approvals(), approval);
+  adopt.set_registry(to_string(*registry));
+  adopt.set_backup_registry(to_string(*deciding));
+  adopt.set_last_checkpoint(HsmEpochs{context.ledger()}.to_adopt().checkpoint);
+  set_signed(*adopt.mutable_old_card(), *card);
+  const v1::GateReply reply = session.call_for_new_log(
+      std::move(request),
+      plan_run_action(approved.plan.digest, hsm_adopted_action(approved.plan.appliance, context.clock().now())));
+  KF_CUT("front.adopt.done");
+  keep_card(context, reply.done().made());
+  return print_adopted(context, lost, false);
+}
+
+}  // namespace
+
+int hsm_backup(Context& context, const fs::path& file, const std::string& reason) {
+  need_free(file);
+  const v1::HsmState& state = context.gate().state();
+  if (state.backup_key_check().empty()) {
+    throw Error{Code::Refused,
+                "this HSM has no kf-backup, so no key in it can leave",
+                "only init --backup-shares M/N --backup-share-dir DIR makes one"};
+  }
+  HsmBackupPlan detail;
+  detail.shares_needed = state.backup_shares_needed();
+  detail.shares = state.backup_shares();
+  detail.reason = reason;
+  const std::vector<KeptInput> keep{{kKeptTarget, {}, to_bytes(as_bytes(fs::absolute(file).string()))}};
+  return write_backup(context, approve_operation(context, Operation::HsmBackup, detail, keep), file);
+}
+
+int run_hsm_backup(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  constexpr std::uint64_t kMaxPathBytes = 4096;
+  const fs::path file{to_string(read_file(kept_input(context, plan, kKeptTarget), kMaxPathBytes))};
+  need_free(file);
+  return write_backup(context, {plan, approvals}, file);
 }
 
 int hsm_restore(Context& context, const RestoreOptions& options) {
@@ -244,6 +287,10 @@ int hsm_restore(Context& context, const RestoreOptions& options) {
   const v1::GateReply reply = session.client().call(std::move(request));
   const v1::Restored& restored = reply.restored();
   KF_CUT("front.restore.done");
+  v1::HsmState restored_state;
+  if (!restored_state.ParseFromString(restored.state())) throw Error{Code::Channel, "the gate answered with no HSM state"};
+  context.ledger().set_value(kRestoredAppliance, as_bytes(restored_state.appliance_id()));
+  context.ledger().set_value(kRestoredCheckpoint, as_bytes(restored_state.checkpoint()));
   context.ledger().set_value(kRestoredRegistry, as_bytes(restored.registry()));
   switch_settings(files);
   std::vector<std::string> lines{fmt::format("{} keys are in the new HSM, each proved", restored.objects_size())};
@@ -271,10 +318,8 @@ int hsm_adopt_state(Context& context) {
     return print_adopted(context, Json::array(), true);
   }
   const v1::HsmState& state = session.state();
-  const auto deciding = context.ledger().value(kRestoredRegistry);
   const auto registry = context.ledger().registry_octets();
-  const auto card = read_file_if_exists(context.paths().card(), token::kMaxSignedBytes);
-  if (!state.has_restored() || !deciding || !registry || !card) {
+  if (!state.has_restored() || !registry) {
     throw Error{Code::NotFound, "this HSM does not wait to take over a lost one's state",
                 "restore a backup into it first: keyferry-appliance hsm restore FILE --share FILE ..."};
   }
@@ -283,28 +328,39 @@ int hsm_adopt_state(Context& context) {
   for (const std::string& sentence : plan_sentences(plan)) context.out().note(sentence);
   const Json lost = note_lost_batches(context);
 
-  crypto::SoftKey officer = officer_key(context);
-  const Registry decides = parse_registry(*deciding);
-  const Bytes approval = sign_approval(
-      plan, ApprovalFacts{decides.policy_epoch, decides.epoch, session.state().checkpoint()}, officer);
+  const DecidingFacts decides = adoption_facts(context);
+  const bool at_once = decides.registry.officers_needed(Operation::HsmAdoptState).value_or(1) == 1 &&
+                       way_of(context, Operation::HsmAdoptState) == Way::AtOnce;
+  if (!at_once) write_plan_file(context, plan, {});
+  const std::unique_ptr<crypto::Signer> officer = officer_key(context);
+  Bytes approval = approve_plan(context, plan, *officer);
   const UtcMillis now = context.clock().now();
   PlanStore plans{context.ledger()};
   plans.keep(plan, std::nullopt, now);
-  plans.approve(plan.digest, officer.public_key().key_id(), approval, now);
+  plans.approve(plan.digest, officer->public_key().key_id(), approval, now);
   KF_CUT("front.adopt.approved");
-  v1::GateRequest request;
-  v1::AdoptRequest& adopt = *request.mutable_adopt();
-  adopt.set_plan(to_string(plan.octets));
-  set_signed(*adopt.add_approvals(), approval);
-  adopt.set_registry(to_string(*registry));
-  adopt.set_backup_registry(to_string(*deciding));
-  adopt.set_last_checkpoint(old.checkpoint);
-  set_signed(*adopt.mutable_old_card(), *card);
-  const v1::GateReply reply = session.call_for_new_log(
-      std::move(request), plan_run_action(plan.digest, hsm_adopted_action(plan.appliance, now)));
-  KF_CUT("front.adopt.done");
-  keep_card(context, reply.done().made());
-  return print_adopted(context, lost, false);
+  ApprovedPlan approved{plan, {}};
+  approved.approvals.push_back(std::move(approval));
+  return adopt(context, session, approved, lost);
+}
+
+int run_adopt_state(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  GateSession& session = context.gate_of_any_hsm();
+  if (session.initialized()) return hsm_adopt_state(context);
+  return adopt(context, session, {plan, approvals}, note_lost_batches(context));
+}
+
+DecidingFacts adoption_facts(Context& context) {
+  const auto registry = context.ledger().value(kRestoredRegistry);
+  const auto checkpoint = context.ledger().text_value(kRestoredCheckpoint);
+  const auto octets = context.ledger().value(kRestoredAppliance);
+  const auto appliance = octets ? ApplianceId::from_bytes(*octets) : std::nullopt;
+  if (!registry || !checkpoint || !appliance) {
+    throw Error{Code::NotFound, "no HSM was restored here", "give keyferry-appliance hsm restore first"};
+  }
+  DecidingFacts deciding{parse_registry(*registry), {}, *appliance};
+  deciding.facts = {deciding.registry.policy_epoch, deciding.registry.epoch, *checkpoint};
+  return deciding;
 }
 
 }  // namespace keyferry::appliance

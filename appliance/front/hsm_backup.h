@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "appliance/front/approval_standing.h"
 #include "appliance/front/context.h"
+#include "appliance/plan/plan.h"
 
 namespace keyferry::appliance {
 
@@ -32,5 +34,15 @@ int hsm_restore(Context& context, const RestoreOptions& options);
 
 /// The ledger goes on with the restored HSM.
 int hsm_adopt_state(Context& context);
+
+/// `plan run` of hsm-backup: into the file that was named when the plan was made.
+int run_hsm_backup(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
+
+/// `plan run` of hsm-adopt-state.
+int run_adopt_state(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
+
+/// Who decides on hsm-adopt-state: the officers of the registry that the backup proved.
+/// Error{NotFound} when nothing was restored.
+[[nodiscard]] DecidingFacts adoption_facts(Context& context);
 
 }  // namespace keyferry::appliance

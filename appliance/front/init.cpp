@@ -7,7 +7,11 @@
 
 #include "appliance/front/internal/wire_environment.h"
 #include "appliance/front/officer.h"
+#include "appliance/front/officer_commands.h"
+#include "appliance/front/officer_token.h"
+#include "appliance/front/operation.h"
 #include "appliance/gate/settings.h"
+#include "appliance/ledger/person_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "token/enrolment.h"
 #include "token/signed_bytes.h"
@@ -25,19 +29,31 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSoftHsmModule = "/usr/lib/softhsm/libsofthsm2.so";
-constexpr std::size_t kSaltBytes = 16;
-constexpr std::size_t kMaxOfficerNameChars = 100;
 constexpr std::uint32_t kFirstOfficer = 1;
+
+/// As the settings keep it: a token's URI is no path.
+fs::path key_name(const CommonOptions& common) {
+  if (!common.officer_key || is_token_uri(common.officer_key->string())) return common.officer_key.value_or("");
+  return fs::absolute(*common.officer_key);
+}
 
 void check_options(const CommonOptions& common, const InitOptions& options) {
   if (!is_name(options.name)) {
     throw Error{Code::Usage, "--name: 1 to 63 of a-z 0-9 - _ . are allowed"};
   }
-  if (options.officer_name.empty() || options.officer_name.size() > kMaxOfficerNameChars ||
-      printable(options.officer_name) != options.officer_name) {
-    throw Error{Code::Usage, "--officer-name: 1 to 100 printable ASCII characters"};
+  if (options.officer_cards.empty()) {
+    if (!is_person_name(options.officer_name)) {
+      throw Error{Code::Usage,
+                  "--officer-name: 1 to 100 printable ASCII characters",
+                  "or give each officer's card: --officer-card FILE"};
+    }
+    if (!common.officer_key) throw Error{Code::Usage, "--officer-key is needed"};
+    if (options.officers_needed.value_or(1) != 1) {
+      throw Error{Code::Usage, "--officers-needed: there is one officer", "give each officer's card: --officer-card FILE"};
+    }
+  } else if (!options.officer_name.empty()) {
+    throw Error{Code::Usage, "--officer-name is for one officer: with --officer-card the cards name them"};
   }
-  if (!common.officer_key) throw Error{Code::Usage, "--officer-key is needed"};
   if (options.environment == Environment::Production && !options.hsm_uri) {
     throw Error{Code::Usage, "environment production needs a hardware HSM: name it with --hsm"};
   }
@@ -80,58 +96,56 @@ fs::path make_gate_settings(const CommonOptions& common, const InitOptions& opti
   return file;
 }
 
-SecretBytes new_passphrase(const CommonOptions& common) {
-  if (common.officer_passphrase_fd) return read_secret_line(*common.officer_passphrase_fd);
-  SecretBytes first = prompt_secret("new passphrase for the officer's key: ");
-  const SecretBytes second = prompt_secret("the same once more: ");
-  if (!equal(first.expose(), second.expose())) {
-    throw Error{Code::Usage, "the two passphrases differ"};
-  }
-  return first;
-}
+/// Whoever is enrolled: by cards, or the one officer whose key is here.
+struct FirstPersons {
+  std::vector<OfficerCardFile> cards;
+  std::unique_ptr<crypto::Signer> officer;  // without cards
 
-crypto::SoftKey make_or_read_officer_key(const CommonOptions& common) {
-  const fs::path& file = *common.officer_key;
-  if (!fs::exists(file)) {
-    crypto::SoftKey key = make_officer_key(file, new_passphrase(common));
-    KF_CUT("front.init.officer-key");
-    return key;
+  /// Points by number, from 1 on.
+  [[nodiscard]] std::vector<Bytes> keys() const {
+    if (officer) return {to_bytes(officer->public_key().point())};
+    std::vector<Bytes> found;
+    for (const OfficerCardFile& file : cards) found.push_back(to_bytes(file.card.public_key.point()));
+    return found;
   }
-  return read_officer_key(file,
-                          common.officer_passphrase_fd
-                              ? read_secret_line(*common.officer_passphrase_fd)
-                              : prompt_secret("passphrase of the officer's key: "));
+};
+
+FirstPersons first_persons(const CommonOptions& common, const InitOptions& options) {
+  FirstPersons persons;
+  if (options.officer_cards.empty()) {
+    persons.officer = make_or_read_officer_key(common);
+    return persons;
+  }
+  for (const fs::path& path : options.officer_cards) persons.cards.push_back(read_officer_card(path));
+  return persons;
 }
 
 /// The salt of person 1, made once: a repeated ceremony hashes the same name.
 Bytes person_salt(Ledger& ledger, const std::string& name, RandomSource& random) {
-  return store::guarded("ledger: note the first officer", [&] {
-    store::WriteTransaction transaction{ledger.database()};
-    SQLite::Statement query{ledger.database(), "SELECT salt, name FROM person WHERE number = 1"};
-    if (query.executeStep() && query.getColumn(1).getString() == name) {
-      return store::column_blob(query, 0);
-    }
-    const Bytes salt = random.bytes(kSaltBytes);
-    SQLite::Statement insert{
-        ledger.database(),
-        "INSERT OR REPLACE INTO person (number, salt, name) VALUES (1, :salt, :name)"};
-    store::bind_blob(insert, ":salt", salt);
-    insert.bind(":name", name);
-    insert.exec();
-    transaction.commit();
-    return salt;
-  });
+  PersonStore persons{ledger};
+  if (const auto known = persons.find(kFirstOfficer); known && known->name == name) return known->salt;
+  Bytes salt = random.bytes(kPersonSaltBytes);
+  persons.keep({kFirstOfficer, salt, name});
+  return salt;
 }
 
-void run_ceremony(Context& context, const InitOptions& options, const crypto::SoftKey& officer) {
-  const Bytes salt = person_salt(context.ledger(), options.officer_name, context.random());
+void run_ceremony(Context& context, const InitOptions& options, const FirstPersons& persons) {
   v1::GateRequest request;
   v1::InitializeRequest& initialize = *request.mutable_initialize();
   initialize.set_name(options.name);
   initialize.set_environment(wire_environment(options.environment));
-  initialize.set_officer_key(to_string(officer.public_key().point()));
-  initialize.set_officer_name_salt_hex(to_hex(salt));
-  initialize.set_officer_name_hash(crypto::sha256_of({salt, as_bytes(options.officer_name)}).str());
+  initialize.set_officers_needed(options.officers_needed.value_or(1));
+  if (persons.officer) {
+    const Bytes salt = person_salt(context.ledger(), options.officer_name, context.random());
+    initialize.set_officer_key(to_string(persons.officer->public_key().point()));
+    initialize.set_officer_name_salt_hex(to_hex(salt));
+    initialize.set_officer_name_hash(name_hash_of(salt, options.officer_name).str());
+  }
+  std::uint32_t number = kFirstOfficer;
+  for (const OfficerCardFile& file : persons.cards) {
+    set_signed(*initialize.add_officer_cards(), token::encode(file.signed_card));
+    PersonStore{context.ledger()}.keep({number++, file.salt, file.name});
+  }
   KF_CUT("front.init.before-ceremony");
   static_cast<void>(context.gate_of_any_hsm().call(std::move(request)));
   KF_CUT("front.init.ceremony-done");
@@ -166,7 +180,7 @@ token::ApplianceCard keep_card(Context& context) {
 
 void check_same_appliance(Context& context,
                           const InitOptions& options,
-                          const crypto::SoftKey& officer) {
+                          const FirstPersons& persons) {
   const Registry registry = context.ledger().registry();
   if (registry.appliance_name != options.name ||
       context.settings().environment != options.environment) {
@@ -175,13 +189,19 @@ void check_same_appliance(Context& context,
                             printable(registry.appliance_name)),
                 "name another HSM or home"};
   }
-  for (const KnownOfficer& known : registry.officers) {
-    if (known.number == kFirstOfficer && equal(known.public_key, officer.public_key().point()))
-      return;
+  std::uint32_t number = kFirstOfficer;
+  for (const Bytes& key : persons.keys()) {
+    const KnownOfficer* known = registry.person(number);
+    const bool same = known != nullptr && (known->public_key == key ||
+                                           (!known->former_keys.empty() && known->former_keys.front() == key));
+    if (!same) {
+      throw Error{Code::Refused,
+                  number == kFirstOfficer ? "the first officer of this appliance has another key"
+                                          : fmt::format("person {} of this appliance has another key", number),
+                  "name the key or the cards that were used at the first time"};
+    }
+    ++number;
   }
-  throw Error{Code::Refused,
-              "the first officer of this appliance has another key",
-              "name the file with --officer-key that was used at the first time"};
 }
 
 int print(Context& context, const token::ApplianceCard& card, bool done_before) {
@@ -197,6 +217,9 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
             {"module", printable(facts.module())},
             {"insecure", Json::array()},
             {"done_before", done_before}};
+  const Registry registry = context.ledger().registry();
+  json["officers"] = registry.enabled_officers();
+  json["officers_needed"] = registry.officers_needed(Operation::Batch).value_or(0);
   for (const std::string& insecure : facts.insecure())
     json["insecure"].push_back(printable(insecure));
   std::vector<std::string> lines{
@@ -207,6 +230,9 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
       "id           " + card.appliance_id.hex(),
       "fingerprint  " + words,
       "hsm          " + printable(facts.module()),
+      fmt::format("officers     {}, of whom {} approve a batch",
+                  registry.enabled_officers(),
+                  registry.officers_needed(Operation::Batch).value_or(0)),
   };
   for (const std::string& insecure : facts.insecure()) {
     lines.push_back("insecure     " + printable(insecure));
@@ -259,7 +285,7 @@ int init_appliance(const CommonOptions& common,
     Settings settings{.name = options.name,
                       .environment = options.environment,
                       .gate_settings = make_gate_settings(common, options),
-                      .officer_key = fs::absolute(*common.officer_key),
+                      .officer_key = key_name(common),
                       .insecure_allow = common.insecure_allow};
     write_home_settings(paths.settings(), settings);
     KF_CUT("front.init.settings");
@@ -272,10 +298,10 @@ int init_appliance(const CommonOptions& common,
             "{} belongs to appliance \"{}\"", common.home.string(), context.settings().name),
         "choose another --home"};
   }
-  const crypto::SoftKey officer = make_or_read_officer_key(common);
+  const FirstPersons persons = first_persons(common, options);
   GateSession& gate = context.gate_of_any_hsm();
-  if (!gate.initialized()) run_ceremony(context, options, officer);
-  check_same_appliance(context, options, officer);
+  if (!gate.initialized()) run_ceremony(context, options, persons);
+  check_same_appliance(context, options, persons);
   const bool done_before = context.ledger().value("appliance_id").has_value();
   return print(context, keep_card(context), done_before);
 }

@@ -23,10 +23,13 @@ struct InitOptions {
   std::optional<std::filesystem::path> pin_file;  // pin-source=file: of the URI
   std::optional<unsigned> workers;                // key workers: default one for each processor, at most 8
   std::optional<unsigned> threads;                // in each of them: default 1
-  std::string officer_name;
+  std::string officer_name;                          // with one officer; else the cards
+  std::vector<std::filesystem::path> officer_cards;  // person 1, 2, ... in this order
+  std::optional<std::uint32_t> officers_needed;      // M; default 1
 };
 
-/// Exit status. `common.officer_key` names the officer's key file, made when it is absent.
+/// Exit status. With one officer `common.officer_key` names the key, made when it is absent; with
+/// cards it may name the key that this machine's commands use, and nothing is made.
 int init_appliance(const CommonOptions& common,
                    const InitOptions& options,
                    const Clock& clock,

@@ -57,6 +57,45 @@ void tell_imported(Context& context,
                         "destroy every other copy of the key that is not needed any more"});
 }
 
+/// Writes the public half for the vendor and tells.
+int tell_vendor_key(Context& context,
+                    const std::string& name,
+                    const std::string& mechanism,
+                    bool done_before) {
+  const Registry registry = context.ledger().registry();
+  const KnownVendorKey* key = registry.vendor_key(name);
+  if (key == nullptr)
+    throw Error{Code::Internal, "the registry lacks the vendor key that was just made"};
+  if (key->mechanism != mechanism) {
+    refuse_taken(context,
+                 "vendor-key-create",
+                 name,
+                 fmt::format("vendor key \"{}\" is there with {}", name, key->mechanism));
+  }
+  make_private_directory(context.paths().vendor());
+  const std::filesystem::path file = context.paths().vendor() / (name + ".pem");
+  write_file_durably(
+      file, as_bytes(x509::to_pem(x509::kPemPublicKey, key->public_key)), Overwrite::Replace);
+  const Digest fingerprint = crypto::sha256(key->public_key);
+  context.out().result(
+      "vendor-key",
+      Json{{"name", name},
+           {"mechanism", key->mechanism},
+           {"public_key", file.string()},
+           {"sha256", fingerprint.hex()},
+           {"words", key_words(fingerprint.bytes())},
+           {"done_before", done_before}},
+      {fmt::format("vendor key kf-vendor/{} ({}) {}",
+                   name,
+                   key->mechanism,
+                   done_before ? "is there already" : "made"),
+       fmt::format("public key   {}", file.string()),
+       fmt::format("its SHA-256  {}", fingerprint.hex()),
+       fmt::format("in words     {}", key_words(fingerprint.bytes())),
+       "the vendor reads the words back over another channel before it wraps anything"});
+  return 0;
+}
+
 }  // namespace
 
 int transport_master_import(Context& context, const KeyImportOptions& options) {
@@ -127,38 +166,13 @@ int vendor_key_create(Context& context, const VendorKeyOptions& options) {
                   Operation::VendorKeyCreate,
                   VendorKeyCreatePlan{options.name, options.mechanism, options.bits});
   }
-  const Registry registry = context.ledger().registry();
-  const KnownVendorKey* key = registry.vendor_key(options.name);
-  if (key == nullptr)
-    throw Error{Code::Internal, "the registry lacks the vendor key that was just made"};
-  if (key->mechanism != options.mechanism) {
-    refuse_taken(context,
-                 "vendor-key-create",
-                 options.name,
-                 fmt::format("vendor key \"{}\" is there with {}", options.name, key->mechanism));
-  }
-  make_private_directory(context.paths().vendor());
-  const std::filesystem::path file = context.paths().vendor() / (options.name + ".pem");
-  write_file_durably(
-      file, as_bytes(x509::to_pem(x509::kPemPublicKey, key->public_key)), Overwrite::Replace);
-  const Digest fingerprint = crypto::sha256(key->public_key);
-  context.out().result(
-      "vendor-key",
-      Json{{"name", options.name},
-           {"mechanism", key->mechanism},
-           {"public_key", file.string()},
-           {"sha256", fingerprint.hex()},
-           {"words", key_words(fingerprint.bytes())},
-           {"done_before", done_before}},
-      {fmt::format("vendor key kf-vendor/{} ({}) {}",
-                   options.name,
-                   key->mechanism,
-                   done_before ? "is there already" : "made"),
-       fmt::format("public key   {}", file.string()),
-       fmt::format("its SHA-256  {}", fingerprint.hex()),
-       fmt::format("in words     {}", key_words(fingerprint.bytes())),
-       "the vendor reads the words back over another channel before it wraps anything"});
-  return 0;
+  return tell_vendor_key(context, options.name, options.mechanism, done_before);
+}
+
+int run_vendor_key_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  static_cast<void>(run_at_gate(context, plan, approvals));
+  const auto& detail = std::get<VendorKeyCreatePlan>(plan.detail);
+  return tell_vendor_key(context, detail.name, detail.mechanism, false);
 }
 
 }  // namespace keyferry::appliance

@@ -5,6 +5,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "appliance/plan/plan.h"
+#include "wrap/base/bytes.h"
 
 namespace keyferry::appliance {
 
@@ -28,5 +32,8 @@ struct VendorKeyOptions {
 
 /// Writes HOME/vendor/NAME.pem for the vendor, also when the key was there before.
 int vendor_key_create(Context& context, const VendorKeyOptions& options);
+
+/// `plan run` of vendor-key-create: as the end of vendor_key_create.
+int run_vendor_key_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 }  // namespace keyferry::appliance

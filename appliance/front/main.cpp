@@ -16,6 +16,8 @@
 #include "appliance/front/init.h"
 #include "appliance/front/key_commands.h"
 #include "appliance/front/log_view.h"
+#include "appliance/front/officer_commands.h"
+#include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/front/plan_new.h"
 #include "appliance/front/receipts_import.h"
@@ -33,7 +35,8 @@ using namespace keyferry::appliance;  // NOLINT(google-build-using-namespace)
 constexpr int kUsage = 2;
 constexpr int kBug = 70;
 constexpr const char* kCommonFooter =
-    "everywhere: --home DIR, --json, --pin-fd N, --officer-key FILE, --officer-passphrase-fd N,\n"
+    "everywhere: --home DIR, --json, --pin-fd N, --officer-key FILE|URI, --officer-passphrase-fd N,\n"
+    "  --plan-out FILE (write the plan for officers to approve, run nothing),\n"
     "  --insecure-allow network,swap,memlock";
 
 /// What the command line said; the chosen command's function runs after all of it was read.
@@ -58,6 +61,10 @@ struct Line {
   PlanNewOptions plan;
   LogShowOptions log;
   RestoreOptions restore;
+  OfficerRequestOptions card_request;
+  OfficerCardOptions card;
+  PolicyChangeOptions policy;
+  bool needs_home = true;
   std::filesystem::path file;
   std::optional<std::string> batch;
 };
@@ -99,10 +106,13 @@ void add_common(CLI::App& app, Line& line) {
                  "else a prompt)");
   app.add_option("--officer-key",
                  line.common.officer_key,
-                 "the officer's key file (default: the one of init)");
+                 "the officer's key: a file, or pkcs11:... of the officer's own token (default: that of init)");
+  app.add_option("--plan-out",
+                 line.common.plan_out,
+                 "write the plan of what was asked for to this file, and run nothing");
   app.add_option("--officer-passphrase-fd",
                  line.common.officer_passphrase_fd,
-                 "descriptor to read its passphrase from (else a prompt)");
+                 "descriptor to read its passphrase or PIN from (else a prompt)");
   app.add_option("--insecure-allow",
                  line.common.insecure_allow,
                  "network, swap, memlock: go on although they are open (development, rehearsal)")
@@ -148,10 +158,15 @@ void add_init(CLI::App& app, Line& line) {
   command->add_option("--pin-file",
                       line.init.pin_file,
                       "development: a file that holds the PIN (pin-source of the URI)");
+  command->add_option(
+      "--officer-name", line.init.officer_name, "with one officer: the name, kept in an erasable table");
   command
-      ->add_option(
-          "--officer-name", line.init.officer_name, "the first officer, kept in an erasable table")
-      ->required();
+      ->add_option("--officer-card",
+                   line.init.officer_cards,
+                   "a person's card of `officer request`, repeatable: persons 1, 2, ... in this order")
+      ->allow_extra_args(false);
+  command->add_option(
+      "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
   command->add_option("--backup-shares",
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
@@ -335,9 +350,11 @@ void add_plan(CLI::App& app, Line& line) {
   add("show", "the plan in sentences, and its digest as words", Access::Read, plan_show);
   add("approve", "check, then sign with the officer's key", Access::Write, plan_approve);
   add("run",
-      "carry out an approved plan; the same again goes on after a cut",
+      "carry out an approved plan of any kind; the same again goes on after a cut",
       Access::Write,
       plan_run);
+  group->get_subcommand("run")->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
+  group->get_subcommand("run")->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from");
 }
 
 void add_batch(CLI::App& app, Line& line) {
@@ -366,6 +383,16 @@ void add_batch(CLI::App& app, Line& line) {
     return reexport_batch(context, line.id, line.reason);
   });
 
+  const auto hold = [&](const std::string& name, const std::string& description, const std::string& reason,
+                        int (*function)(Context&, const std::string&, const std::string&)) {
+    CLI::App* command = add_command(*group, name, description, fmt::format("batch {} 7f3a --reason \"{}\"", name, reason));
+    command->add_option("ID", line.id, "hex, or a beginning of it")->required();
+    command->add_option("--reason", line.reason)->required();
+    bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.id, line.reason); });
+  };
+  hold("suspend", "one officer stops a batch: nothing is made or goes out", "a stick is missing", batch_suspend);
+  hold("resume", "officers let a suspended batch go on", "the stick was found", batch_resume);
+
   CLI::App* certificates = add_command(*group,
                                        "certificates",
                                        "write a batch's certificates as PEM",
@@ -393,6 +420,53 @@ void add_return(CLI::App& app, Line& line) {
   bind(sums, line, Access::Read, [&line](Context& context) {
     return reconcile(context, line.batch);
   });
+}
+
+void add_officers(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "officer", "persons of every role, and their keys");
+  CLI::App* request = add_command(*group, "request", "where the key is: make it if it is absent, and the card of its owner",
+                                  "officer request --officer-key key.pem --name \"A. Smith\" --out smith.card");
+  request->add_option("--name", line.card_request.name)->required();
+  request->add_option("--role", line.card_request.role, "officer, custodian, technician, line-lead, auditor, witness")
+      ->capture_default_str();
+  request->add_option("--environment", line.card_request.environment, "of the appliance that it is for")->capture_default_str();
+  request->add_option("--out", line.card_request.out)->required();
+  request->callback([&line] {
+    line.needs_home = false;
+    line.run = [&line](Output& out) { return officer_request(line.common, line.card_request, line.clock, line.random, out); };
+  });
+  const auto take = [&](const std::string& name, const std::string& description, bool replaces,
+                        int (*function)(Context&, const OfficerCardOptions&)) {
+    CLI::App* command = add_command(*group, name, description,
+                                    replaces ? "officer replace 3 smith.card --reason \"lost\"" : "officer add smith.card");
+    if (replaces) command->add_option("NUMBER", line.card.number)->required();
+    command->add_option("CARD", line.card.card)->required();
+    if (replaces) command->add_option("--reason", line.card.reason)->required();
+    command->add_option("--fingerprint", line.card.fingerprint, "the words that its owner saw (else they are asked for)");
+    bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.card); });
+  };
+  take("add", "enroll a person of any role by a card", false, officer_add);
+  take("replace", "give a person another key, at once", true, officer_replace);
+  CLI::App* disable = add_command(*group, "disable", "a person approves nothing any more", "officer disable 3 --reason left");
+  disable->add_option("NUMBER", line.card.number)->required();
+  disable->add_option("--reason", line.reason)->required();
+  bind(disable, line, Access::Write, [&line](Context& context) { return officer_disable(context, line.card.number, line.reason); });
+  bind(add_command(*group, "list", "who is enrolled", "officer list"), line, Access::Read,
+       [](Context& context) { return officer_list(context); });
+  CLI::App* forget = add_command(*group, "forget", "erase a person's name; number and hash stay", "officer forget 3");
+  forget->add_option("NUMBER", line.card.number)->required();
+  bind(forget, line, Access::Write, [&line](Context& context) { return officer_forget(context, line.card.number); });
+
+  CLI::App* policy = add_group(app, "policy", "which operation needs how many officers");
+  bind(add_command(*policy, "show", "operation, state, environment, who, how many", "policy show"), line, Access::Read,
+       [](Context& context) { return policy_show(context); });
+  CLI::App* change = add_command(*policy, "change", "another policy, as a whole",
+                                 "policy change --officers-needed 2 --rule batch-close=3 --reason \"a third officer\"");
+  change->add_option("--officers-needed", line.policy.needed, "M: every rule anew from it");
+  change->add_option("--rule", line.policy.rules, "OPERATION=N, repeatable; 0: nobody may do it any more")->allow_extra_args(false);
+  change->add_option("--rehearsal-required", line.policy.rehearsal_required, "true or false: of a ceremony's real run");
+  change->add_option("--reason", line.policy.reason)->required();
+  bind(change, line, Access::Write, [&line](Context& context) { return policy_change(context, line.policy); });
 }
 
 void add_log(CLI::App& app, Line& line) {
@@ -494,9 +568,11 @@ int run(Line& line) {
   Output out{line.json ? OutputForm::Machine : OutputForm::Plain};
   line.common.form = line.json ? OutputForm::Machine : OutputForm::Plain;
   try {
-    if (line.common.home.empty()) throw Error{Code::Usage, "--home DIR is needed"};
-    line.common.home = std::filesystem::absolute(line.common.home).lexically_normal();
+    if (line.common.home.empty() && line.needs_home) throw Error{Code::Usage, "--home DIR is needed"};
+    if (line.needs_home) line.common.home = std::filesystem::absolute(line.common.home).lexically_normal();
     return line.run(out);
+  } catch (const PlanWritten& written) {  // it has told what comes next
+    return written.status;
   } catch (const Error& error) {
     return fail(out, error);
   } catch (const std::filesystem::filesystem_error& error) {
@@ -521,6 +597,7 @@ int main(int argc, char** argv) {
   add_plan(app, line);
   add_batch(app, line);
   add_return(app, line);
+  add_officers(app, line);
   add_log(app, line);
   add_hsm(app, line);
   add_machine(app, line);

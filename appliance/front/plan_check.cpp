@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "appliance/front/context.h"
+#include "appliance/front/hsm_backup.h"
 #include "appliance/ledger/plan_store.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/durable_file.h"
@@ -69,7 +70,11 @@ class Checker {
 };
 
 void Checker::check_frame() {
-  if (plan_.appliance != context_.appliance_id()) {
+  // A restored HSM is an appliance of its own before it takes over.
+  const ApplianceId expected = plan_.operation == Operation::HsmAdoptState
+                                   ? adoption_facts(context_).appliance
+                                   : context_.appliance_id();
+  if (plan_.appliance != expected) {
     refuse("plan-appliance", "the plan was made for another appliance");
   }
   if (plan_.environment != context_.settings().environment) {

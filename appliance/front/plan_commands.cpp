@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "appliance/front/approval_standing.h"
 #include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
 #include "appliance/front/officer.h"
-#include "appliance/front/operation.h"
+#include "appliance/front/hsm_backup.h"
+#include "appliance/front/plan_runners.h"
 #include "appliance/gate/settings.h"
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/plan_store.h"
@@ -22,6 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr int kDone = 0;
 constexpr int kNo = 1;
+constexpr std::size_t kMaxApprovals = 64;
 
 std::string state_text(const std::optional<StoredPlan>& stored) {
   if (!stored) return "unknown here";
@@ -46,23 +53,74 @@ Refusal joined(const PlanCheck& check) {
   return all;
 }
 
-/// Approvals in the ledger, or the one beside the plan file, which is taken into the ledger.
+/// Those that lie beside the plan file, in the order of their names.
+std::vector<Bytes> approvals_beside(const fs::path& file) {
+  const std::string begin = file.filename().string() + ".approval";
+  std::vector<fs::path> found;
+  const fs::path folder = fs::absolute(file).parent_path();
+  for (const auto& entry : fs::directory_iterator{folder}) {
+    const std::string name = entry.path().filename().string();
+    const bool is_one = name == begin || (name.starts_with(begin + "-") && name.size() < begin.size() + 8);
+    if (is_one && found.size() < kMaxApprovals) found.push_back(entry.path());
+  }
+  std::ranges::sort(found);
+  std::vector<Bytes> approvals;
+  for (const fs::path& path : found) approvals.push_back(read_file(path, token::kMaxSignedBytes));
+  return approvals;
+}
+
+/// Approvals in the ledger, and those beside the plan file, each officer's once. Nothing is written.
+std::vector<Bytes> known_approvals(Context& context, const Plan& plan, const fs::path& file) {
+  std::vector<Bytes> approvals = PlanStore{context.ledger()}.approvals(plan.digest);
+  std::set<KeyId> seen;
+  const auto signer_of = [](const Bytes& octets) -> std::optional<KeyId> {
+    const auto parsed = token::parse_signed_bytes(octets);
+    const auto* approval = std::get_if<token::SignedBytes>(&parsed);
+    return approval == nullptr ? std::nullopt : std::optional{approval->signatures.front().key_id};
+  };
+  for (const Bytes& octets : approvals) {
+    if (const auto signer = signer_of(octets)) seen.insert(*signer);
+  }
+  for (Bytes& octets : approvals_beside(file)) {
+    const auto signer = signer_of(octets);
+    if (!signer || seen.insert(*signer).second) approvals.push_back(std::move(octets));
+  }
+  return approvals;
+}
+
+/// What the gate gets: those that count, when they are enough; else all of them, so that it says
+/// what is wrong with which. Those that came beside the file are taken into the ledger.
 std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::path& file) {
-  PlanStore plans{context.ledger()};
-  auto approvals = plans.approvals(plan.digest);
-  if (!approvals.empty()) return approvals;
-  const auto beside = read_file_if_exists(approval_file(file), token::kMaxSignedBytes);
-  if (!beside) {
+  const std::vector<Bytes> approvals = known_approvals(context, plan, file);
+  if (approvals.empty()) {
     throw Error{Code::Quorum,
                 "no officer has approved this plan",
                 "keyferry-appliance plan approve " + file.string()};
   }
-  const auto parsed = token::parse_signed_bytes(*beside);
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  const auto& signed_bytes = std::get<token::SignedBytes>(parsed);
-  plans.approve(
-      plan.digest, signed_bytes.signatures.front().key_id, *beside, context.clock().now());
-  return {*beside};
+  PlanStore plans{context.ledger()};
+  for (const Bytes& octets : approvals) {
+    const auto parsed = token::parse_signed_bytes(octets);
+    if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+    plans.approve(plan.digest,
+                  std::get<token::SignedBytes>(parsed).signatures.front().key_id,
+                  octets,
+                  context.clock().now());
+  }
+  const ApprovalStanding standing = approval_standing(context, plan, approvals);
+  for (const std::string& problem : standing.void_ones)
+    context.out().note("does not count: " + problem);
+  return standing.enough() ? standing.counting : approvals;
+}
+
+/// Records that the last batches made in a second, and how long this one would take.
+std::string time_estimate(Context& context, const Plan& plan) {
+  const auto rate = context.ledger().text_value(kBatchRate);
+  const double per_second = rate ? std::atof(rate->c_str()) : 0;
+  if (per_second <= 0) return "time    not known: no batch was made here yet";
+  const auto seconds = static_cast<std::uint64_t>(plan.batch().se_count / per_second) + 1;
+  return fmt::format("time    about {}, at {:.0f} records a second as last measured",
+                     seconds < 120 ? fmt::format("{} s", seconds) : fmt::format("{} min", (seconds + 59) / 60),
+                     per_second);
 }
 
 /// Whether opening the gate changes nothing in the ledger (no pending block, no part that is not sealed) and asks for
@@ -100,8 +158,8 @@ Plan read_plan(const fs::path& file) {
   return std::get<Plan>(std::move(parsed));
 }
 
-fs::path approval_file(const fs::path& plan_file) {
-  return plan_file.string() + ".approval";
+fs::path approval_file(const fs::path& plan_file, std::uint32_t needed, std::uint32_t officer) {
+  return plan_file.string() + (needed > 1 ? fmt::format(".approval-{}", officer) : ".approval");
 }
 
 void print_plan(Context& context,
@@ -129,6 +187,11 @@ void print_plan(Context& context,
   lines.push_back("words   " + words);
   if (batch) lines.push_back("batch   " + plan.batch_id().hex());
   lines.push_back("state   " + state);
+  const ApprovalStanding standing =
+      approval_standing(context, plan, known_approvals(context, plan, file));
+  json["approvals"] = standing_json(standing);
+  for (const std::string& line : standing_lines(standing)) lines.push_back(line);
+  if (batch) lines.push_back(time_estimate(context, plan));
   if (check) {
     json["ok"] = check->refusals.empty();
     json["refusals"] = Json::array();
@@ -141,7 +204,12 @@ void print_plan(Context& context,
     json["more_refusals"] = check->more_refusals;
     if (check->more_refusals > 0)
       lines.push_back(fmt::format("and {} more SEs are refused", check->more_refusals));
-    if (check->refusals.empty()) lines.emplace_back("every check passed");
+    if (check->refusals.empty()) {
+      lines.emplace_back("every check passed");
+      if (!standing.enough() && state != "run") {
+        lines.push_back("missing: approvals (keyferry-appliance plan approve " + file.string() + ")");
+      }
+    }
   }
   context.out().result("plan", json, lines);
 }
@@ -167,14 +235,18 @@ int plan_approve(Context& context, const fs::path& file) {
   }
   for (const std::string& sentence : plan_sentences(plan)) context.out().note(sentence);
   context.out().note("words of its digest: " + to_words(plan.digest.bytes()));
-  crypto::SoftKey officer = officer_key(context);
-  const Bytes approval = approve_plan(context, plan, officer);
+  const std::unique_ptr<crypto::Signer> officer = officer_key(context);
+  const Bytes approval = approve_plan(context, plan, *officer);
+  const KeyId key_id = officer->public_key().key_id();
+  const Registry registry = deciding_facts(context, plan.operation).registry;
+  const std::uint32_t number = registry.person_of_key(key_id)->number;
+  const std::uint32_t needed = registry.officers_needed(plan.operation).value_or(1);
   const UtcMillis now = context.clock().now();
   PlanStore plans{context.ledger()};
   plans.keep(plan, check.list, now);
-  write_file_durably(approval_file(file), approval, Overwrite::Replace);
+  write_file_durably(approval_file(file, needed, number), approval, Overwrite::Replace);
   KF_CUT("front.plan-approve.file");
-  plans.approve(plan.digest, officer.public_key().key_id(), approval, now);
+  plans.approve(plan.digest, key_id, approval, now);
   print_plan(context, plan, check, file);
   return kDone;
 }
@@ -182,6 +254,10 @@ int plan_approve(Context& context, const fs::path& file) {
 int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
+  if (plan.operation == Operation::HsmAdoptState) {  // its gate opens no ledger before it has run
+    return run_adopt_state(context, plan, find_approvals(context, plan, file));
+  }
+  if (imports_key(plan.operation)) context.expect_key_import();
   std::optional<PlanCheck> early;
   if (plan.operation == Operation::Batch) {
     context.expect_batch();
@@ -213,19 +289,7 @@ int plan_run(Context& context, const fs::path& file) {
   if (plan.operation == Operation::Batch) {
     return run_batch(context, plan, approvals, std::move(segment_roots));
   }
-  if (plan.operation == Operation::SeImport || plan.operation == Operation::StationEnroll) {
-    throw Error{
-        Code::Usage,
-        fmt::format("a plan for {} is run by its own command", operation_name(plan.operation))};
-  }
-  static_cast<void>(run_at_gate(context, plan, approvals));
-  context.out().result(
-      "plan-run",
-      Json{{"digest", plan.digest.hex()},
-           {"operation", operation_name(plan.operation)},
-           {"done_before", false}},
-      {fmt::format("plan {} ({}) has been run", plan.number, operation_name(plan.operation))});
-  return kDone;
+  return run_kept_plan(context, plan, approvals);
 }
 
 }  // namespace keyferry::appliance

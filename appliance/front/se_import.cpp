@@ -145,6 +145,79 @@ Staged stage_file(Context& context,
   return staged;
 }
 
+constexpr const char* kKeptName = "inventory.csv";
+
+/// From the file to the plan's detail; the rows are staged. Refusals are reported to the log.
+struct PreparedImport {
+  Staged staged;
+  SeImportPlan detail;
+  std::optional<DeliveredSet> delivered;
+};
+
+PreparedImport prepare(Context& context,
+                       const std::filesystem::path& path,
+                       const std::string& name,
+                       const std::string& source,
+                       Problems& problems) {
+  const Registry registry = context.ledger().registry();
+  InventoryStore inventory{context.ledger()};
+  inventory.clean_staged();
+  HashedFile file{path};
+  const Staged staged = stage_file(context, file, name, source, registry, problems);
+  if (problems.count() > 0) {
+    inventory.clean_staged();
+    context.gate().report_refused("se-import", problems.refusal(), name);
+    throw to_error(problems.refusal());
+  }
+  inventory.describe(staged.import, staged.sha256, staged.rows);
+  KF_CUT("front.se-import.staged");
+  SeImportPlan plan{source, name, staged.sha256, staged.rows, std::nullopt, 0};
+  std::optional<DeliveredSet> delivered = delivered_set(context, staged.import);
+  if (delivered) {
+    plan.delivered_root = delivered->root;
+    plan.delivered_count = delivered->count;
+  }
+  return {staged, std::move(plan), std::move(delivered)};
+}
+
+/// The approved plan at the gate: delivered keys are opened first, then the rows become inventory.
+int carry_out(Context& context,
+              const ApprovedPlan& approved,
+              const PreparedImport& prepared,
+              Problems& problems) {
+  InventoryStore inventory{context.ledger()};
+  const auto& [staged, plan, delivered] = prepared;
+  if (delivered) {
+    check_delivered(context, approved, staged.import, *delivered, [&problems](const CsvProblem& problem) {
+      problems.add(problem);
+    });
+    if (problems.count() > 0) {
+      inventory.clean_staged();
+      context.gate().report_refused("se-import", problems.refusal(), plan.file_name);
+      throw to_error(problems.refusal());
+    }
+    KF_CUT("front.se-import.checked");
+  }
+  OperationInput input;
+  input.action = import_final_action(staged.import);
+  static_cast<void>(run_at_gate(context, approved.plan, approved.approvals, input));
+
+  Json json{{"source", plan.source},
+            {"file", plan.file_name},
+            {"sha256", staged.sha256.hex()},
+            {"rows", staged.rows},
+            {"delivered", plan.delivered_count},
+            {"inventory", inventory.visible_rows()},
+            {"done_before", false}};
+  context.out().result("se-import",
+                       json,
+                       {fmt::format("{} secure elements taken in from {} (source \"{}\")",
+                                    staged.rows,
+                                    plan.file_name,
+                                    plan.source)});
+  return 0;
+}
+
 }  // namespace
 
 int se_import(Context& context, const std::filesystem::path& path, const std::string& source) {
@@ -167,13 +240,10 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
          fmt::format("files of source \"{}\" ({}) cannot be taken in yet", source, known->kind)});
   }
 
-  InventoryStore inventory{context.ledger()};
-  inventory.clean_staged();
-  HashedFile file{path};
   {
     HashedFile whole{path};
     const Digest sha256 = whole.finish();
-    if (inventory.imported(source, sha256)) {
+    if (InventoryStore{context.ledger()}.imported(source, sha256)) {
       Json json{
           {"source", source}, {"file", name}, {"sha256", sha256.hex()}, {"done_before", true}};
       context.out().result(
@@ -182,47 +252,31 @@ int se_import(Context& context, const std::filesystem::path& path, const std::st
     }
   }
   Problems problems{context.out(), name};
-  const Staged staged = stage_file(context, file, name, source, registry, problems);
-  if (problems.count() > 0) {
-    inventory.clean_staged();
-    refuse(problems.refusal());
+  const PreparedImport prepared = prepare(context, path, name, source, problems);
+  if (way_of(context, Operation::SeImport) == Way::ByPlanFile) {
+    InventoryStore{context.ledger()}.clean_staged();  // staged anew from the kept file when the plan is run
   }
-  inventory.describe(staged.import, staged.sha256, staged.rows);
-  KF_CUT("front.se-import.staged");
-  SeImportPlan plan{source, name, staged.sha256, staged.rows, std::nullopt, 0};
-  const std::optional<DeliveredSet> delivered = delivered_set(context, staged.import);
-  if (delivered) {
-    plan.delivered_root = delivered->root;
-    plan.delivered_count = delivered->count;
-  }
-  const ApprovedPlan approved = approve_operation(context, Operation::SeImport, plan);
-  if (delivered) {
-    check_delivered(context, approved, staged.import, *delivered, [&problems](const CsvProblem& problem) {
-      problems.add(problem);
-    });
-    if (problems.count() > 0) {
-      inventory.clean_staged();
-      refuse(problems.refusal());
-    }
-    KF_CUT("front.se-import.checked");
-  }
-  OperationInput input;
-  input.action = import_final_action(staged.import);
-  static_cast<void>(run_at_gate(context, approved.plan, approved.approvals, input));
+  const ApprovedPlan approved =
+      approve_operation(context, Operation::SeImport, prepared.detail, {{kKeptName, path, {}}});
+  return carry_out(context, approved, prepared, problems);
+}
 
-  Json json{{"source", source},
-            {"file", name},
-            {"sha256", staged.sha256.hex()},
-            {"rows", staged.rows},
-            {"delivered", plan.delivered_count},
-            {"inventory", inventory.visible_rows()},
-            {"done_before", false}};
-  context.out().result(
-      "se-import",
-      json,
-      {fmt::format(
-          "{} secure elements taken in from {} (source \"{}\")", staged.rows, name, source)});
-  return 0;
+int run_se_import(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  const auto& approved = std::get<SeImportPlan>(plan.detail);
+  Problems problems{context.out(), approved.file_name};
+  const PreparedImport prepared = prepare(
+      context, kept_input(context, plan, kKeptName), approved.file_name, approved.source, problems);
+  if (prepared.detail.file_sha256 != approved.file_sha256 || prepared.detail.rows != approved.rows ||
+      prepared.detail.delivered_root != approved.delivered_root ||
+      prepared.detail.delivered_count != approved.delivered_count) {
+    InventoryStore{context.ledger()}.clean_staged();
+    const Refusal refusal{"inventory-other",
+                          "the inventory file kept here is not the one that the plan names",
+                          "somebody changed it: make the plan again from the source's file"};
+    context.gate().report_refused("se-import", refusal, plan.digest.hex());
+    throw to_error(refusal);
+  }
+  return carry_out(context, {plan, approvals}, prepared, problems);
 }
 
 }  // namespace keyferry::appliance

@@ -5,6 +5,10 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include "appliance/plan/plan.h"
+#include "wrap/base/bytes.h"
 
 namespace keyferry::appliance {
 
@@ -12,5 +16,8 @@ class Context;
 
 /// Exit status. Error{Refused} with every problem (20 at most) shown on stderr before.
 int se_import(Context& context, const std::filesystem::path& file, const std::string& source);
+
+/// `plan run` of se-import: from the copy of the file that was kept when the plan was made.
+int run_se_import(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 }  // namespace keyferry::appliance

@@ -37,6 +37,48 @@ std::string already(bool done_before) {
   return done_before ? " is there already" : " added";
 }
 
+/// Writes the CA's certificate and tells; `subject`: what a CA that was there before must have.
+int tell_ca(Context& context, const std::string& name, const std::optional<std::string>& subject) {
+  const bool done_before = subject.has_value();
+  const Registry registry = context.ledger().registry();
+  const KnownAuthority* authority = registry.authority(name);
+  if (authority == nullptr)
+    throw Error{Code::Internal, "the registry lacks the CA that was just made"};
+  const auto parsed = x509::parse_certificate(authority->certificate);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  const auto& facts = std::get<x509::CertificateFacts>(parsed);
+  if (subject && facts.subject != *subject) {
+    refuse(context,
+           "ca-create",
+           {"name-taken",
+            fmt::format("CA \"{}\" is there with subject {}", name, facts.subject),
+            "choose another name"},
+           name);
+  }
+  make_private_directory(context.paths().authorities());
+  const std::filesystem::path file = context.paths().authorities() / (name + ".pem");
+  write_file_durably(file,
+                     as_bytes(x509::to_pem(x509::kPemCertificate, authority->certificate)),
+                     Overwrite::Replace);
+  KF_CUT("front.ca-create.written");
+  Json json{{"name", name},
+            {"subject", facts.subject},
+            {"not_before", to_rfc3339(facts.not_before)},
+            {"not_after", to_rfc3339(facts.not_after)},
+            {"sha256", facts.sha256.hex()},
+            {"certificate", file.string()},
+            {"done_before", done_before}};
+  context.out().result(
+      "ca",
+      json,
+      {fmt::format("CA kf-ca/{}{}", name, already(done_before)),
+       fmt::format("subject      {}", facts.subject),
+       fmt::format(
+           "valid        {} to {}", to_rfc3339(facts.not_before), to_rfc3339(facts.not_after)),
+       fmt::format("certificate  {}", file.string())});
+  return 0;
+}
+
 }  // namespace
 
 int source_add(Context& context, const std::string& name, const std::string& kind) {
@@ -99,43 +141,13 @@ int ca_create(Context& context, const CaOptions& options) {
                   Operation::CaCreate,
                   CaCreatePlan{options.name, options.subject, not_before, not_after});
   }
-  const Registry registry = context.ledger().registry();
-  const KnownAuthority* authority = registry.authority(options.name);
-  if (authority == nullptr)
-    throw Error{Code::Internal, "the registry lacks the CA that was just made"};
-  const auto parsed = x509::parse_certificate(authority->certificate);
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  const auto& facts = std::get<x509::CertificateFacts>(parsed);
-  if (done_before && facts.subject != options.subject) {
-    refuse(context,
-           "ca-create",
-           {"name-taken",
-            fmt::format("CA \"{}\" is there with subject {}", options.name, facts.subject),
-            "choose another name"},
-           options.name);
-  }
-  make_private_directory(context.paths().authorities());
-  const std::filesystem::path file = context.paths().authorities() / (options.name + ".pem");
-  write_file_durably(file,
-                     as_bytes(x509::to_pem(x509::kPemCertificate, authority->certificate)),
-                     Overwrite::Replace);
-  KF_CUT("front.ca-create.written");
-  Json json{{"name", options.name},
-            {"subject", facts.subject},
-            {"not_before", to_rfc3339(facts.not_before)},
-            {"not_after", to_rfc3339(facts.not_after)},
-            {"sha256", facts.sha256.hex()},
-            {"certificate", file.string()},
-            {"done_before", done_before}};
-  context.out().result(
-      "ca",
-      json,
-      {fmt::format("CA kf-ca/{}{}", options.name, already(done_before)),
-       fmt::format("subject      {}", facts.subject),
-       fmt::format(
-           "valid        {} to {}", to_rfc3339(facts.not_before), to_rfc3339(facts.not_after)),
-       fmt::format("certificate  {}", file.string())});
-  return 0;
+  return tell_ca(
+      context, options.name, done_before ? std::optional{options.subject} : std::nullopt);
+}
+
+int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  static_cast<void>(run_at_gate(context, plan, approvals));
+  return tell_ca(context, std::get<CaCreatePlan>(plan.detail).name, std::nullopt);
 }
 
 }  // namespace keyferry::appliance

@@ -4,6 +4,10 @@
 
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "appliance/plan/plan.h"
+#include "wrap/base/bytes.h"
 
 namespace keyferry::appliance {
 
@@ -22,5 +26,8 @@ struct CaOptions {
 
 /// Writes HOME/ca/NAME.pem, also when the CA was there before.
 int ca_create(Context& context, const CaOptions& options);
+
+/// `plan run` of ca-create: as the end of ca_create.
+int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 }  // namespace keyferry::appliance

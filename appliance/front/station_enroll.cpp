@@ -23,6 +23,8 @@
 namespace keyferry::appliance {
 namespace {
 
+constexpr const char* kKeptRequest = "enrolment-request.kf";
+
 struct Request {
   token::SignedBytes signed_bytes;
   token::EnrolmentRequest content;
@@ -108,31 +110,50 @@ std::optional<Refusal> compare_words(Context& context,
                  "read the words at the station's own screen; do not enroll it when they differ"};
 }
 
-/// True when the token holds an answer to this very request already.
-bool answered(const std::variant<Bytes, Refusal>& octets,
-              const Request& request,
-              const crypto::PublicKey& export_key) {
-  if (!std::holds_alternative<Bytes>(octets)) return false;
-  const auto value = token::parse_signed_bytes(std::get<Bytes>(octets));
+/// Is this an answer to that very request?
+bool answers(ByteView octets, const Digest& request_sha256, const crypto::PublicKey& export_key) {
+  const auto value = token::parse_signed_bytes(octets);
   if (!std::holds_alternative<token::SignedBytes>(value)) return false;
   const auto& signed_answer = std::get<token::SignedBytes>(value);
   if (!token::verify_signed(signed_answer, crypto::SignatureKind::EnrolmentAnswer, export_key))
     return false;
   const auto answer = token::parse_enrolment_answer(signed_answer.payload);
   const auto* content = std::get_if<token::EnrolmentAnswer>(&answer);
-  return content != nullptr && content->request_sha256 == request.sha256;
+  return content != nullptr && content->request_sha256 == request_sha256;
+}
+
+/// True when the token holds an answer to this very request already.
+bool answered(const std::variant<Bytes, Refusal>& octets,
+              const Request& request,
+              const crypto::PublicKey& export_key) {
+  return std::holds_alternative<Bytes>(octets) &&
+         answers(std::get<Bytes>(octets), request.sha256, export_key);
+}
+
+std::filesystem::path kept_answer_file(Context& context, const StationId& station) {
+  return context.paths().answers() / (station.hex() + ".kf");
+}
+
+/// The answer that a plan run kept; nothing when there is none to this request.
+std::optional<Bytes> kept_answer(Context& context,
+                                 const Request& request,
+                                 const crypto::PublicKey& export_key) {
+  const StationId station = token::station_id_of(request.content.signing_key);
+  auto octets = read_file_if_exists(kept_answer_file(context, station), token::kMaxSignedBytes);
+  if (octets && answers(*octets, request.sha256, export_key)) return octets;
+  return std::nullopt;
 }
 
 void write_answer(Context& context,
                   token::Medium& medium,
                   const StationId& station,
-                  const v1::SignedBytes& answer) {
+                  ByteView answer) {
   token::write_out(
       medium, std::string{token::kApplianceCardName}, own_card_octets(context), Overwrite::Replace);
   KF_CUT("front.station-enroll.card-out");
   token::write_out(medium,
                    token::answer_name(station),
-                   as_bytes(answer.SerializeAsString()),
+                   answer,
                    Overwrite::Replace);
   KF_CUT("front.station-enroll.answer-out");
 }
@@ -164,9 +185,15 @@ int station_enroll(Context& context, const EnrollOptions& options) {
   const bool enrolled = registry.station(station) != nullptr;
   const token::ApplianceCard card = own_card(context);
   const bool done_before = enrolled && answered(answer_there, request, card.export_key);
-  if (!done_before) {
+  const auto kept = enrolled ? kept_answer(context, request, card.export_key) : std::nullopt;
+  if (kept && !done_before) {
+    token::FolderMedium medium{options.token};
+    write_answer(context, medium, station, *kept);
+  }
+  if (!kept && !done_before) {
     OperationInput input;
     input.enrolment_request = request.signed_bytes;
+    input.keep.push_back({kKeptRequest, {}, token::encode(request.signed_bytes)});
     const v1::GateReply reply = run_operation(
         context,
         Operation::StationEnroll,
@@ -174,7 +201,8 @@ int station_enroll(Context& context, const EnrollOptions& options) {
         input);
     KF_CUT("front.station-enroll.enrolled");
     token::FolderMedium medium{options.token};
-    write_answer(context, medium, station, reply.enrolled().answer());
+    write_answer(
+        context, medium, station, as_bytes(reply.enrolled().answer().SerializeAsString()));
   }
   const std::string words = key_words(card.appliance_id.bytes());
   Json json{{"station_id", station.hex()},
@@ -192,6 +220,38 @@ int station_enroll(Context& context, const EnrollOptions& options) {
        "id           " + station.hex(),
        "site         " + request.content.site,
        "for the station: this appliance's words are " + words});
+  return 0;
+}
+
+int run_station_enroll(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
+  const auto& detail = std::get<StationEnrollPlan>(plan.detail);
+  const Bytes octets =
+      read_file(kept_input(context, plan, kKeptRequest), token::kMaxSignedBytes);
+  auto request = token::parse_signed_bytes(octets);
+  if (const auto* refusal = std::get_if<Refusal>(&request)) throw to_error(*refusal);
+  OperationInput input;
+  input.enrolment_request = std::get<token::SignedBytes>(std::move(request));
+  const v1::GateReply reply = run_at_gate(context, plan, approvals, input);
+  const std::string answer = reply.enrolled().answer().SerializeAsString();
+  make_private_directory(context.paths().answers());
+  write_file_durably(
+      kept_answer_file(context, detail.station), as_bytes(answer), Overwrite::Replace);
+  KF_CUT("front.station-enroll.answer-kept");
+  if (const auto& folder = context.options().token) {
+    token::FolderMedium medium{*folder};
+    write_answer(context, medium, detail.station, as_bytes(answer));
+  }
+  context.out().result(
+      "station",
+      Json{{"station_id", detail.station.hex()},
+           {"name", detail.name},
+           {"site", detail.site},
+           {"answer_written", context.options().token.has_value()},
+           {"done_before", false}},
+      {fmt::format("station \"{}\" is enrolled", detail.name),
+       context.options().token
+           ? "its answer is on the token"
+           : "its answer waits here: keyferry-appliance station enroll TOKEN-DIR writes it"});
   return 0;
 }
 

@@ -5,6 +5,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "appliance/plan/plan.h"
+#include "wrap/base/bytes.h"
 
 namespace keyferry::appliance {
 
@@ -19,5 +23,9 @@ struct EnrollOptions {
 /// Exit status. Enrolled before with an answer on the token: nothing changes. Without the answer:
 /// it is made again.
 int station_enroll(Context& context, const EnrollOptions& options);
+
+/// `plan run` of station-enroll: the answer is kept in the home, and written to --token if that is
+/// given; `station enroll` writes it to the station's token later.
+int run_station_enroll(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 }  // namespace keyferry::appliance

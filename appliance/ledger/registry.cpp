@@ -1,9 +1,11 @@
 #include "appliance/ledger/registry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "keyferry/v1/governance.pb.h"
 #include "wrap/base/error.h"
+#include "wrap/crypto/signing.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -47,6 +49,30 @@ const KnownAuthority* Registry::authority(std::string_view name) const {
   return find_by_name(authorities, name);
 }
 
+std::uint32_t Registry::enabled_officers() const {
+  return static_cast<std::uint32_t>(std::ranges::count_if(officers, &KnownOfficer::approves));
+}
+
+std::optional<std::uint32_t> Registry::officers_needed(Operation operation) const {
+  return appliance::officers_needed(rules, operation, enabled_officers());
+}
+
+const KnownOfficer* Registry::person(std::uint32_t number) const {
+  const auto at = std::ranges::find(officers, number, &KnownOfficer::number);
+  return at == officers.end() ? nullptr : &*at;
+}
+
+const KnownOfficer* Registry::person_of_key(const KeyId& key_id) const {
+  const auto has_id = [&key_id](const Bytes& point) {
+    const auto key = crypto::PublicKey::from_point(point);
+    return key && key->key_id() == key_id;
+  };
+  for (const KnownOfficer& one : officers) {
+    if (has_id(one.public_key) || std::ranges::any_of(one.former_keys, has_id)) return &one;
+  }
+  return nullptr;
+}
+
 Registry parse_registry(ByteView octets) {
   const Error damaged{Code::Storage,
                       "ledger: the registry in it is damaged",
@@ -58,9 +84,21 @@ Registry parse_registry(ByteView octets) {
   registry.policy_epoch = message.policy().epoch();
   registry.appliance_name = message.appliance_name();
   for (const v1::Officer& officer : message.officers()) {
-    registry.officers.push_back(
-        {officer.number(), to_bytes(as_bytes(officer.public_key())), officer.disabled()});
+    KnownOfficer known{
+        officer.number(), to_bytes(as_bytes(officer.public_key())), officer.disabled()};
+    const int role = static_cast<int>(officer.role()) - 1;  // in one order
+    if (role < 0 || role >= static_cast<int>(kRoleTable.size())) throw damaged;
+    known.role = static_cast<PersonRole>(role);
+    known.name_hash = to_bytes(as_bytes(officer.name_hash()));
+    for (const std::string& former : officer.former_keys())
+      known.former_keys.push_back(to_bytes(as_bytes(former)));
+    registry.officers.push_back(std::move(known));
   }
+  for (const v1::PolicyRule& rule : message.policy().rules()) {
+    if (const auto operation = operation_from_name(rule.operation()))
+      registry.rules.push_back({*operation, rule.officers_needed()});
+  }
+  registry.rehearsal_required = message.policy().rehearsal_required();
   for (const v1::Source& source : message.sources()) {
     registry.sources.push_back({source.name(), source_kind(source.kind())});
   }

@@ -3,19 +3,27 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "appliance/plan/policy.h"
 #include "wrap/base/bytes.h"
 #include "wrap/base/ids.h"
 
 namespace keyferry::appliance {
 
+/// A person of any role.
 struct KnownOfficer {
   std::uint32_t number = 0;
   Bytes public_key;  // 65
   bool disabled = false;
+  PersonRole role = PersonRole::Officer;
+  Bytes name_hash = {};                 // 32
+  std::vector<Bytes> former_keys = {};  // before officer-replace
+
+  [[nodiscard]] bool approves() const { return !disabled && role_row(role).approves; }
 };
 
 struct KnownSource {
@@ -62,6 +70,16 @@ struct Registry {
   std::vector<KnownVendorKey> vendor_keys;
   std::vector<KnownAuthority> authorities;
   std::vector<std::string> bus_devices;  // of the machine, when the appliance was set up
+  PolicyRules rules;
+  bool rehearsal_required = false;
+
+  /// How many officers can approve at most.
+  [[nodiscard]] std::uint32_t enabled_officers() const;
+  /// How many must; nothing when the policy has no rule for it.
+  [[nodiscard]] std::optional<std::uint32_t> officers_needed(Operation operation) const;
+  [[nodiscard]] const KnownOfficer* person(std::uint32_t number) const;
+  /// Who has this key, or had it before it was replaced.
+  [[nodiscard]] const KnownOfficer* person_of_key(const KeyId& key_id) const;
 
   /// Null when there is none of that name (or id).
   [[nodiscard]] const KnownSource* source(std::string_view name) const;

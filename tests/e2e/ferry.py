@@ -50,7 +50,7 @@ class Ferry:
             fd = os.open(self.secrets / name, os.O_RDONLY)
             opened.append(fd)
             command += [option, str(fd)]
-        environment = dict(os.environ, SOFTHSM2_CONF=str(self.folder / "no-such-conf"), **self.hooks)
+        environment = {**os.environ, "SOFTHSM2_CONF": str(self.folder / "no-such-conf"), **self.hooks}
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
                                   pass_fds=[*opened, *keep_fds], env=environment)
