@@ -98,7 +98,9 @@ std::vector<Bytes> find_approvals(Context& context, const Plan& plan, const fs::
                 "keyferry-appliance plan approve " + file.string()};
   }
   PlanStore plans{context.ledger()};
+  const std::vector<Bytes> kept = plans.approvals(plan.digest);
   for (const Bytes& octets : approvals) {
+    if (std::ranges::find(kept, octets) != kept.end()) continue;
     const auto parsed = token::parse_signed_bytes(octets);
     if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
     plans.approve(plan.digest,
