@@ -134,7 +134,7 @@ int go_on(const CeremonyDesk& with, const ceremony::Script& script, const ceremo
   return report(with, open_ceremony(files.folder));
 }
 
-/// One that nobody has finished, or the newest; by name if one was named.
+/// The one that is not finished, if all are the newest; by name if one was named.
 KeptCeremony chosen(const CeremonyDesk& with, bool only_unfinished) {
   const fs::path all = ceremonies_folder(with.common.home);
   if (with.options.ceremony) {
@@ -152,7 +152,7 @@ KeptCeremony chosen(const CeremonyDesk& with, bool only_unfinished) {
     KeptCeremony kept = open_ceremony(folder);
     if (kept.unfinished()) unfinished.push_back(std::move(kept));
   }
-  if (unfinished.empty()) throw Error{Code::NotFound, "every ceremony at " + all.string() + " is finished"};
+  if (unfinished.empty()) return open_ceremony(folders.back());
   if (unfinished.size() > 1) throw Error{Code::Usage, "several ceremonies are unfinished", "name one with --ceremony (ceremony status lists them)"};
   return std::move(unfinished.front());
 }
@@ -218,6 +218,10 @@ int ceremony_resume(const CeremonyDesk& with) {
   if (!fs::is_directory(all)) throw Error{Code::NotFound, "no ceremony was begun at " + all.string()};
   const FileLock lock{all / "lock"};
   const KeptCeremony kept = chosen(with, true);
+  if (!kept.unfinished()) {
+    with.out.note("every ceremony is finished; the newest:");
+    return report(with, kept);
+  }
   const auto desk = desk_for(with, kept.script, kept.progress.environment);
   ceremony::Journal journal{kept.files.journal(), with.clock};
   return go_on(with, kept.script, kept.files, journal, *desk);

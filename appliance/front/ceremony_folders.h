@@ -18,8 +18,8 @@ struct KeptCeremony {
 
   [[nodiscard]] std::string name() const { return files.folder.filename().string(); }
 
-  /// Steps are left, or the log does not have it yet. Signatures may come later.
-  [[nodiscard]] bool unfinished() const { return !progress.logged; }
+  /// Steps are left, the log does not have it, or somebody was not asked to sign. Signatures may come later.
+  [[nodiscard]] bool unfinished() const { return !progress.ended; }
 };
 
 /// Error{Refused} when its journal was edited, Error{Storage} when files are missing.

@@ -544,7 +544,7 @@ int run(Line& line) {
     }
     if (line.ceremony.rehearsal) line.common.home = *line.ceremony.rehearsal / "appliance";
     if (line.common.home.empty() && line.needs_home) throw Error{Code::Usage, "--home DIR is needed"};
-    line.common.home = std::filesystem::absolute(line.common.home).lexically_normal();
+    if (line.needs_home) line.common.home = std::filesystem::absolute(line.common.home).lexically_normal();
     return line.run(out);
   } catch (const Error& error) {
     return fail(out, error);

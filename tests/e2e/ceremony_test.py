@@ -80,7 +80,7 @@ title = "Make the CA"
 kind = "command"
 who = ["officer-1", "officer-2"]
 argv = ["keyferry-appliance", "--home", "{home}", "ca", "create", "ca", "--subject", "CN=Test CA"]
-check = ["keyferry-appliance", "--home", "{home}", "--json", "log", "show", "--proof", "8"]
+check = ["keyferry-appliance", "--home", "{home}", "--json", "log", "show", "--proof", "4"]
 
 [[step]]
 id = "secret"
@@ -282,49 +282,34 @@ class Ceremonies(FerryCase):
         script, answers = self.write("small.toml", SCRIPT), self.write("answers.toml", ANSWERS)
         trace = self.folder / "trace"
         self.ceremony("run", script, "--answers", answers, hooks={"KEYFERRY_CUT_TRACE": str(trace)})
-        engine = trace.read_text().splitlines()[0].split()[1]
-        passed = [line.split()[0] for line in trace.read_text().splitlines() if line.split()[1] == engine]
-        # Two hooks are passed only in other ways: a rehearsal's record is written by sign, which is passed here too.
+        passed = [line.split()[0] for line in trace.read_text().splitlines() if line.split()[0] in names]
         self.assertEqual(sorted(set(names) - set(passed)), [])
-        whole = [(leaf["event"]) for leaf in self.leaves()]
-        count = {}
+        whole = [leaf["event"] for leaf in self.leaves()]
+        # Each passage in its order; of the two places of one line of the journal, the earlier one every fifth time.
+        seen, pending = {}, []
         for name in passed:
-            count[name] = count.get(name, 0) + 1
-        cuts = [(name, n) for name, most in count.items() for n in range(1, most + 1)]
-        # Every entry of the journal is cut once; before and after its sync are two places of one line.
-        cuts = [(name, n) for name, n in cuts if name != "ceremony.journal.written" or n % 5 == 0]
-        # One run is cut at many places, one after another: each resume is cut at its next passage.
-        pending = sorted(cuts, key=lambda cut: (cut[1], cut[0]))
-        rounds = 0
-        while pending and rounds < 12:
-            rounds += 1
-            shutil.rmtree(self.home)
-            shutil.rmtree(f"{self.home}-hsm")
-            shutil.rmtree(f"{self.home}-ceremony")
+            seen[name] = seen.get(name, 0) + 1
+            if name != "ceremony.journal.written" or seen[name] % 5 == 0:
+                pending.append((name, seen[name]))
+        self.assertGreater(len(pending), 40)
+        for _ in range(10):  # most are cut in the first round, one after another: what is given again is cut again
+            for path in (self.home, f"{self.home}-hsm", f"{self.home}-ceremony"):
+                shutil.rmtree(path)
             self.key.unlink()
-            command = ["run", script]
             name, n = pending.pop(0)
-            done = self.ceremony(*command, "--answers", answers, hooks={"KEYFERRY_CUT": f"{name}:{n}"}, expect=None)
-            self.assertEqual(done.returncode, KILLED, f"{name}:{n} {done.stderr}")
-            for _ in range(80):
-                if not self.begun():
-                    command = ["run", script]
-                else:
-                    command = ["resume"]
-                hooks = {}
-                if pending:
-                    name, n = pending[0]
-                    hooks = {"KEYFERRY_CUT": f"{name}:{max(1, n % 4)}"}
-                done = self.ceremony(*command, "--answers", answers, hooks=hooks, expect=None)
+            done = self.ceremony("run", script, "--answers", answers, hooks={"KEYFERRY_CUT": f"{name}:{n}"}, expect=KILLED)
+            while done.returncode == KILLED:
+                command = ["resume"] if self.begun() else ["run", script]
+                hooks = {"KEYFERRY_CUT": pending[0][0]} if pending else {}
+                done = self.ceremony(*command, "--answers", answers, hooks=hooks, expect={0, KILLED})
                 if done.returncode == KILLED:
                     pending.pop(0)
-                    continue
-                self.assertEqual(done.returncode, 0, done.stderr)
-                break
             self.assertEqual([leaf["event"] for leaf in self.leaves()], whole)
             self.ceremony("verify", self.own() / "transcript.txt")
-            self.assertEqual([c["finished"] for c in self.status()], [True])
-        self.assertLess(len(pending), len(cuts) // 2)
+            self.assertEqual([one["finished"] for one in self.status()], [True])
+            if not pending:
+                break
+        self.assertEqual(pending, [])
 
     def begun(self):
         folder = pathlib.Path(f"{self.home}-ceremony")
@@ -418,7 +403,7 @@ class Ceremonies(FerryCase):
         return self.ceremony("run", script, "--rehearsal", self.folder / "rehearsal", "--answers", answers, home=False, **options)
 
     def test_a_rehearsal_is_marked_and_its_record_opens_the_real_run(self):
-        text = SCRIPT.replace('environment = "development"', 'environment = "production"').replace('who = ["officer-1", "witness-1"]\n"""', '"""')
+        text = SCRIPT.replace('environment = "development"', 'environment = "production"')
         text = text.replace('kind = "sign"\nwho = ["officer-1", "witness-1"]', 'kind = "sign"\nwho = ["officer-1"]')
         script, answers = self.write("real.toml", text), self.write("answers.toml", ANSWERS)
         self.rehearse(script, answers)
@@ -502,7 +487,7 @@ class Ceremonies(FerryCase):
     def test_a_script_is_printed_with_boxes_for_everybody(self):
         script = self.write("small.toml", SCRIPT)
         text = self.ceremony("print", script, home=False).stdout
-        self.assertEqual(text.count("initials of "), 11)
+        self.assertEqual(text.count("] initials of "), 12)
         self.assertIn("in a rehearsal also: --insecure-allow", text)
         page = self.ceremony("print", script, "--html", home=False).stdout
         self.assertIn('<table class="boxes">', page)

@@ -317,6 +317,7 @@ void Engine::close() {
 
 void Engine::gather_signatures() {
   const Progress progress = now();
+  if (progress.ended) return;
   const Facts facts = facts_of(script_, progress);
   const Step& step = script_.steps.back();
   show_step(script_.steps.size() - 1);
@@ -335,6 +336,7 @@ void Engine::gather_signatures() {
     KF_CUT("ceremony.engine.signed");
     journal_.append("signed", Json{{"person", id}, {"key_id", key_id}});
   }
+  journal_.append("ended", Json::object());
 }
 
 }  // namespace keyferry::ceremony

@@ -39,7 +39,7 @@ class Folder {
     void (Folder::*take)();
   };
 
-  static const std::array<EventRow, 13> kEvents;
+  static const std::array<EventRow, 14> kEvents;
 
   [[noreturn]] void refuse(std::string_view why) const {
     throw Error{Code::Refused, fmt::format("{}: entry {} ({}) {}", origin_, number_, printable(entry_->event), why),
@@ -184,6 +184,8 @@ class Folder {
 
   void signed_by() { state_.signatures.push_back({entry_->time, person(), text("key_id")}); }
 
+  void ended() { state_.ended = true; }
+
   const Script& script_;
   const std::string& origin_;
   const Entry* entry_ = nullptr;
@@ -191,7 +193,7 @@ class Folder {
   Progress state_;
 };
 
-constexpr std::array<Folder::EventRow, 13> Folder::kEvents{{
+constexpr std::array<Folder::EventRow, 14> Folder::kEvents{{
     {"opened", Phase::Open, &Folder::opened},
     {"arrived", Phase::Open, &Folder::arrived},
     {"begun", Phase::Open, &Folder::begun},
@@ -205,6 +207,7 @@ constexpr std::array<Folder::EventRow, 13> Folder::kEvents{{
     {"transcribed", Phase::Closed, &Folder::transcribed},
     {"logged", Phase::Closed, &Folder::logged},
     {"signed", Phase::Closed, &Folder::signed_by},
+    {"ended", Phase::Closed, &Folder::ended},
 }};
 
 }  // namespace

@@ -76,6 +76,7 @@ struct Progress {
   bool logged = false;     // its leaf was reported, or there is no appliance to report it to
   std::string logged_how;  // "log" or why not
   std::vector<SignedBy> signatures;
+  bool ended = false;  // everybody was asked to sign; who has not may sign later
 
   /// Index of the first step that has not ended; steps.size() when all have.
   [[nodiscard]] std::size_t next_step() const;
