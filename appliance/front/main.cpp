@@ -13,6 +13,7 @@
 #include "appliance/front/doctor.h"
 #include "appliance/front/export.h"
 #include "appliance/front/hsm_backup.h"
+#include "appliance/front/hsm_entropy.h"
 #include "appliance/front/hsm_inventory.h"
 #include "appliance/front/init.h"
 #include "appliance/front/key_commands.h"
@@ -453,6 +454,8 @@ void add_hsm(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "hsm", "the keys in the HSM");
   CLI::App* inventory = add_command(*group, "inventory", "every key against its role, the log and the registry", "hsm inventory");
   bind(inventory, line, Access::Write, [](Context& context) { return hsm_inventory(context); });
+  CLI::App* entropy = add_command(*group, "entropy", "health tests of the HSM's generator and of this machine's", "hsm entropy");
+  bind(entropy, line, Access::Write, [](Context& context) { return hsm_entropy(context); });
   add_hsm_backup(*group, line);
 
   CLI::App* look = add_command(

@@ -482,6 +482,36 @@ class Ceremonies(FerryCase):
         os.close(fd)
         return said, os.waitstatus_to_exitcode(status)
 
+    # --- on another machine -------------------------------------------------------------------------------------------
+
+    def audit(self, *arguments, **options):
+        return self.ferry.run(["keyferry-audit", *arguments], **options)
+
+    def test_the_audit_tool_shows_the_same_digest_and_words_as_the_appliance(self):
+        self.run_small()
+        own = self.own()
+        shown = json.loads(self.ferry.run(["keyferry-appliance", "--home", self.home, "--json", "ceremony", "status",
+                                           "--ceremony", own.name]).stdout)
+        said = self.audit("transcript", own / "transcript.txt").stdout
+        self.assertIn(shown["transcript_sha256"], said)
+        self.assertIn(shown["words"], said)
+        [plan] = (self.home / "plans").glob("*.toml")
+        theirs = json.loads(self.ferry.run(["keyferry-appliance", "--home", self.home, "--json", "plan", "show", plan]).stdout)
+        ours = json.loads(self.audit("--json", "plan", "show", plan).stdout)
+        self.assertEqual(ours["sha256"], theirs["digest"])
+        self.assertEqual(ours["words"], theirs["words"])
+        self.assertEqual(ours["fields"]["operation"], '"ca-create"')
+        self.assertIn(ours["words"], self.audit("plan", "show", plan).stdout)
+
+    def test_the_audit_tool_says_clearly_what_is_no_plan(self):
+        binary = self.folder / "binary"
+        binary.write_bytes(os.urandom(2000))
+        huge = self.folder / "huge"
+        huge.write_bytes(b"#" * 100000)
+        for path, status in ((binary, 2), (huge, 3), (self.folder / "absent", 3), (self.folder, 3)):
+            done = self.audit("plan", "show", path, expect=None)
+            self.assert_clear(done, str(path), status=status)
+
     # --- paper --------------------------------------------------------------------------------------------------------
 
     def test_a_script_is_printed_with_boxes_for_everybody(self):
