@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "appliance/front/ceremony/answers.h"
+#include "appliance/front/ceremony/initialization.h"
 #include "appliance/front/ceremony/names.h"
 #include "appliance/front/ceremony/pages.h"
 #include "appliance/front/ceremony/printed.h"
@@ -25,7 +26,9 @@ namespace fs = std::filesystem;
 constexpr const char* kProduction = "production";
 
 ceremony::Script read_script(const fs::path& file) {
-  return ceremony::parse_script(read_file(file, ceremony::kMaxScriptBytes), file.string());
+  const Bytes octets = read_file(file, ceremony::kMaxScriptBytes);
+  if (!ceremony::is_initialization(octets)) return ceremony::parse_script(octets, file.string());
+  return ceremony::parse_script(ceremony::expand_initialization(octets, file.string()), file.string());
 }
 
 std::optional<std::string> environment_of_home(const CeremonyDesk& with) {
@@ -207,6 +210,13 @@ fs::path ceremonies_folder(const fs::path& home) {
   fs::path clean = fs::absolute(home).lexically_normal();
   if (!clean.has_filename()) clean = clean.parent_path();
   return clean.string() + "-ceremony";
+}
+
+int ceremony_init(const CeremonyDesk& with) {
+  if (!ceremony::is_initialization(read_file(with.options.script, ceremony::kMaxScriptBytes))) {
+    throw Error{Code::Usage, with.options.script.string() + ": no plan of an initialization", "a script is run with: ceremony run"};
+  }
+  return run_script(with, read_script(with.options.script));
 }
 
 int ceremony_run(const CeremonyDesk& with) {

@@ -502,6 +502,7 @@ void add_ceremony(CLI::App& app, Line& line) {
     command->add_flag("--anew", with.anew, "although one of this script was not finished");
     return command;
   };
+  CLI::App* init = add_run(add("init", "the built-in initialization for a plan of it", "initialization.toml", ceremony_init));
   CLI::App* run = add_run(add("run", "a script, step by step", "batch.toml", ceremony_run));
   CLI::App* resume = add("resume", "go on where a ceremony was cut off", "", ceremony_resume);
   CLI::App* status = add("status", "where ceremonies stand", "", ceremony_status);
@@ -509,12 +510,12 @@ void add_ceremony(CLI::App& app, Line& line) {
   CLI::App* sign = add("sign", "sign a transcript", "--person witness-1 --officer-key w.pem", ceremony_sign);
   CLI::App* verify = add("verify", "chain, signatures and leaf of a transcript", "transcript.txt", ceremony_verify);
   CLI::App* print = add("print", "a script for paper", "batch.toml --html --to batch.html", ceremony_print);
-  for (CLI::App* command : {run, resume}) {
+  for (CLI::App* command : {init, run, resume}) {
     command->add_option("--answers", with.answers, "nobody attends: a file of answers (never in production)");
   }
-  for (CLI::App* command : {run, resume, status, show, sign, verify}) {
+  for (CLI::App* command : {init, run, resume, status, show, sign, verify}) {
     command->add_option("--rehearsal", with.rehearsal, "a rehearsal: everything in this folder, in place of --home");
-    if (command != run) command->add_option("--ceremony", with.ceremony, "folder's name, as status shows it");
+    if (command != run && command != init) command->add_option("--ceremony", with.ceremony, "folder's name, as status shows it");
   }
   for (CLI::App* command : {verify, print}) command->add_option("FILE", with.script)->required();
   for (CLI::App* command : {show, print}) {

@@ -11,6 +11,8 @@
 #include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
+#include "wrap/base/words.h"
+#include "wrap/crypto/hash.h"
 
 namespace {
 
@@ -56,6 +58,17 @@ int show_transcript(const Line& line) {
   return 0;
 }
 
+int show_hash(const Line& line) {
+  constexpr std::uint64_t kMaxBytes = std::uint64_t{256} * 1024 * 1024;
+  const Digest digest = crypto::sha256(read_file(line.file, kMaxBytes));
+  if (line.json) {
+    print_json("audit-hash", Json{{"sha256", digest.hex()}, {"words", to_words(digest.bytes())}});
+  } else {
+    fmt::print(stdout, "sha-256  {}\nwords    {}\n", digest.hex(), to_words(digest.bytes()));
+  }
+  return 0;
+}
+
 int run(const Line& line) {
   try {
     return line.run();
@@ -86,6 +99,7 @@ int main(int argc, char** argv) {
   plan->require_subcommand(1)->fallthrough();
   add(*plan, "show", "every field, and the digest as hex and words: compare them with what plan approve shows", show_plan);
   add(app, "transcript", "a ceremony's transcript: its SHA-256 as hex and words", show_transcript);
+  add(app, "hash", "any file of at most 256 MiB: its SHA-256 as hex and words", show_hash);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

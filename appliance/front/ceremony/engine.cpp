@@ -199,15 +199,23 @@ std::optional<std::string> Engine::confirm(const Step& step) {
   return std::nullopt;
 }
 
-std::vector<std::string> Engine::expanded(const Step& step) const {
-  const Progress progress = now();
+std::vector<std::string> Engine::expanded(const Step& step, const Values& values) const {
   std::vector<std::string> argv;
   const auto add = [&](const std::vector<std::string>& arguments) {
-    for (const std::string& argument : arguments) argv.push_back(expand(argument, progress.values));
+    for (const std::string& argument : arguments) argv.push_back(expand(argument, values));
   };
   add(step.argv);
-  add(progress.environment == kRehearsal ? step.rehearsal : step.real);
+  add(values.find("environment")->second == kRehearsal ? step.rehearsal : step.real);
   return argv;
+}
+
+Values Engine::values_with_names() const {
+  Progress progress = now();
+  for (const Present& one : progress.people) {
+    const auto name = name_of(files_.names(), one.person, one.name_hash);
+    if (name) progress.values[name_placeholder(one.person)] = *name;
+  }
+  return std::move(progress.values);
 }
 
 bool Engine::found_done(const Step& step) {
@@ -227,15 +235,17 @@ bool Engine::found_done(const Step& step) {
 
 std::optional<std::string> Engine::command(const Step& step) {
   Additions additions = desk_.additions(step);
-  std::vector<std::string> argv = expanded(step);
+  std::vector<std::string> argv = expanded(step, now().values);
+  std::vector<std::string> given_argv = expanded(step, values_with_names());
   argv.insert(argv.end(), additions.arguments.begin(), additions.arguments.end());
+  given_argv.insert(given_argv.end(), additions.arguments.begin(), additions.arguments.end());
   const bool secret = step.kind == Kind::Custodian;
   Json entry = run_entry(step, argv, false);
   desk_.line("command: " + command_line(argv));
   journal_.append("giving", Json{{"step", step.id}, {"command", command_line(argv)}});
   KF_CUT("ceremony.engine.giving");
   if (secret) desk_.clear();
-  const Given given = give_command(argv, additions, secret ? Record::Nothing : Record::Everything, desk_.attended(),
+  const Given given = give_command(given_argv, additions, secret ? Record::Nothing : Record::Everything, desk_.attended(),
                                    [this](const std::string& line) { desk_.line("| " + line); });
   if (secret) desk_.clear();
   KF_CUT("ceremony.engine.given");
@@ -262,7 +272,7 @@ std::optional<std::string> Engine::command(const Step& step) {
 }
 
 std::optional<std::string> Engine::command_elsewhere(const Step& step) {
-  const std::vector<std::string> argv = expanded(step);
+  const std::vector<std::string> argv = expanded(step, now().values);
   desk_.line(fmt::format("on the {}: {}", step.at, command_line(argv)));
   const bool well = desk_.went_well(step);
   Json entry = run_entry(step, argv, false);

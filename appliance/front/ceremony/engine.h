@@ -97,7 +97,10 @@ class Engine {
   [[nodiscard]] std::optional<std::string> command(const Step& step);
   [[nodiscard]] std::optional<std::string> command_elsewhere(const Step& step);
   [[nodiscard]] bool found_done(const Step& step);
-  [[nodiscard]] std::vector<std::string> expanded(const Step& step) const;
+  /// As a person would type it, in records: {name.PERSON} stays.
+  [[nodiscard]] std::vector<std::string> expanded(const Step& step, const Values& values) const;
+  /// With the names in.
+  [[nodiscard]] Values values_with_names() const;
   void except(const Step& step, const std::string& what);
   [[nodiscard]] Json initials_of(const Step& step, const std::vector<std::string>& people);
   void close();

@@ -105,6 +105,7 @@ class Folder {
     const std::string id = person();
     if (state_.present(id) != nullptr) refuse("names a person twice");
     state_.people.push_back({id, text("initials"), digest("name_hash")});
+    state_.values[name_placeholder(id)] = "{" + name_placeholder(id) + "}";  // records show no name
   }
 
   void begun() {

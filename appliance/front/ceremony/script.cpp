@@ -154,7 +154,9 @@ Step read_step(const toml::table& table, const std::string& where) {
 /// What later steps may name, grown step by step.
 class Flow {
  public:
-  Flow(const Script& script, std::string origin) : script_{script}, origin_{std::move(origin)} {}
+  Flow(const Script& script, std::string origin) : script_{script}, origin_{std::move(origin)} {
+    for (const Person& person : script.people) known_.insert(name_placeholder(person.id));
+  }
 
   void check() {
     for (std::size_t i = 0; i < script_.steps.size(); ++i) {
@@ -230,6 +232,10 @@ void refuse_doubles(const Rows& rows, const std::string& origin, std::string_vie
 }
 
 }  // namespace
+
+std::string name_placeholder(std::string_view person) {
+  return "name." + std::string{person};
+}
 
 std::string_view kind_name(Kind kind) {
   return row_of(kind).name;
@@ -344,7 +350,7 @@ std::optional<std::string> refuse_value(const Field& field, std::string_view val
 }
 
 std::string command_line(const std::vector<std::string>& argv) {
-  constexpr std::string_view kBare = "-_./:=,@+";
+  constexpr std::string_view kBare = "-_./:=@+{}";  // braces are a shell's own only with a comma between them
   std::string line;
   for (const std::string& argument : argv) {
     const bool bare = !argument.empty() && std::ranges::all_of(argument, [&](char c) {

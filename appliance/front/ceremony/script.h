@@ -84,8 +84,12 @@ struct Script {
 
 using Values = std::map<std::string, std::string, std::less<>>;
 
-/// Placeholders that every step has: {environment}, {home}, {folder} (of this ceremony).
+/// Placeholders that every step has: {environment}, {home}, {folder} (of this ceremony). Commands have {name.PERSON}
+/// too: the name is put in when the command is given, and stands in no record.
 [[nodiscard]] const std::set<std::string, std::less<>>& built_in_values();
+
+/// "name.PERSON"
+[[nodiscard]] std::string name_placeholder(std::string_view person);
 
 /// Names between single braces in `text`, in their order. Error{Usage} when braces do not fit; {{ and }} stand for
 /// themselves.
@@ -97,7 +101,7 @@ using Values = std::map<std::string, std::string, std::less<>>;
 /// Nothing when `value` may be the field's answer, else why not.
 [[nodiscard]] std::optional<std::string> refuse_value(const Field& field, std::string_view value);
 
-/// A command as a person would type it: arguments with other than A-Z a-z 0-9 - _ . / : = , @ + in single quotes.
+/// A command as a person would type it: arguments with other than A-Z a-z 0-9 - _ . / : = @ + { } in single quotes.
 [[nodiscard]] std::string command_line(const std::vector<std::string>& argv);
 
 }  // namespace keyferry::ceremony
