@@ -1,6 +1,7 @@
 #include "appliance/front/ceremony_commands.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -79,7 +80,12 @@ std::optional<Digest> rehearsal_for(const CeremonyDesk& with, const ceremony::Sc
 }
 
 std::unique_ptr<ceremony::Desk> desk_for(const CeremonyDesk& with, const ceremony::Script& script, const std::string& environment) {
-  if (!with.options.answers) return std::make_unique<ceremony::TerminalDesk>();
+  if (!with.options.answers) {
+    if (environment == kProduction && isatty(STDIN_FILENO) != 1) {
+      throw Error{Code::Refused, "a ceremony of environment production is attended by people at a terminal", "give the command at a terminal"};
+    }
+    return std::make_unique<ceremony::TerminalDesk>();
+  }
   if (environment == kProduction) {
     throw Error{Code::Refused, "--answers: a ceremony of environment production is attended by people", "give the command without --answers"};
   }
@@ -172,8 +178,8 @@ void refuse_second(const CeremonyDesk& with, const ceremony::Script& script, con
 
 int run_script(const CeremonyDesk& with, const ceremony::Script& script) {
   const std::string environment = environment_for(with, script);
-  const auto desk = desk_for(with, script, environment);
   const auto rehearsed = rehearsal_for(with, script, environment);
+  const auto desk = desk_for(with, script, environment);
   const fs::path all = ceremonies_folder(with.common.home);
   make_private_directory(all);
   const FileLock lock{all / "lock"};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "appliance/front/internal/wire_environment.h"
@@ -135,8 +136,7 @@ CheckedRehearsal check_rehearsal(ByteView octets, const ceremony::Script& script
     refuse_record("is none, or it is damaged");
   }
   CheckedRehearsal checked{crypto::sha256(octets), 0};
-  std::set<std::string> people;
-  std::set<Bytes> keys;
+  std::map<std::string, Bytes> keys;  // by person
   std::optional<Digest> transcript;
   for (const v1::SignedBytes& one : record.statements()) {
     const std::string encoded = one.SerializeAsString();
@@ -147,14 +147,14 @@ CheckedRehearsal check_rehearsal(ByteView octets, const ceremony::Script& script
     if (statement.script != script.digest) refuse_record("is of another script, or of an earlier form of this one");
     if (transcript && *transcript != statement.transcript) refuse_record("mixes two rehearsals");
     transcript = statement.transcript;
-    people.insert(statement.person);
-    keys.insert(statement.public_key);
+    keys[statement.person] = statement.public_key;
     checked.exceptions = statement.exceptions;
   }
+  std::set<Bytes> different;
   for (const std::string& person : script.steps.back().who) {
-    if (!people.contains(person)) refuse_record("was not signed by " + person);
+    if (!keys.contains(person)) refuse_record("was not signed by " + person);
+    if (!different.insert(keys[person]).second) refuse_record("was signed with one key for two people");
   }
-  if (keys.size() < script.steps.back().who.size()) refuse_record("was signed with one key for two people");
   return checked;
 }
 

@@ -166,7 +166,8 @@ class WhatARehearsalMade(FerryCase):
     def test_its_card_enrolls_no_station_of_another_environment(self):
         token = self.ferry.folder / "mixed"
         token.mkdir()
-        self.ferry.station_home = self.ferry.folder / "second-station"
+        before, self.ferry.station_home = self.ferry.station_home, self.ferry.folder / "second-station"
+        self.addCleanup(setattr, self.ferry, "station_home", before)
         self.ferry.station("init", "--name", "line-2", "--site", "s")
         words = self.ferry.station_json("enroll", "--to", token)["fingerprint"]
         done = self.other.officer("station", "enroll", token, "--fingerprint", words, expect=None)

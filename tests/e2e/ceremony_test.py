@@ -413,8 +413,9 @@ class Ceremonies(FerryCase):
             self.assertIn("*** REHEARSAL ***", page.splitlines()[0])
         self.assertIn('<div class="mark" aria-hidden="true">REHEARSAL</div>', (own / "transcript.html").read_text())
         record = own / "rehearsal.record"
-        refused = self.ceremony("run", script, expect=None)
-        self.assert_clear(refused, "was never rehearsed", "--rehearsed FILE")
+        refused, status = self.at_terminal(["ceremony", "run", script], {})
+        self.assertEqual(status, 1)
+        self.assertIn("was never rehearsed", refused)
         self.assertIn("attended by people", self.ceremony("run", script, "--answers", answers, "--rehearsed", record, expect=1).stderr)
         other = self.write("other.toml", text.replace("A small ceremony", "Another one"))
         self.assert_clear(self.ceremony("run", other, "--rehearsed", record, expect=None), "is of another script")
@@ -424,10 +425,14 @@ class Ceremonies(FerryCase):
         unsigned = self.folder / "unsigned.record"
         unsigned.write_bytes(bytes([8, 1]))
         self.assert_clear(self.ceremony("run", script, "--rehearsed", unsigned, expect=None), "was not signed by officer-1")
-        # With the record it begins; here the input ends at the first question.
-        begun = self.ceremony("run", script, "--rehearsed", record, expect=None)
-        self.assertIn("the input ended", begun.stderr)
-        self.assertIn("who is here (production)", begun.stderr)
+        piped = self.ceremony("run", script, "--rehearsed", record, expect=None)
+        self.assert_clear(piped, "at a terminal")
+        # With the record and people it begins; here somebody ends the input at the first question.
+        said, status = self.at_terminal(["ceremony", "run", script, "--rehearsed", record], {"name of officer-1": "\x04"})
+        self.assertEqual(status, 2, said)
+        self.assertIn("who is here (production)", said)
+        self.assertIn("the input ended", said)
+        self.assertIn(cases.hashlib.sha256(record.read_bytes()).hexdigest(), (self.own() / "journal.jsonl").read_text())
 
     def test_a_rehearsal_is_never_on_an_appliance_of_another_environment(self):
         script, answers = self.write("small.toml", SCRIPT), self.write("answers.toml", ANSWERS)

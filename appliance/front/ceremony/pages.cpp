@@ -16,7 +16,7 @@ table.page { width: 100%; border-collapse: collapse; }
 table.page > thead td { border-bottom: 1.5pt solid #111; padding: .4rem 0; font-weight: 600; font-size: 9.5pt; letter-spacing: .03em; }
 table.page > tbody > tr > td { padding: 0; vertical-align: top; }
 h1 { font-size: 20pt; line-height: 1.2; margin: 1.4rem 0 .6rem; }
-h2 { font-size: 13pt; margin: 1.8rem 0 .5rem; border-bottom: .75pt solid #999; padding-bottom: .2rem; }
+h2 { break-after: avoid; font-size: 13pt; margin: 1.8rem 0 .5rem; border-bottom: .75pt solid #999; padding-bottom: .2rem; }
 h3 { font-size: 11.5pt; margin: 0 0 .3rem; }
 section.step { border: .75pt solid #bbb; border-radius: 3pt; padding: .7rem .9rem; margin: .8rem 0; break-inside: avoid-page; }
 section.long { break-inside: auto; }
@@ -26,7 +26,7 @@ section.exception { border: 1.5pt solid #a00; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .4rem 0; }
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
 table.list { border-collapse: collapse; width: 100%; margin: .4rem 0; }
-table.list th, table.list td { border: .75pt solid #bbb; padding: .25rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+table.list th, table.list td { border: .75pt solid #bbb; padding: .25rem .5rem; text-align: left; vertical-align: top; }
 table.list th { background: #f2f2f2; font-weight: 600; font-size: 9.5pt; }
 pre { font: 8.5pt/1.35 ui-monospace, "DejaVu Sans Mono", monospace; background: #f6f6f6; padding: .5rem .6rem; margin: .35rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font: 9pt ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
@@ -36,7 +36,7 @@ code { font: 9pt ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: any
 .qr > div { flex: 1; min-width: 16rem; }
 table.boxes { border-collapse: collapse; margin: .5rem 0 0; }
 table.boxes td { border: .75pt solid #111; width: 7.5rem; height: 2.1rem; padding: .1rem .3rem; font-size: 8pt; color: #555; vertical-align: top; }
-.mark { position: fixed; inset: 0; display: flex; align-items: center; justify-content: center; font-size: 76pt; font-weight: 700; color: rgba(170, 0, 0, .09); transform: rotate(-32deg); pointer-events: none; letter-spacing: .1em; }
+.mark { position: fixed; inset: 0; display: flex; align-items: center; justify-content: center; font-size: 60pt; font-weight: 700; color: rgba(170, 0, 0, .09); transform: rotate(-32deg); pointer-events: none; letter-spacing: .1em; }
 .banner { color: #a00; }
 @page { margin: 14mm 15mm; }
 @media print { body { max-width: none; padding: 0; } }
