@@ -182,6 +182,7 @@ int plan_approve(Context& context, const fs::path& file) {
 int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
+  context.expect_plan(plan);
   std::optional<PlanCheck> early;
   if (plan.operation == Operation::Batch) {
     context.expect_batch();
