@@ -227,7 +227,7 @@ class ALostHsm(FerryCase):
     def test_a_ledger_whose_old_log_was_edited_is_not_taken_over(self):
         self.put_back("restored")
         cases.edit(self.ledger, "DROP TRIGGER log_block_is_append_only")
-        cases.edit(self.ledger, "UPDATE log_block SET leaves = CAST(replace(leaves, x'726f6f6d', x'7a6f6f6d') AS BLOB) WHERE first_index < 12")
+        cases.edit(self.ledger, "UPDATE log_block SET leaves = CAST(replace(leaves, x'726f6f6d', x'7a6f6f6d') AS BLOB) WHERE first_index < 24")
         done = self.ferry.officer("hsm", "adopt-state", expect=None)
         self.assert_clear(done, "not those that the old HSM signed")
 
