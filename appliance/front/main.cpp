@@ -15,6 +15,7 @@
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/hsm_entropy.h"
 #include "appliance/front/hsm_inventory.h"
+#include "appliance/front/hsm_pins.h"
 #include "appliance/front/init.h"
 #include "appliance/front/key_commands.h"
 #include "appliance/front/log_view.h"
@@ -39,6 +40,7 @@ constexpr int kBug = 70;
 constexpr const char* kCommonFooter =
     "everywhere: --home DIR, --json, --pin-fd N, --officer-key FILE|URI, --officer-passphrase-fd N,\n"
     "  --plan-out FILE (write the plan for officers to approve, run nothing),\n"
+    "  --share FILE, --share-fd N, --share-token URI (PIN in shares),\n"
     "  --insecure-allow network,swap,memlock";
 
 /// What the command line said; the chosen command's function runs after all of it was read.
@@ -69,6 +71,7 @@ struct Line {
   CeremonyOptions ceremony;
   bool needs_home = true;
   std::filesystem::path file;
+  std::uint32_t shares_needed = 0;
   std::optional<std::string> batch;
 };
 
@@ -116,6 +119,12 @@ void add_common(CLI::App& app, Line& line) {
   app.add_option("--officer-passphrase-fd",
                  line.common.officer_passphrase_fd,
                  "descriptor to read its passphrase or PIN from (else a prompt)");
+  app.add_option("--share", line.common.shares, "a custodian's share file, read by the gate; repeatable (else a prompt)")
+      ->allow_extra_args(false);
+  app.add_option("--share-fd", line.common.share_fds, "descriptor that the gate reads a share from; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--share-token", line.common.share_tokens, "PKCS#11 URI of a custodian's token with a share; repeatable")
+      ->allow_extra_args(false);
   app.add_option("--insecure-allow",
                  line.common.insecure_allow,
                  "network, swap, memlock: go on although they are open (development, rehearsal)")
@@ -131,6 +140,16 @@ std::vector<std::pair<std::string, std::string>> variables_of(const Line& line) 
     variables.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
   }
   return variables;
+}
+
+/// Where the shares of new PINs go; none of them: shown on the terminal and typed back there.
+void add_share_targets(CLI::App* command, Line& line) {
+  command->add_option("--pin-share-dir", line.common.pin_share_folders, "folder for them: one for all, or one for each custodian")
+      ->allow_extra_args(false);
+  command->add_option("--pin-share-fd", line.common.pin_share_fds, "descriptor that leads to a printer, one for each custodian")
+      ->allow_extra_args(false);
+  command->add_option("--pin-share-token", line.common.pin_share_tokens, "PKCS#11 URI of each custodian's own token")
+      ->allow_extra_args(false);
 }
 
 void add_init(CLI::App& app, Line& line) {
@@ -170,6 +189,10 @@ void add_init(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
   command->add_option(
       "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
+  command->add_option("--pin-shares",
+                      line.common.pin_shares,
+                      "M/N: random PINs that nobody sees, in shares of which any M open the HSM");
+  add_share_targets(command, line);
   command->add_option("--backup-shares",
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
@@ -198,6 +221,11 @@ void add_key_import(CLI::App* command, Line& line) {
   command->add_option("--key-fd",
                       line.common.key_fd,
                       "descriptor that the gate reads the key from: 64 hex digits, one line (else a prompt)");
+  command->add_option("--component-check-value", line.common.component_check_values,
+                      "32 hex digits of each of two or three parts, each brought by another custodian; their exclusive or is the key")
+      ->allow_extra_args(false);
+  command->add_option("--component-fd", line.common.component_fds, "descriptor that the gate reads each part from (else prompts)")
+      ->allow_extra_args(false);
   command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
@@ -356,8 +384,12 @@ void add_plan(CLI::App& app, Line& line) {
       "carry out an approved plan of any kind; the same again goes on after a cut",
       Access::Write,
       plan_run);
-  group->get_subcommand("run")->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
-  group->get_subcommand("run")->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from");
+  CLI::App* run = group->get_subcommand("run");
+  add_share_targets(run, line);
+  run->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
+  run->add_option("--component-fd", line.common.component_fds, "descriptor for each part of a key to import (else prompts)")
+      ->allow_extra_args(false);
+  run->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from (else a prompt)");
 }
 
 void add_batch(CLI::App& app, Line& line) {
@@ -499,10 +531,6 @@ void add_hsm_backup(CLI::App& group, Line& line) {
                                   "a backup's keys into an HSM without keys; gate.toml then names that one",
                                   "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
   restore->add_option("FILE", line.restore.file)->required();
-  restore->add_option("--share", line.restore.shares, "a custodian's share file, read by the gate; repeatable")
-      ->allow_extra_args(false);
-  restore->add_option("--share-fd", line.restore.share_fds, "descriptor that the gate reads a share from; repeatable")
-      ->allow_extra_args(false);
   restore->add_option("--hsm",
                       line.restore.hsm_uri,
                       "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");
@@ -530,6 +558,18 @@ void add_hsm(CLI::App& app, Line& line) {
   CLI::App* entropy = add_command(*group, "entropy", "health tests of the HSM's generator and of this machine's", "hsm entropy");
   bind(entropy, line, Access::Write, [](Context& context) { return hsm_entropy(context); });
   add_hsm_backup(*group, line);
+  CLI::App* pins = add_command(*group, "pin-change", "new random PINs and new shares; the old ones open nothing any more",
+                               "hsm pin-change --custodian 2 --custodian 3 --needed 2 --reason \"yearly\" --share u1.txt ...");
+  pins->add_option("--custodian", line.common.custodians, "person number; repeatable")->required()->allow_extra_args(false);
+  pins->add_option("--needed", line.shares_needed, "shares that open it")->required();
+  pins->add_option("--reason", line.reason)->required();
+  add_share_targets(pins, line);
+  bind(pins, line, Access::Write, [&line](Context& context) {
+    return hsm_pin_change(context, line.shares_needed, line.reason);
+  });
+
+  CLI::App* lock = add_command(*group, "lock", "the gate that listens logs out and ends, at once", "hsm lock");
+  bind(lock, line, Access::Read, [](Context& context) { return hsm_lock(context); });
 
   CLI::App* look = add_command(
       app, "doctor", "what the module can do, what will be used, whether this machine is fit", "doctor");

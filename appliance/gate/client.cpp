@@ -16,16 +16,25 @@ namespace {
 
 constexpr int kFrontFd = 3;
 constexpr int kPinFd = 4;
+constexpr const char* kStartGate =
+    "it logs out and ends when idle ([gate] idle_lock_s) or by hsm lock: start it again, with its PIN or custodians";
 
-void add_backup_arguments(const GateOptions& options, ChildSpec& spec) {
+void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
   const auto add = [&spec](const char* name, std::string value) {
     spec.arguments.insert(spec.arguments.end(), {name, std::move(value)});
   };
   if (options.backup_shares) {
     add("--backup-shares", *options.backup_shares);
     add("--backup-share-dir", options.backup_share_folder.string());
-    add("--backup-name", options.backup_name);
   }
+  const std::string& appliance = options.appliance.empty() ? options.backup_name : options.appliance;
+  if (!appliance.empty()) add("--appliance", appliance);
+  if (options.pin_shares) add("--pin-shares", *options.pin_shares);
+  if (options.new_pin_shares) add("--new-pin-shares", *options.new_pin_shares);
+  for (const std::filesystem::path& folder : options.pin_share_folders) add("--pin-share-dir", folder.string());
+  for (const std::string& uri : options.pin_share_tokens) add("--pin-share-token", uri);
+  for (const std::string& uri : options.share_tokens) add("--share-token", uri);
+  for (const std::uint32_t number : options.custodians) add("--custodian", std::to_string(number));
   for (const std::filesystem::path& file : options.share_files) add("--share", file.string());
   const auto add_descriptor = [&](const char* name, int ours) {
     const int number = kFrontFd + static_cast<int>(spec.descriptors.size());  // consecutive: Child closes the rest
@@ -33,6 +42,9 @@ void add_backup_arguments(const GateOptions& options, ChildSpec& spec) {
     add(name, std::to_string(number));
   };
   for (const int share : options.share_fds) add_descriptor("--share-fd", share);
+  for (const std::string& value : options.component_check_values) add("--component-check-value", value);
+  for (const int part : options.component_fds) add_descriptor("--component-fd", part);
+  for (const int printer : options.pin_share_fds) add_descriptor("--pin-share-fd", printer);
   if (options.so_pin_fd) add_descriptor("--so-pin-fd", *options.so_pin_fd);
 }
 
@@ -48,7 +60,8 @@ Fd connect_to(const std::filesystem::path& path) {
   if (!fd.valid() || text.size() >= sizeof address.sun_path) throw Error{Code::Channel, "no socket for " + text};
   std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw system_error(Code::Channel, "connect to the gate at " + text, errno);
+    const Error failed = system_error(Code::Channel, "connect to the gate at " + text, errno);
+    throw Error{Code::Channel, failed.what(), kStartGate};
   }
   return fd;
 }
@@ -112,7 +125,7 @@ GateClient::GateClient(const GateOptions& options, GateStore& store) : impl_{std
     spec.arguments.insert(spec.arguments.end(), {"--key-fd", std::to_string(number)});
   }
   if (options.ask_key) spec.arguments.emplace_back("--ask-key");
-  add_backup_arguments(options, spec);
+  add_share_arguments(options, spec);
   if (options.new_pin) spec.arguments.emplace_back("--new-pin");
   if (options.start_workers) spec.arguments.emplace_back("--start-workers");
   for (const std::string& name : options.insecure_allow) {
@@ -161,6 +174,9 @@ void GateClient::pump() {
   }
   if (!frame) {
     const auto status = impl_->child.pid() > 0 ? impl_->child.wait_for(std::chrono::seconds{2}) : std::nullopt;
+    if (impl_->child.pid() <= 0) {
+      throw Error{Code::Channel, "the gate has closed the connection: it was locked, or has ended", kStartGate};
+    }
     // The gate has said on stderr what it refused; its status is ours.
     if (status == 1) throw Error{Code::Refused, "keyferry-hsm-gate refused to start"};
     if (status == 2) throw Error{Code::Usage, "keyferry-hsm-gate did not start"};

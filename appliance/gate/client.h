@@ -33,12 +33,22 @@ struct GateOptions {
   std::vector<std::string> insecure_allow;  // "network", "swap", "memlock"
   std::optional<int> key_fd = {};  // inherited by the gate: a key to import, 64 hex digits
   bool ask_key = false;            // the gate asks for it on the terminal
+  std::vector<std::string> component_check_values = {};  // hex: it comes in parts, which the gate reads one at a time
+  std::vector<int> component_fds = {};                   // none: on the terminal
   // init: the gate makes kf-backup and writes its shares, "M/N", into the folder; restore: it reads shares
   std::optional<std::string> backup_shares = {};
   std::filesystem::path backup_share_folder = {};
   std::string backup_name = {};
   std::vector<std::filesystem::path> share_files = {};
   std::vector<int> share_fds = {};
+  std::string appliance = {};                           // its name, with any of the following
+  std::vector<std::string> share_tokens = {};           // URIs of tokens that hold shares of the PIN
+  std::optional<std::string> pin_shares = {};           // init: "M/N", random PINs in shares
+  std::optional<std::string> new_pin_shares = {};       // hsm-pin-change: the same
+  std::vector<std::filesystem::path> pin_share_folders = {};  // where new shares go; none of these three: the terminal
+  std::vector<int> pin_share_fds = {};
+  std::vector<std::string> pin_share_tokens = {};
+  std::vector<std::uint32_t> custodians = {};
   std::optional<int> so_pin_fd = {};  // to make kf-backup in a token that is there already
   bool start_workers = false;      // a batch comes: all key workers are started at once, beside what else there is to do
   bool new_pin = false;            // init: a PIN from the terminal is asked for twice

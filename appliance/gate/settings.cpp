@@ -59,6 +59,10 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
       settings.environment.emplace(std::string{key.str()}, *value);
     }
   }
+  const std::string pin = text_or(table["hsm"]["pin"], "typed");
+  if (pin != "typed" && pin != "shares") refuse(where, "[hsm] pin is neither typed nor shares");
+  settings.pin = pin == "shares" ? PinSource::Shares : PinSource::Typed;
+  if (settings.pin == PinSource::Shares && pin_file(settings)) refuse(where, "[hsm] pin = \"shares\", and the URI has a pin-source");
   const auto kind = environment_from_name(text_or(table["gate"]["environment"], "development"));
   if (!kind) refuse(where, "[gate] environment is unknown");
   settings.kind = *kind;
@@ -80,6 +84,11 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
       settings.insecure_allow.push_back(name);
     }
   }
+  if (const auto idle = table["gate"]["idle_lock_s"].value<std::int64_t>()) {
+    if (*idle < 0 || *idle > 86'400) refuse(where, "[gate] idle_lock_s is not from 0 to 86400");
+    if (*idle == 0 && settings.kind == Environment::Production) refuse(where, "[gate] idle_lock_s = 0 is not for production");
+    settings.idle_lock_s = static_cast<unsigned>(*idle);
+  }
   settings.filter = filter_named(text_or(table["gate"]["seccomp"], "strict"), where);
   if (settings.filter == SystemCallFilter::Off && settings.kind == Environment::Production) {
     refuse(where, "[gate] seccomp = \"off\" is for development and rehearsal, not for production");
@@ -89,6 +98,11 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
     settings.allow_uid = static_cast<unsigned>(*uid);
   }
   return settings;
+}
+
+std::chrono::seconds idle_lock(const GateSettings& settings) {
+  constexpr unsigned kProductionSeconds = 900;
+  return std::chrono::seconds{settings.idle_lock_s.value_or(settings.kind == Environment::Production ? kProductionSeconds : 0)};
 }
 
 GateSettings read_settings(const std::filesystem::path& file) {
@@ -103,6 +117,7 @@ std::string settings_text(const GateSettings& settings) {
   std::string text = fmt::format("# keyferry-hsm-gate: which HSM, and how its module is started\nversion = 1\n\n[hsm]\nuri = {}\n",
                                  toml_quoted(settings.uri));
   if (settings.store) text += fmt::format("store = {}\n", toml_quoted(settings.store->string()));
+  if (settings.pin == PinSource::Shares) text += "pin = \"shares\"\n";
   if (!settings.environment.empty()) text += "\n[hsm.environment]\n";
   for (const auto& [name, value] : settings.environment) {
     text += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(value));
@@ -115,6 +130,7 @@ std::string settings_text(const GateSettings& settings) {
   text += "]\n";
   const auto* const filter = std::ranges::find(kFilters, settings.filter, [](const auto& pair) { return pair.first; });
   text += fmt::format("seccomp = \"{}\"\n", filter->second);
+  if (settings.idle_lock_s) text += fmt::format("idle_lock_s = {}\n", *settings.idle_lock_s);
   if (settings.socket) {
     text += fmt::format("\n[socket]\npath = {}\n", toml_quoted(settings.socket->string()));
     if (settings.allow_uid) text += fmt::format("allow_uid = {}\n", *settings.allow_uid);

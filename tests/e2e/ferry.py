@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 KILLED = -9
+PIN_CUTS = re.compile(r"(gate|worker|front)\.pin-(shares|change)\.")  # pin_shares_cut_test.py
 # Walked by backup_cut_test.py (an appliance with shares is another ferry than the crash test's) and ceremony_test.py.
 BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.|(front\.)?ceremony\.")
 
