@@ -303,7 +303,7 @@ TEST_F(HostileFrontEnd, GetsNoManifestOrExportBeforeAllSegmentsAreSealed) {
 TEST_F(HostileFrontEnd, CannotReportAnyKindOfLeafButItsOwn) {
   const auto* details = v1::LogLeaf::descriptor()->FindOneofByName("detail");
   ASSERT_NE(details, nullptr);
-  const std::set<std::string> own{"receipt_accepted", "receipts_imported", "incident", "refused", "note", "ceremony"};
+  const std::set<std::string> own{"receipt_accepted", "receipts_imported", "incident", "refused", "note", "custody", "ceremony"};
   v1::GateRequest report;
   v1::LogLeaf& leaf = *report.mutable_report()->add_leaves();
   int refused = 0;
