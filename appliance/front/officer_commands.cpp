@@ -11,7 +11,6 @@
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/person_store.h"
 #include "keyferry/v1/gate.pb.h"
-#include "wrap/base/cut.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
@@ -96,8 +95,14 @@ int officer_request(const CommonOptions& common, const OfficerRequestOptions& op
   if (!environment) throw Error{Code::Usage, "--environment: development, rehearsal or production"};
   if (!is_person_name(options.name)) throw Error{Code::Usage, "--name: 1 to 100 printable ASCII characters"};
   const std::unique_ptr<crypto::Signer> key = make_or_read_officer_key(common);
-  const OfficerCardFile file = make_officer_card(*key, *role, options.name, *environment, clock.now(), random);
-  write_file_durably(options.out, encode(file), Overwrite::Refuse);
+  const bool done_before = std::filesystem::exists(options.out);
+  const OfficerCardFile file = done_before ? read_officer_card(options.out)
+                                           : make_officer_card(*key, *role, options.name, *environment, clock.now(), random);
+  if (!done_before) write_file_durably(options.out, encode(file), Overwrite::Refuse);
+  if (file.card.public_key != key->public_key() || file.name != options.name || file.card.role != *role ||
+      file.card.environment != *environment) {
+    throw Error{Code::Refused, options.out.string() + " is there already and is another card", "name another file: --out FILE"};
+  }
   const std::string words = words_of(file.card);
   out.result("officer-card",
              Json{{"file", options.out.string()},
@@ -105,7 +110,8 @@ int officer_request(const CommonOptions& common, const OfficerRequestOptions& op
                   {"role", options.role},
                   {"environment", options.environment},
                   {"sha256", file.card.sha256.hex()},
-                  {"fingerprint", words}},
+                  {"fingerprint", words},
+                  {"done_before", done_before}},
              {"card         " + options.out.string(),
               fmt::format("for          {} ({}), environment {}", options.name, options.role, options.environment),
               "its words    " + words,
@@ -141,7 +147,6 @@ int officer_add(Context& context, const OfficerCardOptions& options) {
                 OfficerAddPlan{number, std::string{role_name(file.card.role)}, file.card.name_hash,
                                to_bytes(file.card.public_key.point())},
                 input);
-  KF_CUT("front.officer-add.done");
   return tell_person(context, number, "is enrolled");
 }
 

@@ -44,6 +44,21 @@ void copy_durably(const fs::path& from, const fs::path& to) {
   target.commit();
 }
 
+/// What a cut run wrote to --plan-out already: the same plan but for number and end. Error{Refused}
+/// when another file has that name.
+std::optional<Plan> written_before(const Plan& plan, const fs::path& file) {
+  const auto octets = read_file_if_exists(file, kMaxPlanBytes);
+  if (!octets) return std::nullopt;
+  auto parsed = parse_plan(*octets);
+  if (auto* there = std::get_if<Plan>(&parsed)) {
+    Plan same = plan;
+    same.number = there->number;
+    same.expires = there->expires;
+    if (plan_text(same) == to_string(*octets)) return std::move(*there);
+  }
+  throw Error{Code::Refused, file.string() + " is there already and is another plan", "name another file: --plan-out FILE"};
+}
+
 }  // namespace
 
 void set_signed(v1::SignedBytes& message, ByteView encoded) {
@@ -102,8 +117,10 @@ fs::path kept_input(Context& context, const Plan& plan, const std::string& name)
               "make the plan again, and have it approved"};
 }
 
-void write_plan_file(Context& context, const Plan& plan, const std::vector<KeptInput>& keep) {
+void write_plan_file(Context& context, const Plan& made, const std::vector<KeptInput>& keep) {
   const auto& chosen = context.options().plan_out;
+  const auto before = chosen ? written_before(made, fs::absolute(*chosen)) : std::nullopt;
+  const Plan& plan = before ? *before : made;
   const fs::path file = chosen ? fs::absolute(*chosen)
                                : context.paths().plans() / fmt::format("{:04}-{}.toml", plan.number,
                                                                        operation_name(plan.operation));
@@ -118,7 +135,7 @@ void write_plan_file(Context& context, const Plan& plan, const std::vector<KeptI
     }
     KF_CUT("front.plan-file.input-kept");
   }
-  write_file_durably(file, plan.octets, chosen ? Overwrite::Refuse : Overwrite::Replace);
+  if (!before) write_file_durably(file, plan.octets, chosen ? Overwrite::Refuse : Overwrite::Replace);
   KF_CUT("front.plan-file.written");
   PlanStore{context.ledger()}.keep(plan, std::nullopt, context.clock().now());
 

@@ -236,7 +236,6 @@ int run_station_enroll(Context& context, const Plan& plan, const std::vector<Byt
   make_private_directory(context.paths().answers());
   write_file_durably(
       kept_answer_file(context, detail.station), as_bytes(answer), Overwrite::Replace);
-  KF_CUT("front.station-enroll.answer-kept");
   if (const auto& folder = context.options().token) {
     token::FolderMedium medium{*folder};
     write_answer(context, medium, detail.station, as_bytes(answer));

@@ -196,6 +196,13 @@ def import_delivered(ferry):
     return ferry.officer("se", "import", path, "--source", "room")
 
 
+def request_card(ferry):
+    """A custodian's, so that one officer goes on deciding."""
+    return ferry.run(["keyferry-appliance", "--json", "officer", "request", "--officer-key", ferry.folder / "second.pem",
+                      "--name", "Second Person", "--role", "custodian", "--out", ferry.folder / "second.card"],
+                     secret_fds=[("--officer-passphrase-fd", "officer-passphrase")])
+
+
 def give_back(ferry):
     batch = ferry.notes["batch"]
     return ferry.station("return", batch, "--confirm", batch)
@@ -207,6 +214,11 @@ STEPS = [
     Step("ca-create", lambda f: f.officer("ca", "create", "ca", "--subject", "CN=Test CA,O=Test")),
     Step("transport-master-create", lambda f: f.officer("transport-master", "create", "m")),
     Step("source-add", lambda f: f.officer("source", "add", "room")),
+    Step("officer-request", request_card, note("card_words", "fingerprint")),
+    Step("officer-plan", lambda f: f.officer("--plan-out", f.folder / "officer.toml", "officer", "add", f.folder / "second.card",
+                                             "--fingerprint", f.notes["card_words"])),
+    Step("officer-approve", lambda f: f.approve(f.folder / "officer.toml")),
+    Step("officer-run", lambda f: f.run_plan(f.folder / "officer.toml")),
     Step("make-chips", lambda f: f.make_chips(CHIPS, 1), set_fates, product=False),
     Step("se-import", lambda f: f.officer("se", "import", f.inventory, "--source", "room")),
     Step("vendor-key-import", import_vendor_key),

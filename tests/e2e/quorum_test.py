@@ -151,6 +151,10 @@ def test_people_change(ferry):
     assert names[5] == "Person o4" and names[1] == "Person o1", names
     disable = json.loads(ferry.as_officer("o1", "--plan-out", ferry.folder / "disable.toml", "officer", "disable", 3, "--reason",
                                           "left").stdout)["file"]
+    again = json.loads(ferry.as_officer("o1", "--plan-out", disable, "officer", "disable", 3, "--reason", "left").stdout)
+    assert again["file"] == disable, again
+    other = ferry.as_officer("o1", "--plan-out", disable, "officer", "disable", 2, "--reason", "left", expect=1)
+    assert "is another plan" in other.stderr, other.stderr
     ferry.by_two(disable)
     void = ferry.planned("transport-master", "create", "m2")
     disabled = ferry.officer("--officer-key", ferry.key("o3"), "plan", "approve", void, expect=1)
