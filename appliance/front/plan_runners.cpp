@@ -34,10 +34,6 @@ int run_simple(Context& context,
 
 }  // namespace
 
-bool imports_key(Operation operation) {
-  return operation == Operation::TransportMasterImport || operation == Operation::VendorKeyImport;
-}
-
 int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
   switch (plan.operation) {
     case Operation::SeImport:

@@ -15,7 +15,4 @@ class Context;
 /// approvals: encoded token::SignedBytes. Exit status.
 int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
-/// Does the gate have to be started for reading a key to import?
-[[nodiscard]] bool imports_key(Operation operation);
-
 }  // namespace keyferry::appliance

@@ -82,7 +82,6 @@ Registry parse_registry(ByteView octets) {
   Registry registry;
   registry.epoch = message.epoch();
   registry.policy_epoch = message.policy().epoch();
-  registry.rehearsal_required = message.policy().rehearsal_required();
   registry.appliance_name = message.appliance_name();
   for (const v1::Officer& officer : message.officers()) {
     KnownOfficer known{

@@ -66,7 +66,6 @@ struct KnownAuthority {
 struct Registry {
   std::uint32_t epoch = 0;
   std::uint32_t policy_epoch = 0;
-  bool rehearsal_required = false;
   std::string appliance_name;
   std::vector<KnownOfficer> officers;
   std::vector<KnownSource> sources;

@@ -155,7 +155,10 @@ using Argv = std::vector<std::string>;
 /// Writes the script, step by step.
 class Writer {
  public:
-  explicit Writer(const Plan& plan) : plan_{plan}, officers_{plan.of_role("officer")}, witness_{plan.of_role("witness").front()} {}
+  explicit Writer(const Plan& plan) : plan_{plan}, officers_{plan.of_role("officer")}, witness_{plan.of_role("witness").front()} {
+    for (const std::string& id : officers_) carded_.push_back({id, "officer"});
+    for (const std::string& id : plan.of_role("witness")) carded_.push_back({id, "witness"});
+  }
 
   std::string script() {
     out_ = fmt::format("# Made from an initialization plan by keyferry-appliance.\nceremony = 1\nid = \"initialization\"\n"
@@ -163,11 +166,11 @@ class Writer {
                        quoted(fmt::format("Initialization of appliance {}", plan_.name)), quoted(plan_.environment), plan_.rehearsal_required);
     for (const Person& person : plan_.people) out_ += fmt::format("\n[[person]]\nid = {}\nrole = {}\n", quoted(person.id), quoted(person.role));
     for (const Field& field : plan_.fields) add_field(field);
-    for (const std::string& id : officers_) {
+    for (const auto& [id, role] : carded_) {
       add_field({"key-of." + id, fmt::format("key of {}: a file, or the PKCS#11 URI of a token", id), "[!-~]{1,300}"});
     }
     opening();
-    officers();
+    cards();
     appliance();
     for (const Named& authority : plan_.authorities) {
       operation("ca-" + authority.name, "CA " + authority.name, {"ca", "create", authority.name, "--subject", literal(authority.detail)});
@@ -210,22 +213,22 @@ class Writer {
     }
   }
 
-  /// Each officer makes a card with the own key. Its screen shows a name: it is not recorded.
-  void officers() {
-    for (const std::string& id : officers_) {
+  /// Each officer and each witness makes a card with the own key. Its screen shows a name: it is not recorded.
+  void cards() {
+    for (const auto& [id, role] : carded_) {
       step("key-of-" + id, "Where the key of " + id + " is", "ask", {id});
       out_ += fmt::format("field = {}\n", quoted("key-of." + id));
       step("card-of-" + id, "Card of " + id, "custodian", {id});
       text("Write the words of your card down.");
       argv({"keyferry-appliance", "officer", "request", "--officer-key", "{key-of." + id + "}", "--name", "{name." + id + "}", "--role",
-            "officer", "--environment", "{environment}", "--out", "{folder}/" + id + ".card"});
+            role, "--environment", "{environment}", "--out", "{folder}/" + id + ".card"});
       out_ += fmt::format("check = {}\n", list({"keyferry-audit", "hash", "{folder}/" + id + ".card"}));
     }
   }
 
   void appliance() {
     Argv init{"init", "--name", plan_.name, "--environment", "{environment}", "--officers-needed", std::to_string(plan_.officers_needed)};
-    for (const std::string& id : officers_) init.insert(init.end(), {"--officer-card", "{folder}/" + id + ".card"});
+    for (const auto& [id, role] : carded_) init.insert(init.end(), {"--officer-card", "{folder}/" + id + ".card"});
     if (plan_.pin_shares) init.insert(init.end(), {"--pin-shares", plan_.pin_shares->text()});
     if (plan_.backup_shares) init.insert(init.end(), {"--backup-shares", plan_.backup_shares->text(), "--backup-share-dir", "{folder}/backup-shares"});
     Argv everybody = officers_;
@@ -291,14 +294,18 @@ class Writer {
     text("Read the words aloud; everybody writes them down. They stand in the transcript as a QR code too.");
     argv(at_home({"log", "checkpoint"}));
     out_ += "again = true\n";
-    Argv signers = officers_;
-    signers.push_back(witness_);
+    Argv signers;
+    for (const auto& [id, role] : carded_) signers.push_back(id);
     step("sign", "Sign the transcript", "sign", signers);
   }
 
   const Plan& plan_;
+  struct Carded {
+    std::string id, role;
+  };
   std::vector<std::string> officers_;
-  std::string witness_;
+  std::string witness_;         // the first one
+  std::vector<Carded> carded_;  // who has a key, and signs: officers, then witnesses
   std::string out_;
 };
 
