@@ -197,6 +197,17 @@ Json fields_of(const v1::SuspendLeaf& leaf) {
   return Json{{"batch", hex(leaf.batch_id())}};
 }
 
+Json fields_of(const v1::CeremonyLeaf& leaf) {
+  return Json{{"script", printable(leaf.script())},
+              {"environment", environment_text(leaf.environment())},
+              {"transcript_sha256", hex(leaf.transcript_sha256())},
+              {"html_sha256", hex(leaf.html_sha256())},
+              {"script_sha256", hex(leaf.script_sha256())},
+              {"steps", leaf.steps()},
+              {"exceptions", leaf.exceptions()},
+              {"ended", to_rfc3339(UtcMillis{leaf.ended_ms()})}};
+}
+
 void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
   using Case = v1::LogLeaf::DetailCase;
   const auto set = [&text](const char* event, Json fields) {
@@ -245,6 +256,8 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
     case Case::kSuspend:
       return set(leaf.suspend().suspended() ? "batch.suspended" : "batch.resumed",
                  fields_of(leaf.suspend()));
+    case Case::kCeremony:
+      return set("ceremony", fields_of(leaf.ceremony()));
     case Case::DETAIL_NOT_SET:
       return;
   }

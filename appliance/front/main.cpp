@@ -8,10 +8,12 @@
 
 #include "appliance/front/batch_status.h"
 #include "appliance/front/machine_commands.h"
+#include "appliance/front/ceremony_commands.h"
 #include "appliance/front/context.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/export.h"
 #include "appliance/front/hsm_backup.h"
+#include "appliance/front/hsm_entropy.h"
 #include "appliance/front/hsm_inventory.h"
 #include "appliance/front/init.h"
 #include "appliance/front/key_commands.h"
@@ -64,6 +66,7 @@ struct Line {
   OfficerRequestOptions card_request;
   OfficerCardOptions card;
   PolicyChangeOptions policy;
+  CeremonyOptions ceremony;
   bool needs_home = true;
   std::filesystem::path file;
   std::optional<std::string> batch;
@@ -524,6 +527,8 @@ void add_hsm(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "hsm", "the keys in the HSM");
   CLI::App* inventory = add_command(*group, "inventory", "every key against its role, the log and the registry", "hsm inventory");
   bind(inventory, line, Access::Write, [](Context& context) { return hsm_inventory(context); });
+  CLI::App* entropy = add_command(*group, "entropy", "health tests of the HSM's generator and of this machine's", "hsm entropy");
+  bind(entropy, line, Access::Write, [](Context& context) { return hsm_entropy(context); });
   add_hsm_backup(*group, line);
 
   CLI::App* look = add_command(
@@ -552,6 +557,49 @@ void add_machine(CLI::App& app, Line& line) {
   });
 }
 
+void add_ceremony(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "ceremony", "guided ceremonies: script, journal, transcript");
+  CeremonyOptions& with = line.ceremony;
+  const auto add = [&](const char* name, const char* description, const char* example, int (*function)(const CeremonyDesk&)) {
+    CLI::App* command = add_command(*group, name, description, fmt::format("ceremony {} {}", name, example));
+    command->callback([&line, function] {
+      line.run = [&line, function](Output& out) {
+        return function(CeremonyDesk{line.common, line.ceremony, line.clock, line.random, out});
+      };
+    });
+    return command;
+  };
+  const auto add_run = [&](CLI::App* command) {
+    command->add_option("FILE", with.script)->required();
+    command->add_option("--rehearsed", with.rehearsed, "record of the rehearsal of this very file");
+    command->add_flag("--anew", with.anew, "although one of this script was not finished");
+    return command;
+  };
+  CLI::App* init = add_run(add("init", "the built-in initialization for a plan of it", "initialization.toml", ceremony_init));
+  CLI::App* run = add_run(add("run", "a script, step by step", "batch.toml", ceremony_run));
+  CLI::App* resume = add("resume", "go on where a ceremony was cut off", "", ceremony_resume);
+  CLI::App* status = add("status", "where ceremonies stand", "", ceremony_status);
+  CLI::App* show = add("show", "the transcript as it is now", "--with-names", ceremony_show);
+  CLI::App* sign = add("sign", "sign a transcript", "--person witness-1 --officer-key w.pem", ceremony_sign);
+  CLI::App* verify = add("verify", "chain, signatures and leaf of a transcript", "transcript.txt", ceremony_verify);
+  CLI::App* print = add("print", "a script for paper", "batch.toml --html --to batch.html", ceremony_print);
+  for (CLI::App* command : {init, run, resume}) {
+    command->add_option("--answers", with.answers, "nobody attends: a file of answers (never in production)");
+  }
+  for (CLI::App* command : {init, run, resume, status, show, sign, verify}) {
+    command->add_option("--rehearsal", with.rehearsal, "a rehearsal: everything in this folder, in place of --home");
+    if (command != run && command != init) command->add_option("--ceremony", with.ceremony, "folder's name, as status shows it");
+  }
+  for (CLI::App* command : {verify, print}) command->add_option("FILE", with.script)->required();
+  for (CLI::App* command : {show, print}) {
+    command->add_flag("--html", with.html, "as one HTML page");
+    command->add_option("--to", with.to, "a new file (default: stdout)");
+  }
+  show->add_flag("--with-names", with.with_names, "a copy with people's names, where they are kept");
+  sign->add_option("--person", with.person, "id in the script")->required();
+  print->preparse_callback([&line](std::size_t) { line.needs_home = false; });
+}
+
 int fail(Output& out, const Error& error) {
   fmt::print(stderr, "keyferry-appliance: {}\n", error.what());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
@@ -568,6 +616,10 @@ int run(Line& line) {
   Output out{line.json ? OutputForm::Machine : OutputForm::Plain};
   line.common.form = line.json ? OutputForm::Machine : OutputForm::Plain;
   try {
+    if (line.ceremony.rehearsal && !line.common.home.empty()) {
+      throw Error{Code::Usage, "--rehearsal DIR stands in place of --home: name one of them"};
+    }
+    if (line.ceremony.rehearsal) line.common.home = *line.ceremony.rehearsal / "appliance";
     if (line.common.home.empty() && line.needs_home) throw Error{Code::Usage, "--home DIR is needed"};
     if (line.needs_home) line.common.home = std::filesystem::absolute(line.common.home).lexically_normal();
     return line.run(out);
@@ -601,6 +653,7 @@ int main(int argc, char** argv) {
   add_log(app, line);
   add_hsm(app, line);
   add_machine(app, line);
+  add_ceremony(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

@@ -207,7 +207,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
   if (request.request_case() == Case::kRestore) co_return co_await restore(front, id, request.restore());
   if (front.backup_only) throw Error{Code::Refused, "this connection was for a backup or a restore and does nothing else"};
   if (request.request_case() == Case::kAdopt) co_return co_await adopt(front, id, request.adopt());
-  if (request.request_case() == Case::kProbe) co_return co_await probe(front, id);
+  if (request.request_case() == Case::kProbe) co_return co_await probe(front, id, request.probe());
   if (request.request_case() == Case::kInventory) co_return co_await inventory(front, id);
   need_open(front);
   refuse_wrong_clock(request);

@@ -11,6 +11,7 @@
 #include "appliance/gate/operations.h"
 #include "token/container.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
 
 namespace keyferry::appliance {
@@ -30,6 +31,14 @@ v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::
   leaf.mutable_key_made()->set_origin(origin);
   leaf.mutable_key_made()->set_attributes(made.attributes());
   return leaf;
+}
+
+/// What the front end says of a ceremony cannot be checked; its form and its environment can.
+bool fits(const v1::CeremonyLeaf& leaf, v1::Environment environment) {
+  constexpr std::int64_t kYear10000Ms = 253'402'300'800'000;
+  return is_name(leaf.script()) && leaf.script_sha256().size() == Digest::kSizeBytes &&
+         leaf.transcript_sha256().size() == Digest::kSizeBytes && leaf.html_sha256().size() == Digest::kSizeBytes &&
+         leaf.environment() == environment && leaf.ended_ms() > 0 && leaf.ended_ms() < kYear10000Ms;
 }
 
 struct StationRequest {
@@ -396,6 +405,9 @@ asio::awaitable<void> Gate::Impl::report(FrontLink& front, std::uint64_t id, con
   for (const v1::LogLeaf& leaf : request.leaves()) {
     if (!may_be_reported(leaf) || leaf.ByteSizeLong() > kMaxReportedLeafBytes) {
       throw Error{Code::Refused, "a leaf of that kind or size is not the front end's to report"};
+    }
+    if (leaf.has_ceremony() && !fits(leaf.ceremony(), state->hsm.environment())) {
+      throw Error{Code::Refused, "the report of a ceremony is malformed, or of another environment than this HSM's"};
     }
     leaves.push_back(leaf_octets(leaf, v1::LEAF_ORIGIN_REPORTED, leaf_now()));
   }

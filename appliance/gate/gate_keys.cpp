@@ -59,12 +59,12 @@ asio::awaitable<void> Gate::Impl::inventory(FrontLink& front, std::uint64_t id) 
 }
 
 /// By a worker of its own that does nothing else and ends then: what was tried leaves nothing in the others.
-asio::awaitable<void> Gate::Impl::probe(FrontLink& front, std::uint64_t id) {
+asio::awaitable<void> Gate::Impl::probe(FrontLink& front, std::uint64_t id, const v1::ProbeRequest& request) {
   const auto guard = co_await mutex.lock();
   v1::Started started;
   const std::unique_ptr<WorkerLink> looker = co_await start_worker(v1::WORKER_ROLE_UNSPECIFIED, false, started);
   v1::WorkerRequest ask;
-  ask.mutable_probe();
+  ask.mutable_probe()->set_entropy(request.entropy());
   v1::WorkerReply answer = co_await looker->call(std::move(ask));
   v1::GateReply reply;
   v1::HsmFacts& probed = *reply.mutable_inventory()->mutable_facts();

@@ -120,6 +120,7 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kIncident:
     case v1::LogLeaf::kRefused:
     case v1::LogLeaf::kNote:
+    case v1::LogLeaf::kCeremony:
       return true;
     case v1::LogLeaf::kInitialized:
     case v1::LogLeaf::kPlan:

@@ -10,6 +10,7 @@
 #include "wrap/base/cut.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/crypto/random_health.h"
 #include "wrap/se/check_value.h"
 #include "wrap/x509/certificate_builder.h"
 
@@ -263,6 +264,20 @@ void probe_thoroughly(Hsm& hsm, v1::HsmFacts& facts) {
   }
   for (const std::string& fact : probed.facts) facts.add_facts("probe: " + fact);
   for (const Refusal& refusal : probed.missing) facts.add_facts("missing: " + refusal.text);
+}
+
+void test_generator(Hsm& hsm, v1::RandomTested& tested) {
+  constexpr std::size_t kDrawBytes = 1024 * 1024;
+  constexpr std::size_t kBlockBytes = 4096;  // modules may refuse more in one call
+  Bytes drawn;
+  drawn.reserve(kDrawBytes);
+  while (drawn.size() < kDrawBytes) append(drawn, hsm.session().generate_random(kBlockBytes));
+  const crypto::RandomHealth health = crypto::test_random(drawn);
+  tested.set_octets(health.octets);
+  tested.set_longest_run(health.longest_run);
+  tested.set_run_cutoff(health.run_cutoff);
+  tested.set_most_in_window(health.most_in_window);
+  tested.set_window_cutoff(health.window_cutoff);
 }
 
 void describe_hsm(Hsm& hsm, v1::HsmFacts& facts) {

@@ -14,6 +14,7 @@ class HsmInventory;
 class KeyMade;
 class ListObjects;
 class MakeKey;
+class RandomTested;
 }  // namespace keyferry::v1
 
 namespace keyferry::appliance {
@@ -36,6 +37,9 @@ void list_objects(Hsm& hsm, const v1::ListObjects& request, v1::HsmInventory& in
 
 /// Tries the module at length; a module that cannot do what the product needs is told in `facts`, not thrown.
 void probe_thoroughly(Hsm& hsm, v1::HsmFacts& facts);
+
+/// 1 MiB of C_GenerateRandom through the health tests of SP 800-90B.
+void test_generator(Hsm& hsm, v1::RandomTested& tested);
 
 /// Module, token and the strangers among its objects.
 void describe_hsm(Hsm& hsm, v1::HsmFacts& facts);

@@ -216,6 +216,7 @@ class Worker {
       case Case::kProbe:
         need_looker();
         probe_thoroughly(*hsm_, *reply.mutable_facts());
+        if (request.probe().entropy()) test_generator(*hsm_, *reply.mutable_facts()->mutable_random());
         return;
       case Case::kBackup:
         need(v1::WORKER_ROLE_BACKUP);

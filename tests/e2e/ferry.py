@@ -11,8 +11,8 @@ import shutil
 import subprocess
 
 KILLED = -9
-# Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
-BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
+# Walked by backup_cut_test.py (an appliance with shares is another ferry than the crash test's) and ceremony_test.py.
+BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.|(front\.)?ceremony\.")
 
 
 class Failed(Exception):

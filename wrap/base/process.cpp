@@ -43,7 +43,9 @@ std::vector<std::string> merged_environment(const ChildSpec& spec) {
                              char* const* argv,
                              char* const* envp,
                              const std::vector<std::pair<int, int>>& descriptors,
-                             std::vector<int>& scratch) {
+                             std::vector<int>& scratch,
+                             pid_t dies_with) {
+  if (dies_with != 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != dies_with)) _exit(127);
   // Two steps, so that a target number may equal another source number.
   int lowest_free = 3;
   for (const auto& [ours, theirs] : descriptors) lowest_free = std::max(lowest_free, theirs + 1);
@@ -110,9 +112,10 @@ Child::Child(const ChildSpec& spec) {
   if (access(spec.program.c_str(), X_OK) != 0) {
     throw system_error(Code::Channel, "start " + spec.program.string(), errno);
   }
+  const pid_t dies_with = spec.dies_with_parent ? getpid() : 0;
   pid_ = fork();
   if (pid_ < 0) throw system_error(Code::Channel, "fork", errno);
-  if (pid_ == 0) exec_child(argv[0], argv.data(), envp.data(), spec.descriptors, scratch);
+  if (pid_ == 0) exec_child(argv[0], argv.data(), envp.data(), spec.descriptors, scratch, dies_with);
 }
 
 Child::Child(Child&& other) noexcept : pid_{std::exchange(other.pid_, -1)}, status_{other.status_} {}

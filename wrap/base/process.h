@@ -32,6 +32,7 @@ struct ChildSpec {
   std::vector<std::string> arguments;                            // without argv[0]; never a secret
   std::vector<std::pair<int, int>> descriptors;                  // {ours, number in the child}; others are closed
   std::vector<std::pair<std::string, std::string>> environment;  // added or replaced; never a secret
+  bool dies_with_parent = false;  // SIGKILL when the thread that started it ends, also by SIGKILL
 };
 
 /// A started process; the destructor kills it and waits.

@@ -34,6 +34,7 @@ enum class SignatureKind {
   Challenge,  // an SE answers its record's challenge: batch id, u32be record number, the 32 octets
   OfficerCard,       // a person's key and role, by that key
   OfficerChallenge,  // an officer's token shows that it holds the key: 32 random octets of this process
+  Transcript,  // somebody who was present at a ceremony: v1.CeremonyStatement
 };
 
 struct SignatureKindName {
@@ -58,6 +59,7 @@ inline constexpr std::array kSignatureKinds{
     SignatureKindName{SignatureKind::Challenge, "challenge"},
     SignatureKindName{SignatureKind::OfficerCard, "officer-card"},
     SignatureKindName{SignatureKind::OfficerChallenge, "officer-challenge"},
+    SignatureKindName{SignatureKind::Transcript, "transcript"},
 };
 
 [[nodiscard]] std::string_view signature_kind_name(SignatureKind kind);

@@ -87,7 +87,7 @@ struct Gate::Impl {
   // gate_keys.cpp
   asio::awaitable<void> check_delivered(FrontLink& front, std::uint64_t id, const v1::CheckDeliveredRequest& request);
   asio::awaitable<void> inventory(FrontLink& front, std::uint64_t id);
-  asio::awaitable<void> probe(FrontLink& front, std::uint64_t id);
+  asio::awaitable<void> probe(FrontLink& front, std::uint64_t id, const v1::ProbeRequest& request);
 
   // gate_backup.cpp
   asio::awaitable<void> end_key_workers();

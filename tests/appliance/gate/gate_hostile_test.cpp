@@ -1,4 +1,5 @@
 // A front end that lies: each request must get nothing, and leave a refusal in the log.
+#include <functional>
 #include <set>
 
 #include "tests/appliance/gate/gate_fixture.h"
@@ -302,7 +303,7 @@ TEST_F(HostileFrontEnd, GetsNoManifestOrExportBeforeAllSegmentsAreSealed) {
 TEST_F(HostileFrontEnd, CannotReportAnyKindOfLeafButItsOwn) {
   const auto* details = v1::LogLeaf::descriptor()->FindOneofByName("detail");
   ASSERT_NE(details, nullptr);
-  const std::set<std::string> own{"receipt_accepted", "receipts_imported", "incident", "refused", "note"};
+  const std::set<std::string> own{"receipt_accepted", "receipts_imported", "incident", "refused", "note", "ceremony"};
   v1::GateRequest report;
   v1::LogLeaf& leaf = *report.mutable_report()->add_leaves();
   int refused = 0;
@@ -314,7 +315,30 @@ TEST_F(HostileFrontEnd, CannotReportAnyKindOfLeafButItsOwn) {
     EXPECT_NE(std::string{error.what()}.find("not the front end's to report"), std::string::npos) << details->field(i)->name();
     ++refused;
   }
-  EXPECT_EQ(refused, details->field_count() - 5);
+  EXPECT_EQ(refused, details->field_count() - static_cast<int>(own.size()));
+}
+
+TEST_F(HostileFrontEnd, CannotReportACeremonyOfAnotherEnvironmentOrWithoutItsDigests) {
+  v1::GateRequest good;
+  v1::CeremonyLeaf& leaf = *good.mutable_report()->add_leaves()->mutable_ceremony();
+  leaf.set_script("batch");
+  leaf.set_script_sha256(std::string(32, 's'));
+  leaf.set_transcript_sha256(std::string(32, 't'));
+  leaf.set_html_sha256(std::string(32, 'h'));
+  leaf.set_environment(v1::ENVIRONMENT_DEVELOPMENT);
+  leaf.set_ended_ms(1'700'000'000'000);
+  const auto refused = [&](const std::function<void(v1::CeremonyLeaf&)>& change) {
+    v1::GateRequest request = good;
+    change(*request.mutable_report()->mutable_leaves(0)->mutable_ceremony());
+    expect_refused(request, "the report of a ceremony is malformed");
+  };
+  refused([](v1::CeremonyLeaf& one) { one.set_environment(v1::ENVIRONMENT_PRODUCTION); });
+  refused([](v1::CeremonyLeaf& one) { one.set_environment(v1::ENVIRONMENT_REHEARSAL); });
+  refused([](v1::CeremonyLeaf& one) { one.set_transcript_sha256("short"); });
+  refused([](v1::CeremonyLeaf& one) { one.clear_html_sha256(); });
+  refused([](v1::CeremonyLeaf& one) { one.set_script("a b"); });
+  refused([](v1::CeremonyLeaf& one) { one.set_ended_ms(-1); });
+  EXPECT_TRUE(gate_->call(good).has_done());
 }
 
 TEST_F(HostileFrontEnd, LosesItsConnectionForAnswersThatNobodyAskedFor) {

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""The scripts of deploy/ceremony, run as they stand there: every command of them is one that is carried out here."""
+import json
+import pathlib
+import re
+import tomllib
+
+import cases
+from cases import FerryCase
+from ferry import Ferry, sums_agree
+
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "ceremony"
+PASSPHRASE = 'arguments = ["--officer-passphrase-fd", "3"]\nfd_files = {{ 3 = "{secrets}/officer-passphrase" }}\n'
+PIN = 'arguments = ["--pin-fd", "3"]\nfd_files = {{ 3 = "{secrets}/station-pin" }}\n'
+
+
+def people_of(script):
+    """Answers for everybody whom the script names."""
+    text = ""
+    for number, person in enumerate(tomllib.loads(script.read_text())["person"]):
+        text += f'[people.{person["id"]}]\nname = "Person {number}"\ninitials = "P{chr(65 + number)}"\n'
+    return text
+
+
+class ScriptCase(FerryCase):
+    """Answers to a script's questions, and what was made of them."""
+
+    def answers(self, script, fields, confirm=(), officers=(), station=(), more=""):
+        values = {"secrets": self.ferry.secrets}
+        text = people_of(script) + "[fields]\n"
+        text += "".join(f'"{name}" = "{value}"\n' for name, value in fields.items())
+        text += "[confirm]\n" + "".join(f"{name} = true\n" for name in confirm)
+        for steps, addition in ((officers, PASSPHRASE), (station, PIN)):
+            text += "".join(f"[command.{step}]\n" + addition.format(**values) for step in steps)
+        text += more + f'[sign.officer-1]\nkey = "{self.ferry.folder}/officer.pem"\npassphrase_file = "{self.ferry.secrets}/officer-passphrase"\n'
+        path = self.ferry.folder / "answers.toml"
+        path.write_text(text)
+        return path
+
+    def own(self):
+        return sorted(pathlib.Path(f"{self.ferry.home}-ceremony").glob("0*"))[-1]
+
+
+class Scripts(ScriptCase):
+    """One appliance with a station, as the scripts find it."""
+
+    CHIPS = 4
+
+    @classmethod
+    def prepare(cls):
+        cls.ferry.set_up(cls.CHIPS)
+        cls.put_aside("ready")
+
+    def setUp(self):
+        self.put_back("ready")
+
+    def test_batch(self):
+        script = SCRIPTS / "batch.toml"
+        key = self.ferry.folder / "officer.pem"
+        answers = self.answers(
+            script,
+            {"station": "line-1", "ca": "ca", "lot": "L1", "count": self.CHIPS, "key-of.officer-1": key, "key-of.officer-2": key,
+             "token": self.ferry.token, "bag": "AB-1234", "station-home": self.ferry.station_home, "lanes": self.ferry.lanes,
+             "bag-home": "AB-1235"},
+            confirm=("words", "sums"), officers=("approval-1", "approval-2"), station=("load", "unload"))
+        self.ferry.appliance("ceremony", "run", script, "--answers", answers)
+        [batch] = self.ferry.reconcile()["batches"]
+        self.assertEqual((batch["injected"], batch["outstanding"]), (self.CHIPS, 0))
+        self.assertTrue(sums_agree(batch))
+        text = (self.own() / "transcript.txt").read_text()
+        self.assertIn("exceptions   0", text)
+        for step in tomllib.loads(script.read_text())["step"][:-1]:
+            self.assertRegex(text, rf"(?m)^  {step['kind']} {re.escape(step['id'])}  begun .* done$")
+        self.assertIn("on the station", text)
+        self.ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
+
+    # --- paper --------------------------------------------------------------------------------------------------------
+
+    def test_the_printed_text_beside_each_script_is_the_one_that_the_program_prints(self):
+        scripts = sorted(SCRIPTS.glob("*.toml"))
+        self.assertGreater(len(scripts), 1)
+        for script in scripts:
+            printed = self.ferry.run(["keyferry-appliance", "ceremony", "print", script]).stdout
+            kept = script.with_suffix(".txt").read_text()
+            self.assertEqual(kept, printed, f"{script.name}: keyferry-appliance ceremony print {script.name} > {script.stem}.txt")
+
+    def test_the_initialization_is_production_s_and_wants_a_rehearsal(self):
+        home = self.ferry.folder / "new"
+        done = self.ferry.run(["keyferry-appliance", "--home", home, "ceremony", "init", SCRIPTS / "initialization.toml"], expect=None)
+        self.assert_clear(done, "was never rehearsed", "--rehearsed FILE")
+        self.assertFalse(home.exists())
+
+    def test_an_initialization_that_cannot_be_is_refused(self):
+        text = (SCRIPTS / "initialization.toml").read_text()
+        plan = self.ferry.folder / "wrong.toml"
+        for old, new, said in (("officers_needed = 2", "officers_needed = 3", "one more than are needed"),
+                               ("officers_needed = 2", "officers_needed = 1", "at least 2 officers"),
+                               ('pin_shares = "2/3"', "", "needs \"pin_shares\""),
+                               ('pin_shares = "2/3"', 'pin_shares = "2/4"', "4 people of role custodian"),
+                               ('pin_shares = "2/3"', 'pin_shares = "1/3"', "M at least 2"),
+                               ("hsm = ", "# ", "hardware HSM"),
+                               ("officers_needed = 2", 'officers_needed = 2\ninsecure_allow = ["network"]', "not for environment production"),
+                               ("officers_needed = 2", "officers_needed = 2\nofficer = 1", '"officer" is unknown'),
+                               ('role = "witness"', 'role = "auditor"', "role witness is missing"),
+                               ('"production"', '"rehearsal"', "rehearse with")):
+            plan.write_text(text.replace(old, new, 1))
+            done = self.ferry.run(["keyferry-appliance", "ceremony", "print", plan], expect=2)
+            self.assertIn(said, done.stderr)
+
+
+class ALostHsm(ScriptCase):
+    """An appliance with a backup, whose HSM's store is gone."""
+
+    @classmethod
+    def prepare(cls):
+        ferry = cls.ferry
+        ferry.init("--backup-shares", "2/3", "--backup-share-dir", ferry.folder / "shares")
+        ferry.officer("ca", "create", "ca", "--subject", "CN=Test CA")
+        ferry.officer("hsm", "backup", ferry.folder / "kf.backup")
+        (ferry.folder / "appliance-hsm" / "tokens").rename(ferry.folder / "gone")
+
+    def test_disaster_restore(self):
+        ferry = self.ferry
+        script = SCRIPTS / "disaster-restore.toml"
+        shares = [f"{ferry.folder}/shares/kf-backup-test-share-{n}-of-3.txt" for n in (1, 3)]
+        given = ["--pin-file", f"{ferry.secrets}/hsm-pin"] + [x for share in shares for x in ("--share", share)]
+        answers = self.answers(
+            script,
+            {"lost": "the disk burnt", "backup": ferry.folder / "kf.backup", "bag": "AB-77",
+             "key-of.officer-1": ferry.folder / "officer.pem"},
+            confirm=("newest", "words"), officers=("adopt",), more=f"[command.restore]\narguments = {json.dumps(given)}\n")
+        ferry.appliance("ceremony", "run", script, "--answers", answers)
+        text = (self.own() / "transcript.txt").read_text()
+        self.assertIn("exceptions   0", text)
+        first = ferry.appliance_json("log", "show", "--count", "1")["leaves"][0]
+        self.assertEqual(first["event"], "hsm.adopted")
+        ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
+
+
+class AnInitialization(ScriptCase):
+    """Three officers, two of them needed, and a witness: rehearsed, then run, from nothing to an appliance with CA and master."""
+
+    PLAN = """
+initialization = 1
+name = "hq"
+environment = "development"
+insecure_allow = ["network", "swap", "memlock"]
+officers_needed = 2
+authority = [{ name = "device", subject = "CN=Device {1} CA,O=Example" }]
+master = [{ name = "m1", kdf = "kf-kdf-1" }]
+person = [{ id = "officer-1", role = "officer" }, { id = "officer-2", role = "officer" },
+          { id = "officer-3", role = "officer" }, { id = "witness-1", role = "witness" }]
+field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
+"""
+
+    def plan_answers(self, plan, keys):
+        keys.mkdir(exist_ok=True)
+        secrets = self.ferry.secrets
+        text = people_of(plan) + "[fields]\nroom = \"B12\"\n"
+        for n in (1, 2, 3):
+            text += f'"key-of.officer-{n}" = "{keys}/officer-{n}.pem"\n'
+        text += "[confirm]\nwords = true\n"
+        steps = [f"card-of-officer-{n}" for n in (1, 2, 3)] + [f"{what}-approval-{n}" for what in ("ca-device", "master-m1") for n in (1, 2)]
+        text += "".join(f"[command.{step}]\n" + PASSPHRASE.format(secrets=secrets) for step in steps)
+        text += f'[command.init]\narguments = ["--pin-file", "{secrets}/hsm-pin"]\n'
+        text += "".join(f'[sign.{who}]\nkey = "{keys}/{key}.pem"\npassphrase_file = "{secrets}/officer-passphrase"\n'
+                        for who, key in (("officer-1", "officer-1"), ("officer-2", "officer-2"), ("officer-3", "officer-3")))
+        path = self.ferry.folder / "init-answers.toml"
+        path.write_text(text)
+        return path
+
+    def test_three_officers_two_needed_and_a_witness(self):
+        ferry = self.ferry
+        plan = ferry.folder / "plan-of-init.toml"
+        plan.write_text(self.PLAN)
+        rehearsal = ferry.folder / "rehearsed"
+        ferry.run(["keyferry-appliance", "ceremony", "init", plan, "--rehearsal", rehearsal, "--answers",
+                   self.plan_answers(plan, ferry.folder / "keys-of-rehearsal")])
+        [rehearsed] = pathlib.Path(f"{rehearsal}/appliance-ceremony").glob("0001-*")
+        self.assertIn("*** REHEARSAL ***", (rehearsed / "transcript.txt").read_text())
+        keys = ferry.folder / "keys"
+        ferry.appliance("ceremony", "init", plan, "--answers", self.plan_answers(plan, keys))
+        own = self.own()
+        self.assertEqual((own / "script.toml").read_bytes(), (rehearsed / "script.toml").read_bytes())
+        text = (own / "transcript.txt").read_text()
+        self.assertIn("exceptions   0", text)
+        self.assertNotIn("Person 1", text)
+        self.assertNotIn("Person 1", (own / "journal.jsonl").read_text())
+        leaves = ferry.appliance_json("log", "show")["leaves"]
+        self.assertEqual([leaf["fields"]["operation"] for leaf in leaves if leaf["event"] == "plan.run"],
+                         ["ca-create", "transport-master-create"])
+        for leaf in leaves:
+            if leaf["event"] == "plan.run":
+                self.assertEqual(len(leaf["fields"]["officers"]), 2)
+        self.assertEqual([leaf["event"] for leaf in leaves][-1], "ceremony")
+        self.assertIn("signed by  officer-1, officer-2, officer-3", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
+
+
+class WhatARehearsalMade(FerryCase):
+    """A whole rehearsal beside an appliance and a station of another environment, which want nothing of it."""
+
+    @classmethod
+    def prepare(cls):
+        cls.ferry.set_up(2)
+        cls.other = other = Ferry(cls.root / "rehearsal", cases.programs)
+        other.appliance_words = json.loads(other.init("--environment", "rehearsal").stdout)["fingerprint"]
+        other.officer("ca", "create", "ca", "--subject", "CN=Rehearsed CA")
+        other.officer("transport-master", "create", "m")
+        other.officer("source", "add", "room")
+        other.make_chips(2)
+        other.officer("se", "import", other.inventory, "--source", "room")
+        other.station("init", "--name", "line-1", "--site", "site-1", "--environment", "rehearsal")
+        words = other.station_json("enroll", "--to", other.token)["fingerprint"]
+        other.officer("station", "enroll", other.token, "--fingerprint", words)
+        other.station("enroll", "--from", other.token, "--fingerprint", other.appliance_words)
+        cls.batch = other.batch(2)
+        other.export(cls.batch)
+
+    def test_its_containers_are_refused_by_a_station_of_another_environment(self):
+        before = cases.dump(self.store, cases.STATION_NOTES)
+        done = self.ferry.station("load", self.other.token, expect=None)
+        self.assert_clear(done, "not signed by the appliance that this station belongs to")
+        self.assertEqual(cases.dump(self.store, cases.STATION_NOTES), before)
+
+    def test_its_card_enrolls_no_station_of_another_environment(self):
+        token = self.ferry.folder / "mixed"
+        token.mkdir()
+        before, self.ferry.station_home = self.ferry.station_home, self.ferry.folder / "second-station"
+        self.addCleanup(setattr, self.ferry, "station_home", before)
+        self.ferry.station("init", "--name", "line-2", "--site", "s")
+        words = self.ferry.station_json("enroll", "--to", token)["fingerprint"]
+        done = self.other.officer("station", "enroll", token, "--fingerprint", words, expect=None)
+        self.assert_clear(done, "environment")
+
+    def test_its_receipts_are_refused_by_an_appliance_of_another_environment(self):
+        self.other.load()
+        self.other.run_lanes()
+        self.other.unload()
+        before = cases.dump(self.ledger, cases.APPLIANCE_NOTES)
+        self.assertNotEqual(self.ferry.receipts(self.other.token, expect=None).returncode, 0)
+        self.assertEqual(cases.dump(self.ledger, cases.APPLIANCE_NOTES), before)
+
+
+if __name__ == "__main__":
+    cases.main()
