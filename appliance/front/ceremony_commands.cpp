@@ -330,7 +330,8 @@ int ceremony_verify(const CeremonyDesk& with) {
                statement->script == kept.script.digest,
            person + " signed something else");
     const bool known = !registry || std::ranges::any_of(registry->officers, [&](const KnownOfficer& one) {
-      return equal(one.public_key, statement->public_key);
+      const auto is_it = [&](const Bytes& key) { return equal(key, statement->public_key); };
+      return is_it(one.public_key) || std::ranges::any_of(one.former_keys, is_it);
     });
     expect(known, person + ": the key is nobody's whom this appliance knows");
     signers.push_back(person);

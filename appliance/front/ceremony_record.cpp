@@ -8,6 +8,7 @@
 
 #include "appliance/front/internal/wire_environment.h"
 #include "appliance/front/officer.h"
+#include "appliance/front/officer_token.h"
 #include "appliance/front/own_card.h"
 #include "appliance/front/station_log_check.h"
 #include "appliance/plan/plan.h"
@@ -64,6 +65,11 @@ std::optional<CheckedStatement> converted(const v1::CeremonyStatement& message) 
 [[noreturn]] void refuse_record(const std::string& why) {
   throw Error{Code::Refused, "the rehearsal's record " + why,
               "rehearse this very script (ceremony run SCRIPT --rehearsal DIR), everybody signs, then name its record"};
+}
+
+std::unique_ptr<crypto::Signer> signing_key(const std::string& key, const SecretBytes& passphrase) {
+  if (is_token_uri(key)) return std::make_unique<OfficerToken>(key, passphrase);
+  return std::make_unique<crypto::SoftKey>(read_officer_key(key, passphrase));
 }
 
 /// Statements that are in the folder now, in the order of the script's people.
@@ -216,8 +222,9 @@ std::string HomeRecorder::sign(const ceremony::Person& person, const ceremony::S
   const SecretBytes passphrase = key.passphrase_file ? read_secret_file(*key.passphrase_file)
                                  : common_.officer_passphrase_fd
                                      ? read_secret_line(*common_.officer_passphrase_fd)
-                                     : prompt_secret(fmt::format("passphrase of the key of {}: ", person.id));
-  crypto::SoftKey signer = read_officer_key(key.key, passphrase);
+                                     : prompt_secret(fmt::format("passphrase or PIN of the key of {}: ", person.id));
+  const std::unique_ptr<crypto::Signer> opened_key = signing_key(key.key, passphrase);
+  crypto::Signer& signer = *opened_key;
   std::optional<ApplianceId> appliance;
   if (has_appliance()) {
     Context context{common_, Access::Read, clock_, random_, out_};

@@ -137,6 +137,65 @@ class ALostHsm(ScriptCase):
         ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
 
 
+class AnInitialization(ScriptCase):
+    """Three officers, two of them needed, and a witness: rehearsed, then run, from nothing to an appliance with CA and master."""
+
+    PLAN = """
+initialization = 1
+name = "hq"
+environment = "development"
+insecure_allow = ["network", "swap", "memlock"]
+officers_needed = 2
+authority = [{ name = "device", subject = "CN=Device {1} CA,O=Example" }]
+master = [{ name = "m1", kdf = "kf-kdf-1" }]
+person = [{ id = "officer-1", role = "officer" }, { id = "officer-2", role = "officer" },
+          { id = "officer-3", role = "officer" }, { id = "witness-1", role = "witness" }]
+field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
+"""
+
+    def plan_answers(self, plan, keys):
+        keys.mkdir(exist_ok=True)
+        secrets = self.ferry.secrets
+        text = people_of(plan) + "[fields]\nroom = \"B12\"\n"
+        for n in (1, 2, 3):
+            text += f'"key-of.officer-{n}" = "{keys}/officer-{n}.pem"\n'
+        text += "[confirm]\nwords = true\n"
+        steps = [f"card-of-officer-{n}" for n in (1, 2, 3)] + [f"{what}-approval-{n}" for what in ("ca-device", "master-m1") for n in (1, 2)]
+        text += "".join(f"[command.{step}]\n" + PASSPHRASE.format(secrets=secrets) for step in steps)
+        text += f'[command.init]\narguments = ["--pin-file", "{secrets}/hsm-pin"]\n'
+        text += "".join(f'[sign.{who}]\nkey = "{keys}/{key}.pem"\npassphrase_file = "{secrets}/officer-passphrase"\n'
+                        for who, key in (("officer-1", "officer-1"), ("officer-2", "officer-2"), ("officer-3", "officer-3")))
+        path = self.ferry.folder / "init-answers.toml"
+        path.write_text(text)
+        return path
+
+    def test_three_officers_two_needed_and_a_witness(self):
+        ferry = self.ferry
+        plan = ferry.folder / "plan-of-init.toml"
+        plan.write_text(self.PLAN)
+        rehearsal = ferry.folder / "rehearsed"
+        ferry.run(["keyferry-appliance", "ceremony", "init", plan, "--rehearsal", rehearsal, "--answers",
+                   self.plan_answers(plan, ferry.folder / "keys-of-rehearsal")])
+        [rehearsed] = pathlib.Path(f"{rehearsal}/appliance-ceremony").glob("0001-*")
+        self.assertIn("*** REHEARSAL ***", (rehearsed / "transcript.txt").read_text())
+        keys = ferry.folder / "keys"
+        ferry.appliance("ceremony", "init", plan, "--answers", self.plan_answers(plan, keys))
+        own = self.own()
+        self.assertEqual((own / "script.toml").read_bytes(), (rehearsed / "script.toml").read_bytes())
+        text = (own / "transcript.txt").read_text()
+        self.assertIn("exceptions   0", text)
+        self.assertNotIn("Person 1", text)
+        self.assertNotIn("Person 1", (own / "journal.jsonl").read_text())
+        leaves = ferry.appliance_json("log", "show")["leaves"]
+        self.assertEqual([leaf["fields"]["operation"] for leaf in leaves if leaf["event"] == "plan.run"],
+                         ["ca-create", "transport-master-create"])
+        for leaf in leaves:
+            if leaf["event"] == "plan.run":
+                self.assertEqual(len(leaf["fields"]["officers"]), 2)
+        self.assertEqual([leaf["event"] for leaf in leaves][-1], "ceremony")
+        self.assertIn("signed by  officer-1, officer-2, officer-3", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
+
+
 class WhatARehearsalMade(FerryCase):
     """A whole rehearsal beside an appliance and a station of another environment, which want nothing of it."""
 
@@ -160,7 +219,7 @@ class WhatARehearsalMade(FerryCase):
     def test_its_containers_are_refused_by_a_station_of_another_environment(self):
         before = cases.dump(self.store, cases.STATION_NOTES)
         done = self.ferry.station("load", self.other.token, expect=None)
-        self.assert_clear(done, "another appliance or environment")
+        self.assert_clear(done, "not signed by the appliance that this station belongs to")
         self.assertEqual(cases.dump(self.store, cases.STATION_NOTES), before)
 
     def test_its_card_enrolls_no_station_of_another_environment(self):
