@@ -24,6 +24,16 @@ GateOptions gate_options(const Settings& settings, const CommonOptions& options)
   gate.key_fd = options.key_fd;
   gate.ask_key = options.imports_key && !options.key_fd;
   gate.start_workers = options.start_workers;
+  gate.appliance = settings.name;
+  gate.share_files = options.shares;
+  gate.share_fds = options.share_fds;
+  gate.share_tokens = options.share_tokens;
+  gate.pin_shares = options.pin_shares;
+  gate.new_pin_shares = options.new_pin_shares;
+  gate.pin_share_folders = options.pin_share_folders;
+  gate.pin_share_fds = options.pin_share_fds;
+  gate.pin_share_tokens = options.pin_share_tokens;
+  gate.custodians = options.custodians;
   gate.insecure_allow = settings.insecure_allow;
   for (const std::string& name : options.insecure_allow) {
     if (std::ranges::find(gate.insecure_allow, name) == gate.insecure_allow.end()) {
@@ -59,6 +69,11 @@ GateSession& Context::gate_of_any_hsm() {
   GateSession& session = gate_unopened();
   session.open();
   return session;
+}
+
+void Context::expect_pin_change(const HsmPinChangePlan& plan) {
+  options_.new_pin_shares = std::to_string(plan.shares_needed) + "/" + std::to_string(plan.custodians.size());
+  options_.custodians = plan.custodians;
 }
 
 GateSession& Context::gate_unopened() {

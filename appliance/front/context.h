@@ -76,6 +76,15 @@ struct CommonOptions {
   std::optional<int> key_fd;                 // from this descriptor; else it asks for it
   std::optional<std::string> backup_shares;  // init: "M/N", the gate makes kf-backup and writes its shares
   std::filesystem::path backup_share_folder;
+  std::vector<std::filesystem::path> shares;  // of the PIN, or of kf-backup: read by the gate
+  std::vector<int> share_fds;
+  std::vector<std::string> share_tokens;
+  std::optional<std::string> pin_shares;                // init: "M/N", random PINs whose shares go to
+  std::vector<std::filesystem::path> pin_share_folders;  // folders, printers, tokens, or else the terminal
+  std::vector<int> pin_share_fds;
+  std::vector<std::string> pin_share_tokens;
+  std::optional<std::string> new_pin_shares;            // hsm pin-change: the same
+  std::vector<std::uint32_t> custodians;                // its plan's
   std::optional<int> so_pin_fd;              // handed to the gate, for a token that is there already
   std::optional<int> officer_passphrase_fd;  // where a command approves
   std::optional<std::filesystem::path> officer_key;  // a file, or a pkcs11: URI (officer_token.h)
@@ -130,6 +139,9 @@ class Context {
 
   /// Before the gate is started: this command imports a key, which the gate reads.
   void expect_key_import() { options_.imports_key = true; }
+
+  /// Before the gate is opened: it makes new PINs and hands their shares out, as the plan says.
+  void expect_pin_change(const HsmPinChangePlan& plan);
 
   /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
   [[nodiscard]] ApplianceId appliance_id();

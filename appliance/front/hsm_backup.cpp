@@ -265,7 +265,7 @@ int run_hsm_backup(Context& context, const Plan& plan, const std::vector<Bytes>&
 int hsm_restore(Context& context, const RestoreOptions& options) {
   const auto backup = read_file_if_exists(options.file, kMaxBackupFileBytes);
   if (!backup) throw Error{Code::NotFound, "no backup file at " + options.file.string()};
-  if (options.shares.empty() && options.share_fds.empty()) {
+  if (context.options().shares.empty() && context.options().share_fds.empty()) {
     throw Error{Code::Usage, "a restore needs shares of kf-backup", "name each custodian's file: --share FILE"};
   }
   HsmEpochs epochs{context.ledger()};
@@ -277,8 +277,6 @@ int hsm_restore(Context& context, const RestoreOptions& options) {
   settings.gate_settings = switched ? files.in_use : files.next;
   GateOptions gate = gate_options(settings, context.options());
   gate.new_pin = !options.hsm_uri;
-  gate.share_files = options.shares;
-  gate.share_fds = options.share_fds;
   gate.so_pin_fd = options.so_pin_fd;
   GateSession session{gate, context.ledger()};  // not opened: the ledger is still the lost HSM's
   v1::GateRequest request;

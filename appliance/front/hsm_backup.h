@@ -16,8 +16,6 @@ namespace keyferry::appliance {
 
 struct RestoreOptions {
   std::filesystem::path file;
-  std::vector<std::filesystem::path> shares;
-  std::vector<int> share_fds;
   std::optional<int> so_pin_fd;
   std::optional<std::string> hsm_uri;              // nothing: a new SoftHSM store beside the old one
   std::optional<std::filesystem::path> hsm_store;

@@ -77,6 +77,7 @@ fs::path make_gate_settings(const CommonOptions& common, const InitOptions& opti
   settings.insecure_allow = common.insecure_allow;
   settings.workers = options.workers.value_or(usual_workers());
   settings.threads = options.threads.value_or(1);
+  if (common.pin_shares) settings.pin = PinSource::Shares;
   if (options.hsm_uri) {
     settings.uri = *options.hsm_uri;
     if (options.hsm_store) settings.store = fs::absolute(*options.hsm_store);
@@ -236,6 +237,11 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
   };
   for (const std::string& insecure : facts.insecure()) {
     lines.push_back("insecure     " + printable(insecure));
+  }
+  if (!done_before && context.options().pin_shares) {
+    json["pin_shares"] = printable(*context.options().pin_shares);
+    lines.push_back(fmt::format("PIN          random, in shares: {} open the HSM at each start; give the SO shares a safe of their own",
+                                printable(*context.options().pin_shares)));
   }
   if (!done_before && context.options().backup_shares) {
     const std::string folder = fs::absolute(context.options().backup_share_folder).string();

@@ -42,13 +42,19 @@ std::string family_text(v1::Family family) {
   }
 }
 
+Json sharing_json(const v1::PinSharing& sharing) {
+  return Json{{"needed", sharing.needed()}, {"shares", sharing.total()}, {"set", hex(sharing.set_id())}};
+}
+
 Json fields_of(const v1::InitializedLeaf& leaf) {
-  return Json{{"appliance", hex(leaf.appliance_id())},
+  Json fields{{"appliance", hex(leaf.appliance_id())},
               {"environment", environment_text(leaf.environment())},
               {"name", printable(leaf.name())},
               {"officer", leaf.first_officer()},
               {"approved_by", printable(leaf.approved_by())},
               {"module", printable(leaf.module())}};
+  if (leaf.has_pin_sharing()) fields["pin_sharing"] = sharing_json(leaf.pin_sharing());
+  return fields;
 }
 
 Json fields_of(const v1::PlanLeaf& leaf) {
@@ -90,6 +96,14 @@ Json fields_of(const v1::AdoptedLeaf& leaf) {
               {"registry", hex(leaf.registry_digest())},
               {"backup", hex(leaf.backup_id())},
               {"officers", officers}};
+}
+
+Json fields_of(const v1::PinChangedLeaf& leaf) {
+  Json custodians = Json::array();
+  for (const std::uint32_t number : leaf.custodians()) custodians.push_back(number);
+  return Json{{"pin_sharing", sharing_json(leaf.sharing())},
+              {"set_before", hex(leaf.set_before())},
+              {"custodians", custodians}};
 }
 
 Json fields_of(const v1::StationLeafEnrolled& leaf) {
@@ -245,6 +259,8 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
     case Case::kSuspend:
       return set(leaf.suspend().suspended() ? "batch.suspended" : "batch.resumed",
                  fields_of(leaf.suspend()));
+    case Case::kPinChanged:
+      return set("hsm.pin-changed", fields_of(leaf.pin_changed()));
     case Case::DETAIL_NOT_SET:
       return;
   }

@@ -13,6 +13,7 @@
 #include "appliance/front/export.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/hsm_inventory.h"
+#include "appliance/front/hsm_pins.h"
 #include "appliance/front/init.h"
 #include "appliance/front/key_commands.h"
 #include "appliance/front/log_view.h"
@@ -37,6 +38,7 @@ constexpr int kBug = 70;
 constexpr const char* kCommonFooter =
     "everywhere: --home DIR, --json, --pin-fd N, --officer-key FILE|URI, --officer-passphrase-fd N,\n"
     "  --plan-out FILE (write the plan for officers to approve, run nothing),\n"
+    "  --share FILE, --share-fd N, --share-token URI (PIN in shares),\n"
     "  --insecure-allow network,swap,memlock";
 
 /// What the command line said; the chosen command's function runs after all of it was read.
@@ -66,6 +68,7 @@ struct Line {
   PolicyChangeOptions policy;
   bool needs_home = true;
   std::filesystem::path file;
+  std::uint32_t shares_needed = 0;
   std::optional<std::string> batch;
 };
 
@@ -113,6 +116,12 @@ void add_common(CLI::App& app, Line& line) {
   app.add_option("--officer-passphrase-fd",
                  line.common.officer_passphrase_fd,
                  "descriptor to read its passphrase or PIN from (else a prompt)");
+  app.add_option("--share", line.common.shares, "a custodian's share file, read by the gate; repeatable (else a prompt)")
+      ->allow_extra_args(false);
+  app.add_option("--share-fd", line.common.share_fds, "descriptor that the gate reads a share from; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--share-token", line.common.share_tokens, "PKCS#11 URI of a custodian's token with a share; repeatable")
+      ->allow_extra_args(false);
   app.add_option("--insecure-allow",
                  line.common.insecure_allow,
                  "network, swap, memlock: go on although they are open (development, rehearsal)")
@@ -128,6 +137,16 @@ std::vector<std::pair<std::string, std::string>> variables_of(const Line& line) 
     variables.emplace_back(pair.substr(0, sign), pair.substr(sign + 1));
   }
   return variables;
+}
+
+/// Where the shares of new PINs go; none of them: shown on the terminal and typed back there.
+void add_share_targets(CLI::App* command, Line& line) {
+  command->add_option("--pin-share-dir", line.common.pin_share_folders, "folder for them: one for all, or one for each custodian")
+      ->allow_extra_args(false);
+  command->add_option("--pin-share-fd", line.common.pin_share_fds, "descriptor that leads to a printer, one for each custodian")
+      ->allow_extra_args(false);
+  command->add_option("--pin-share-token", line.common.pin_share_tokens, "PKCS#11 URI of each custodian's own token")
+      ->allow_extra_args(false);
 }
 
 void add_init(CLI::App& app, Line& line) {
@@ -167,6 +186,10 @@ void add_init(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
   command->add_option(
       "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
+  command->add_option("--pin-shares",
+                      line.common.pin_shares,
+                      "M/N: random PINs that nobody sees, in shares of which any M open the HSM");
+  add_share_targets(command, line);
   command->add_option("--backup-shares",
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
@@ -496,10 +519,6 @@ void add_hsm_backup(CLI::App& group, Line& line) {
                                   "a backup's keys into an HSM without keys; gate.toml then names that one",
                                   "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
   restore->add_option("FILE", line.restore.file)->required();
-  restore->add_option("--share", line.restore.shares, "a custodian's share file, read by the gate; repeatable")
-      ->allow_extra_args(false);
-  restore->add_option("--share-fd", line.restore.share_fds, "descriptor that the gate reads a share from; repeatable")
-      ->allow_extra_args(false);
   restore->add_option("--hsm",
                       line.restore.hsm_uri,
                       "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");
@@ -525,6 +544,15 @@ void add_hsm(CLI::App& app, Line& line) {
   CLI::App* inventory = add_command(*group, "inventory", "every key against its role, the log and the registry", "hsm inventory");
   bind(inventory, line, Access::Write, [](Context& context) { return hsm_inventory(context); });
   add_hsm_backup(*group, line);
+  CLI::App* pins = add_command(*group, "pin-change", "new random PINs and new shares; the old ones open nothing any more",
+                               "hsm pin-change --custodian 2 --custodian 3 --needed 2 --reason \"yearly\" --share u1.txt ...");
+  pins->add_option("--custodian", line.common.custodians, "person number; repeatable")->required()->allow_extra_args(false);
+  pins->add_option("--needed", line.shares_needed, "shares that open it")->required();
+  pins->add_option("--reason", line.reason)->required();
+  add_share_targets(pins, line);
+  bind(pins, line, Access::Write, [&line](Context& context) {
+    return hsm_pin_change(context, line.shares_needed, line.reason);
+  });
 
   CLI::App* look = add_command(
       app, "doctor", "what the module can do, what will be used, whether this machine is fit", "doctor");

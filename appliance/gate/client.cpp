@@ -17,15 +17,22 @@ namespace {
 constexpr int kFrontFd = 3;
 constexpr int kPinFd = 4;
 
-void add_backup_arguments(const GateOptions& options, ChildSpec& spec) {
+void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
   const auto add = [&spec](const char* name, std::string value) {
     spec.arguments.insert(spec.arguments.end(), {name, std::move(value)});
   };
   if (options.backup_shares) {
     add("--backup-shares", *options.backup_shares);
     add("--backup-share-dir", options.backup_share_folder.string());
-    add("--backup-name", options.backup_name);
   }
+  const std::string& appliance = options.appliance.empty() ? options.backup_name : options.appliance;
+  if (!appliance.empty()) add("--appliance", appliance);
+  if (options.pin_shares) add("--pin-shares", *options.pin_shares);
+  if (options.new_pin_shares) add("--new-pin-shares", *options.new_pin_shares);
+  for (const std::filesystem::path& folder : options.pin_share_folders) add("--pin-share-dir", folder.string());
+  for (const std::string& uri : options.pin_share_tokens) add("--pin-share-token", uri);
+  for (const std::string& uri : options.share_tokens) add("--share-token", uri);
+  for (const std::uint32_t number : options.custodians) add("--custodian", std::to_string(number));
   for (const std::filesystem::path& file : options.share_files) add("--share", file.string());
   const auto add_descriptor = [&](const char* name, int ours) {
     const int number = kFrontFd + static_cast<int>(spec.descriptors.size());  // consecutive: Child closes the rest
@@ -33,6 +40,7 @@ void add_backup_arguments(const GateOptions& options, ChildSpec& spec) {
     add(name, std::to_string(number));
   };
   for (const int share : options.share_fds) add_descriptor("--share-fd", share);
+  for (const int printer : options.pin_share_fds) add_descriptor("--pin-share-fd", printer);
   if (options.so_pin_fd) add_descriptor("--so-pin-fd", *options.so_pin_fd);
 }
 
@@ -112,7 +120,7 @@ GateClient::GateClient(const GateOptions& options, GateStore& store) : impl_{std
     spec.arguments.insert(spec.arguments.end(), {"--key-fd", std::to_string(number)});
   }
   if (options.ask_key) spec.arguments.emplace_back("--ask-key");
-  add_backup_arguments(options, spec);
+  add_share_arguments(options, spec);
   if (options.new_pin) spec.arguments.emplace_back("--new-pin");
   if (options.start_workers) spec.arguments.emplace_back("--start-workers");
   for (const std::string& name : options.insecure_allow) {

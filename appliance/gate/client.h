@@ -39,6 +39,14 @@ struct GateOptions {
   std::string backup_name = {};
   std::vector<std::filesystem::path> share_files = {};
   std::vector<int> share_fds = {};
+  std::string appliance = {};                           // its name, with any of the following
+  std::vector<std::string> share_tokens = {};           // URIs of tokens that hold shares of the PIN
+  std::optional<std::string> pin_shares = {};           // init: "M/N", random PINs in shares
+  std::optional<std::string> new_pin_shares = {};       // hsm-pin-change: the same
+  std::vector<std::filesystem::path> pin_share_folders = {};  // where new shares go; none of these three: the terminal
+  std::vector<int> pin_share_fds = {};
+  std::vector<std::string> pin_share_tokens = {};
+  std::vector<std::uint32_t> custodians = {};
   std::optional<int> so_pin_fd = {};  // to make kf-backup in a token that is there already
   bool start_workers = false;      // a batch comes: all key workers are started at once, beside what else there is to do
   bool new_pin = false;            // init: a PIN from the terminal is asked for twice

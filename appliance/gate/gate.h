@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "appliance/gate/async_frames.h"
+#include "appliance/gate/pin_custody.h"
 #include "appliance/gate/settings.h"
 #include "appliance/gate/share_files.h"
 #include "wrap/base/clock.h"
@@ -25,7 +26,9 @@ struct GateArguments {
   std::vector<std::string> hardening;  // sentences on this process, for HsmFacts
   std::optional<SecretBytes> imported_key = std::nullopt;  // 32 octets, for the one import that this start is for
   std::optional<BackupShares> backup = std::nullopt;       // init: as they were written; restore: as they were read
-  std::optional<SecretBytes> so_pin = std::nullopt;        // to make kf-backup in a token that is there already
+  std::optional<SecretBytes> so_pin = std::nullopt;        // of a token that is made, or gets kf-backup, or another PIN
+  std::optional<PinSharing> pin_sharing = std::nullopt;    // `pin` came from shares of this set
+  std::optional<NewPins> new_pins = std::nullopt;          // for the one hsm-pin-change that this start is for
   bool start_workers = false;                              // all key workers, as soon as the HSM is open
 };
 

@@ -279,16 +279,22 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     v1::WorkerReply reply = co_await worker->call(std::move(*make_key), no_pieces, std::move(secrets));
     made = std::move(*reply.mutable_key_made());
   }
+  if (plan.operation == Operation::HsmPinChange) co_await change_pins(plan);
   KF_CUT("gate.plan.key-made");
   const ClockBeingSet clock_being_set{clock_was_set, plan.operation == Operation::ClockSet};
   std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
   add_operation_leaves(plan, station, made, registry, typed);
+  if (plan.operation == Operation::HsmPinChange) typed.push_back(pin_changed_leaf());
   std::vector<Bytes> leaves;
   for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
-  const std::function<void(GateState&)> change = [&plan, now = clock.now()](GateState& next) { apply_plan(next, plan, now); };
+  const std::function<void(GateState&)> change = [this, &plan, now = clock.now()](GateState& next) {
+    apply_plan(next, plan, now);
+    if (plan.operation == Operation::HsmPinChange) put_new_sharing(next);
+  };
   co_await commit(front, id, std::move(leaves), change, std::move(registry));
   if (plan.operation == Operation::InsecureAllow) note_permits();
+  if (plan.operation == Operation::HsmPinChange) finish_pin_change();
 
   v1::GateReply reply;
   if (plan.operation == Operation::StationEnroll) {

@@ -14,6 +14,7 @@
 #include "appliance/gate/hardening.h"
 #include "appliance/gate/hsm_pin.h"
 #include "appliance/gate/imported_key.h"
+#include "appliance/gate/pin_custody.h"
 #include "appliance/gate/pin_tries.h"
 #include "wrap/base/process.h"
 #include "wrap/base/process_end.h"
@@ -36,8 +37,11 @@ struct Options {
   std::string backup_shares;  // "2/3": new shares are made
   std::string backup_share_dir;
   std::string backup_name;
-  std::vector<std::filesystem::path> shares;  // of an existing kf-backup
+  std::vector<std::filesystem::path> shares;  // of an existing kf-backup, of the PINs
   std::vector<int> share_fds;
+  std::string pin_shares;      // "2/3": init makes both PINs and splits them
+  std::string new_pin_shares;  // "2/3": a change does
+  PinCustodyOptions custody;
   int so_pin_fd = -1;
   bool listen = false;
   bool forget_wrong_pins = false;
@@ -80,13 +84,25 @@ struct Secrets {
   std::optional<SecretBytes> imported_key;
   std::optional<BackupShares> backup;
   std::optional<SecretBytes> so_pin;
+  std::optional<PinSharing> pin_sharing;
+  std::optional<NewPins> new_pins;
 };
 
-/// New ones are written and read back before the HSM hears of their key.
-std::optional<BackupShares> obtain_shares(const Options& options) {
-  if (!options.shares.empty() || !options.share_fds.empty()) return read_shares(options.shares, options.share_fds);
-  if (options.backup_shares.empty()) return std::nullopt;
-  return make_share_files(options.backup_share_dir, parse_share_counts(options.backup_shares), options.backup_name);
+/// Random PINs: made and handed out at `init`, else put together from what custodians bring.
+void obtain_shared_pins(const Options& options, std::vector<GivenShare>& given, Secrets& secrets) {
+  PinCustodyOptions custody = options.custody;
+  custody.settings_file = options.settings_file;
+  custody.appliance = options.backup_name;
+  PinPair pins = options.pin_shares.empty()
+                     ? pin_for_login(custody, given)
+                     : first_pins(custody, parse_share_counts(options.pin_shares, "--pin-shares"), given);
+  secrets.pin = std::move(pins.user_pin);
+  secrets.pin_sharing = pins.sharing;
+  if (!pins.so_pin.empty()) secrets.so_pin = std::move(pins.so_pin);
+  if (options.new_pin_shares.empty()) return;
+  SecretBytes so_pin = so_pin_for_change(custody, given);
+  if (!so_pin.empty()) secrets.so_pin = std::move(so_pin);
+  secrets.new_pins = new_pins(custody, parse_share_counts(options.new_pin_shares, "--new-pin-shares"), given);
 }
 
 SecretBytes read_so_pin(int so_pin_fd) {
@@ -101,10 +117,22 @@ Secrets obtain_secrets(const Options& options, const GateSettings& settings) {
   if (refusal && options.listen) throw to_error(*refusal);
   Secrets secrets;
   if (refusal) return secrets;
-  secrets.pin = obtain_pin(settings, options.pin_fd, options.new_pin);
+  std::vector<GivenShare> given = read_given_shares(options.shares, options.share_fds);
+  secrets.backup = take_backup_shares(given);
+  if (settings.pin == PinSource::Shares) {
+    obtain_shared_pins(options, given, secrets);
+  } else if (!given.empty() || !options.pin_shares.empty() || !options.new_pin_shares.empty() || !options.custody.share_tokens.empty()) {
+    throw Error{Code::Usage, "shares of a PIN were given or asked for, and gate.toml says that the PIN is typed",
+                "only init --pin-shares M/N makes an appliance whose PIN is held as shares"};
+  } else {
+    secrets.pin = obtain_pin(settings, options.pin_fd, options.new_pin);
+  }
   if (options.key_fd >= 0 || options.ask_key) secrets.imported_key = obtain_imported_key(options.key_fd);
   if (options.so_pin_fd >= 0) secrets.so_pin = read_so_pin(options.so_pin_fd);
-  secrets.backup = obtain_shares(options);
+  // New ones are written and read back before the HSM hears of their key.
+  if (!secrets.backup && !options.backup_shares.empty()) {
+    secrets.backup = make_share_files(options.backup_share_dir, parse_share_counts(options.backup_shares), options.backup_name);
+  }
   return secrets;
 }
 
@@ -133,6 +161,8 @@ int serve(const Options& options) {
                           .imported_key = std::move(secrets.imported_key),
                           .backup = std::move(secrets.backup),
                           .so_pin = std::move(secrets.so_pin),
+                          .pin_sharing = std::move(secrets.pin_sharing),
+                          .new_pins = std::move(secrets.new_pins),
                           .start_workers = options.start_workers};
   arguments.hardening = hardening_facts(FilteredProcess::Gate, arguments.pin);
   Gate gate{context, std::move(arguments), clock};
@@ -173,8 +203,20 @@ int main(int argc, char** argv) {
   app.add_flag("--ask-key", options.ask_key, "ask on the terminal for the key to import");
   app.add_option("--backup-shares", options.backup_shares, "M/N: make kf-backup and write its shares, any M of N open backups");
   app.add_option("--backup-share-dir", options.backup_share_dir, "folder for the share files, one for each custodian");
-  app.add_option("--backup-name", options.backup_name, "the appliance's name, in the names of those files");
-  app.add_option("--share", options.shares, "a share file, for a restore; repeatable")->allow_extra_args(false);
+  app.add_option("--backup-name,--appliance", options.backup_name, "the appliance's name, in names of files and labels of shares");
+  app.add_option("--pin-shares", options.pin_shares, "M/N: init makes random PINs and hands out their shares");
+  app.add_option("--new-pin-shares", options.new_pin_shares, "M/N: for hsm-pin-change, new PINs and their shares");
+  app.add_option("--pin-share-dir", options.custody.targets.folders, "folder for new shares: one for all, or one for each custodian")
+      ->allow_extra_args(false);
+  app.add_option("--pin-share-fd", options.custody.targets.printers, "descriptor of a printer for each custodian (else the terminal)")
+      ->allow_extra_args(false);
+  app.add_option("--pin-share-token", options.custody.targets.tokens, "PKCS#11 URI of each custodian's own token, for new shares")
+      ->allow_extra_args(false);
+  app.add_option("--custodian", options.custody.custodians, "person number of each custodian of new shares, in order")
+      ->allow_extra_args(false);
+  app.add_option("--share-token", options.custody.share_tokens, "PKCS#11 URI of a token that holds a share; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--share", options.shares, "a share file, for a login or a restore; repeatable")->allow_extra_args(false);
   app.add_option("--share-fd", options.share_fds, "descriptor to read a share from; repeatable")->allow_extra_args(false);
   app.add_option("--so-pin-fd", options.so_pin_fd, "descriptor to read the SO PIN from, to make kf-backup in a token that is there already");
   app.add_flag("--listen", options.listen, "serve the Unix socket of the settings instead of descriptor 3");

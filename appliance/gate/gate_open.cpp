@@ -65,10 +65,12 @@ asio::awaitable<std::unique_ptr<WorkerLink>> Gate::Impl::start_worker(v1::Worker
   request.mutable_start()->set_role(role);
   request.mutable_start()->set_may_initialize(may_initialize);
   std::vector<SecretBytes> secrets;
-  if (with_shares == WithShares::Yes && arguments.backup) {
-    secrets = arguments.backup->copies();
-    request.mutable_start()->set_backup_shares(static_cast<std::uint32_t>(secrets.size()));
-    request.mutable_start()->set_backup_key_check(to_string(arguments.backup->check_value));
+  if (with_shares == WithShares::Yes) {
+    if (arguments.backup) {
+      secrets = arguments.backup->copies();
+      request.mutable_start()->set_backup_shares(static_cast<std::uint32_t>(secrets.size()));
+      request.mutable_start()->set_backup_key_check(to_string(arguments.backup->check_value));
+    }
     request.mutable_start()->set_so_pin(arguments.so_pin.has_value());
     if (arguments.so_pin) secrets.push_back(SecretBytes::copy_of(arguments.so_pin->expose()));
   }
@@ -193,6 +195,7 @@ asio::awaitable<void> Gate::Impl::open(FrontLink& front, std::uint64_t id, const
     throw Error{Code::Refused, "this HSM was set up with another kf-backup, or with none: the shares just written open nothing",
                 "destroy them, and give the command again without --backup-shares"};
   }
+  check_pin_sharing();
   if (!ledger_agrees) {
     std::vector<Bytes> candidates;
     for (const std::string& octets : request.registries()) candidates.push_back(to_bytes(as_bytes(octets)));
@@ -287,7 +290,7 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   if (const auto refusal = check_first_persons(enabled_officers(registry), needed, arguments.settings.kind, false)) {
     throw to_error(*refusal);
   }
-  if (arguments.backup && !state) state_worker.reset();  // it was started without the shares
+  if ((arguments.backup || arguments.so_pin) && !state) state_worker.reset();  // it was started without the shares
   co_await start_state_worker(true);
   if (state) throw Error{Code::Refused, "this HSM is initialised already"};
   v1::WorkerRequest make_keys;
@@ -312,6 +315,8 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   initialized.set_approved_by("the person who typed the PIN");
   initialized.set_module(facts.module());
   initialized.set_so_pin_discarded(true);
+  GateState first;
+  tell_pin_sharing(initialized, first);
 
   std::vector<Bytes> leaves = one_leaf(leaf, leaf_now());
   for (const CardPerson& one : persons) {
@@ -323,7 +328,6 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   for (const v1::HsmObject& key : made_keys.inventory().objects()) {
     leaves.push_back(leaf_octets(key_leaf(key), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
-  GateState first;
   if (arguments.backup) {
     v1::HsmObject backup_key;
     backup_key.set_role("backup");
@@ -352,6 +356,7 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   }
   ledger_agrees = true;
   front.opened = true;
+  arguments.so_pin.reset();
   co_await key_worker(0);
   v1::GateReply reply;
   v1::Opened& opened = *reply.mutable_opened();

@@ -136,6 +136,7 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kPerson:
     case v1::LogLeaf::kPolicy:
     case v1::LogLeaf::kSuspend:
+    case v1::LogLeaf::kPinChanged:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

@@ -27,6 +27,18 @@ SecretBytes random_so_pin() {
   return pin;
 }
 
+/// Before C_InitToken: a token that would not take the user PIN afterwards is not begun with.
+void check_pin_lengths(const p11::TokenInfo& token, const SecretBytes& pin, const SecretBytes& so_pin) {
+  for (const SecretBytes* one : {&pin, &so_pin}) {
+    const std::size_t size = one->size();
+    if (size >= token.min_pin_length && (token.max_pin_length == 0 || size <= token.max_pin_length)) continue;
+    throw Error{Code::Hsm,
+                fmt::format("this HSM takes PINs of {} to {} characters, and one of {} was to be set", token.min_pin_length,
+                            token.max_pin_length, size),
+                "use another HSM, or a PIN of your own of that length (development)"};
+  }
+}
+
 }  // namespace
 
 p11::Uri hsm_uri(const GateSettings& settings) {
@@ -35,7 +47,7 @@ p11::Uri hsm_uri(const GateSettings& settings) {
   return std::get<p11::Uri>(std::move(uri));
 }
 
-Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank)
+Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank, const SecretBytes* so_pin)
     : uri_{hsm_uri(settings)},
       calls_{settings.threads > 1 ? p11::CallsFrom::AnyThread : p11::CallsFrom::OneThread},
       store_{settings.store} {
@@ -45,36 +57,46 @@ Hsm::Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank)
   }
   if (store_) p11::keep_softhsm_tokens(*store_);
   module_ = std::make_unique<p11::Module>(*uri.module_path, calls_);
-  token_ = find_or_make_token(uri, pin, blank);
+  token_ = find_or_make_token(uri, pin, blank, so_pin);
   session_ = std::make_unique<p11::Session>(*module_, token_.slot, p11::Access::ReadWrite);
 }
 
-p11::TokenInfo Hsm::find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank) {
+p11::TokenInfo Hsm::find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank, const SecretBytes* so_pin) {
   if (blank == BlankToken::Refuse) return module_->find_token(uri);
   const p11::ModuleInfo info = module_->info();
+  std::optional<p11::TokenInfo> unfinished;
   for (const p11::TokenInfo& token : module_->tokens()) {
-    // A token without a user PIN is what a cut between C_InitToken and C_InitPIN leaves: not ours to use, not in the way.
-    if (token.initialised && token.user_pin_set && p11::matches(uri, token, info)) return token;
+    if (!token.initialised || !p11::matches(uri, token, info)) continue;
+    if (token.user_pin_set) return token;
+    unfinished = token;
   }
+  // Cut between C_InitToken and C_InitPIN. Without its SO PIN it is not ours to use, and not in the way.
+  if (unfinished && so_pin != nullptr && set_first_pin(unfinished->slot, pin, *so_pin)) return module_->token_info(unfinished->slot);
   const auto slot = module_->uninitialised_slot();
   if (!slot || !uri.token) {
     throw Error{Code::Hsm, "no token matches the HSM URI, and there is no blank one that could be initialised",
                 "name an initialised token in --hsm, or a module with an uninitialised slot and token=LABEL"};
   }
-  SecretBytes so_pin = random_so_pin();
+  SecretBytes made_so_pin = so_pin != nullptr ? SecretBytes::copy_of(so_pin->expose()) : random_so_pin();
+  check_pin_lengths(module_->token_info(*slot), pin, made_so_pin);
   KF_CUT("worker.token.before-init");
-  const p11::TokenInfo made = module_->init_token(*slot, so_pin, *uri.token);
+  const p11::TokenInfo made = module_->init_token(*slot, made_so_pin, *uri.token);
   KF_CUT("worker.token.before-user-pin");
+  if (!set_first_pin(made.slot, pin, made_so_pin)) throw Error{Code::Hsm, "the new token does not take the SO PIN that it was made with"};
+  new_so_pin_ = std::move(made_so_pin);
+  KF_CUT("worker.token.made");
+  return module_->token_info(made.slot);
+}
+
+bool Hsm::set_first_pin(p11::SlotId slot, const SecretBytes& pin, const SecretBytes& so_pin) {
   {
-    p11::Session session{*module_, made.slot, p11::Access::ReadWrite};
-    session.login_or_throw(p11::Role::SecurityOfficer, so_pin);
+    p11::Session session{*module_, slot, p11::Access::ReadWrite};
+    if (session.login(p11::Role::SecurityOfficer, so_pin) != p11::LoginResult::Ok) return false;
     session.init_pin(pin);
     session.logout();
   }
   sync_store();
-  new_so_pin_ = std::move(so_pin);
-  KF_CUT("worker.token.made");
-  return module_->token_info(made.slot);
+  return true;
 }
 
 std::unique_ptr<p11::Session> Hsm::another_session() {
@@ -149,6 +171,40 @@ void Hsm::ensure_backup_key(const SecretBytes& octets, const SecretBytes* so_pin
     throw Error{Code::Refused, fmt::format("token \"{}\" holds another kf-backup than the one of these shares", token_.label),
                 "give the shares that belong to it, or use another HSM"};
   }
+}
+
+void Hsm::change_so_pin(const SecretBytes& before, const SecretBytes& after, const SecretBytes& user_pin) {
+  check_pin_lengths(token_, after, after);
+  session().logout();
+  p11::LoginResult result = session().login(p11::Role::SecurityOfficer, before);
+  if (result == p11::LoginResult::Ok) {
+    KF_CUT("worker.pin-change.before-so");
+    result = session().set_pin(before, after);
+    sync_store();
+    KF_CUT("worker.pin-change.so-changed");
+    session().logout();
+  }
+  // Changed now, or by a try that was cut off: the HSM says.
+  const p11::LoginResult proved = session().login(p11::Role::SecurityOfficer, after);
+  if (proved == p11::LoginResult::Ok) session().logout();
+  session().login_or_throw(p11::Role::User, user_pin);
+  if (proved == p11::LoginResult::Ok) return;
+  throw Error{Code::Refused, fmt::format("token \"{}\" does not take the SO PIN of these shares: {}; nothing was changed",
+                                         token_.label, p11::to_string(result)),
+              "bring the SO shares of the set that is in use"};
+}
+
+void Hsm::change_user_pin(const SecretBytes& before, const SecretBytes& after) {
+  if (equal(before.expose(), after.expose())) return;
+  KF_CUT("worker.pin-change.before-user");
+  if (const auto result = session().set_pin(before, after); result != p11::LoginResult::Ok) {
+    throw Error{Code::Hsm, fmt::format("token \"{}\" does not change its user PIN: {}", token_.label, p11::to_string(result)),
+                "the PIN of before still holds"};
+  }
+  sync_store();
+  KF_CUT("worker.pin-change.user-changed");
+  session().logout();
+  session().login_or_throw(p11::Role::User, after);
 }
 
 std::string Hsm::module_text() const {

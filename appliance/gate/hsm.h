@@ -25,9 +25,10 @@ class PinRefused : public Error {
 class Hsm {
  public:
   /// Loads the module and finds the token that the URI names. With BlankToken::Initialise and no such token: makes one
-  /// in an uninitialised slot, with `pin` as user PIN and a random SO PIN that nobody sees. It is forgotten with this
-  /// object, or as soon as kf-backup was made.
-  Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank);
+  /// in an uninitialised slot, with `pin` as user PIN and as SO PIN the one given, else a random one that nobody sees. It is
+  /// forgotten with this object, or as soon as kf-backup was made. With an SO PIN a token that an earlier try left without
+  /// a user PIN is finished instead. Error{Hsm}: the token takes no PINs of these lengths.
+  Hsm(const GateSettings& settings, const SecretBytes& pin, BlankToken blank, const SecretBytes* so_pin = nullptr);
 
   /// Logs in once. Never tries again with the same PIN: that is how tokens get locked.
   [[nodiscard]] p11::LoginResult login(const SecretBytes& pin);
@@ -38,6 +39,13 @@ class Hsm {
   /// kf-backup of these octets: makes it when there is none, under `so_pin` or that of the token just made. Logged in as
   /// user before and after; probes. Error{Refused}: there is another one, or none and no SO PIN to make it with.
   void ensure_backup_key(const SecretBytes& octets, const SecretBytes* so_pin, const SecretBytes& pin);
+
+  /// The security officer's PIN, proved by a login afterwards; the new one in place already is no error. Logged in as user
+  /// before and after. Error{Refused}: the token takes neither.
+  void change_so_pin(const SecretBytes& before, const SecretBytes& after, const SecretBytes& user_pin);
+
+  /// The user's, who is logged in with `before`; logged in with `after` then. Nothing is done when they are the same.
+  void change_user_pin(const SecretBytes& before, const SecretBytes& after);
 
   /// Error{Hsm} when it is not connected().
   [[nodiscard]] p11::Session& session();
@@ -68,7 +76,9 @@ class Hsm {
   void sync_store() const;
 
  private:
-  p11::TokenInfo find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank);
+  p11::TokenInfo find_or_make_token(const p11::Uri& uri, const SecretBytes& pin, BlankToken blank, const SecretBytes* so_pin);
+  /// False when the SO PIN is not that token's.
+  [[nodiscard]] bool set_first_pin(p11::SlotId slot, const SecretBytes& pin, const SecretBytes& so_pin);
 
   p11::Uri uri_;
   p11::CallsFrom calls_;

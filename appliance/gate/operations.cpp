@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "appliance/gate/internal/people.h"
 #include "keyferry/v1/worker.pb.h"
 
@@ -113,6 +115,29 @@ Answer check(const BatchResumePlan& plan, const GateState& state) {
   return Refusal{"batch-not-suspended", fmt::format("batch {} is not suspended: there is nothing to resume", plan.batch.hex())};
 }
 
+/// Custodians of shares are persons of that role; where there are none, officers.
+Answer check(const HsmPinChangePlan& plan, const GateState& state) {
+  if (!state.hsm.has_pin_sharing()) {
+    return Refusal{"pin-typed", "this HSM's PIN is one that people type: it has no shares to change",
+                   "only init --pin-shares M/N makes an appliance whose PIN is held as shares"};
+  }
+  const auto is_custodian = [](const v1::Officer& person) {
+    return !person.disabled() && person.role() == v1::OFFICER_ROLE_CUSTODIAN;
+  };
+  const bool any_custodian = std::ranges::any_of(state.registry.officers(), is_custodian);
+  for (const std::uint32_t number : plan.custodians) {
+    const bool known = std::ranges::any_of(state.registry.officers(), [&](const v1::Officer& person) {
+      const bool may = any_custodian ? is_custodian(person) : !person.disabled() && person.role() == v1::OFFICER_ROLE_OFFICER;
+      return person.number() == number && may;
+    });
+    if (known) continue;
+    return Refusal{"custodian-unknown",
+                   fmt::format("person {} is not enrolled as {}, or disabled", number, any_custodian ? "a custodian" : "an officer"),
+                   "enrol custodians first: keyferry-appliance officer add --role custodian"};
+  }
+  return std::nullopt;
+}
+
 Answer check_station(const StationEnrollPlan& plan, const GateState& state,
                      const std::optional<token::EnrolmentRequest>& request, const std::optional<Digest>& request_sha256) {
   if (!request || !request_sha256 || *request_sha256 != plan.request_sha256 ||
@@ -158,6 +183,7 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::TransportMasterImport: return check(std::get<TransportMasterImportPlan>(plan.detail), state);
     case Operation::VendorKeyImport: return check(std::get<VendorKeyImportPlan>(plan.detail), state);
     case Operation::VendorKeyCreate: return check(std::get<VendorKeyCreatePlan>(plan.detail), state);
+    case Operation::HsmPinChange: return check(std::get<HsmPinChangePlan>(plan.detail), state);
     case Operation::ClockSet:       // what the clock shows is looked at where it is,
     case Operation::InsecureAllow:  // and so is how long a permit may last
       return std::nullopt;
@@ -172,7 +198,6 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::PolicyChange: return check(std::get<PolicyChangePlan>(plan.detail), state);
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
-    case Operation::HsmPinChange:
     case Operation::BatchClose:
     case Operation::TokenLost:
     case Operation::QuarantineRelease:

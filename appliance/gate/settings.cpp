@@ -59,6 +59,10 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
       settings.environment.emplace(std::string{key.str()}, *value);
     }
   }
+  const std::string pin = text_or(table["hsm"]["pin"], "typed");
+  if (pin != "typed" && pin != "shares") refuse(where, "[hsm] pin is neither typed nor shares");
+  settings.pin = pin == "shares" ? PinSource::Shares : PinSource::Typed;
+  if (settings.pin == PinSource::Shares && pin_file(settings)) refuse(where, "[hsm] pin = \"shares\", and the URI has a pin-source");
   const auto kind = environment_from_name(text_or(table["gate"]["environment"], "development"));
   if (!kind) refuse(where, "[gate] environment is unknown");
   settings.kind = *kind;
@@ -103,6 +107,7 @@ std::string settings_text(const GateSettings& settings) {
   std::string text = fmt::format("# keyferry-hsm-gate: which HSM, and how its module is started\nversion = 1\n\n[hsm]\nuri = {}\n",
                                  toml_quoted(settings.uri));
   if (settings.store) text += fmt::format("store = {}\n", toml_quoted(settings.store->string()));
+  if (settings.pin == PinSource::Shares) text += "pin = \"shares\"\n";
   if (!settings.environment.empty()) text += "\n[hsm.environment]\n";
   for (const auto& [name, value] : settings.environment) {
     text += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(value));

@@ -15,10 +15,14 @@ namespace keyferry::appliance {
 /// [gate] seccomp = "strict", "network-module", "off": the system call filter of gate and workers (seccomp.h).
 enum class SystemCallFilter { Strict, NetworkModule, Off };
 
+/// [hsm] pin: "typed" (a descriptor, pin-source=file:, the terminal) or "shares" (random, M of N custodians bring it).
+enum class PinSource { Typed, Shares };
+
 struct GateSettings {
   std::string uri;                                   // RFC 7512, with module-path; pin-source=file: for development
   std::optional<std::filesystem::path> store;        // synced after each write of kf-state; for modules that do not
   std::map<std::string, std::string> environment;    // of the worker only, e.g. SOFTHSM2_CONF
+  PinSource pin = PinSource::Typed;
   Environment kind = Environment::Development;
   unsigned workers = 1;                              // key workers: processes
   unsigned threads = 1;                              // in each worker; more than 1 for HSMs that answer slowly

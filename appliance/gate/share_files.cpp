@@ -33,7 +33,7 @@ SecretBytes read_all(int fd, const std::string& where) {
 }
 
 /// Past the cache, as far as the file system lets go of it.
-SecretBytes read_share_file(const fs::path& file) {
+SecretBytes read_text(const fs::path& file) {
   const Fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd.valid()) throw system_error(Code::Storage, "open the share " + file.string(), errno);
   static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
@@ -52,8 +52,8 @@ ShareFile parsed(const SecretBytes& text, const std::string& where) {
 BackupShares existing_set(const std::vector<fs::path>& files, ShareCounts counts) {
   BackupShares set{{}, counts, {}};
   for (const fs::path& file : files) {
-    ShareFile one = parsed(read_share_file(file), file.string());
-    if (one.counts != counts || (!set.check_value.empty() && one.check_value != set.check_value)) {
+    ShareFile one = read_share_file(file);
+    if (one.kind != ShareKind::BackupKey || one.counts != counts || (!set.check_value.empty() && one.check_value != set.check_value)) {
       throw Error{Code::Refused, file.string() + " is a share of another backup key", "choose another --backup-share-dir"};
     }
     set.check_value = one.check_value;
@@ -70,13 +70,28 @@ std::vector<SecretBytes> BackupShares::copies() const {
   return made;
 }
 
-std::string share_file_name(const std::string& appliance, unsigned number, ShareCounts counts) {
-  return fmt::format("kf-backup-{}-share-{}-of-{}.txt", appliance, number, counts.shares);
+ShareFile read_share_file(const fs::path& file) { return parsed(read_text(file), file.string()); }
+
+ShareFile write_share_file(const fs::path& file, const SecretBytes& text) {
+  write_file_durably(file, text.expose(), Overwrite::Replace);
+  const SecretBytes back = read_text(file);
+  if (back.size() != text.size() || !Botan::constant_time_compare(back.expose().data(), text.expose().data(), text.size())) {
+    throw Error{Code::Storage, "what was read back from " + file.string() + " is not what was written",
+                "use another medium, and give the same command again"};
+  }
+  return parsed(back, file.string());
+}
+
+std::string share_file_name(ShareKind kind, const std::string& appliance, unsigned number, ShareCounts counts) {
+  const std::string_view word = kind == ShareKind::BackupKey ? "backup" : share_kind_word(kind);
+  return fmt::format("kf-{}-{}-share-{}-of-{}.txt", word, appliance, number, counts.shares);
 }
 
 BackupShares make_share_files(const fs::path& folder, ShareCounts counts, const std::string& appliance) {
   std::vector<fs::path> files;
-  for (unsigned number = 1; number <= counts.shares; ++number) files.push_back(folder / share_file_name(appliance, number, counts));
+  for (unsigned number = 1; number <= counts.shares; ++number) {
+    files.push_back(folder / share_file_name(ShareKind::BackupKey, appliance, number, counts));
+  }
   make_private_directory(folder);
   if (std::ranges::all_of(files, [](const fs::path& file) { return fs::exists(file); })) return existing_set(files, counts);
   {
@@ -85,36 +100,38 @@ BackupShares make_share_files(const fs::path& folder, ShareCounts counts, const 
     random.fill(key.expose_writable());
     const std::vector<SecretBytes> shares = split_backup_key(key, counts);
     for (unsigned i = 0; i < counts.shares; ++i) {
-      const SecretBytes text = share_text(shares[i], i + 1, counts);
-      write_file_durably(files[i], text.expose(), Overwrite::Replace);
-      const SecretBytes back = read_share_file(files[i]);
-      if (back.size() != text.size() || !Botan::constant_time_compare(back.expose().data(), text.expose().data(), text.size())) {
-        throw Error{Code::Storage, "what was read back from " + files[i].string() + " is not what was written",
-                    "use another medium, and give the same command again"};
-      }
+      static_cast<void>(write_share_file(files[i], share_text(ShareKind::BackupKey, shares[i], i + 1, counts)));
       KF_CUT("gate.shares.written");
     }
   }  // the key ends here: from now on there are only its shares
   return existing_set(files, counts);
 }
 
-BackupShares read_shares(const std::vector<fs::path>& files, const std::vector<int>& descriptors) {
-  BackupShares set;
-  const auto take = [&set](ShareFile one, const std::string& where) {
-    if (!set.check_value.empty() && one.check_value != set.check_value) {
-      throw Error{Code::Refused, where + " is a share of another backup key",
-                  "each share says on its line \"check\" which key it belongs to"};
-    }
-    set.check_value = one.check_value;
-    set.counts = one.counts;
-    set.shares.push_back(std::move(one.share));
-  };
-  for (const fs::path& file : files) take(parsed(read_share_file(file), file.string()), file.string());
+std::vector<GivenShare> read_given_shares(const std::vector<fs::path>& files, const std::vector<int>& descriptors) {
+  std::vector<GivenShare> given;
+  for (const fs::path& file : files) given.push_back({read_share_file(file), file.string()});
   for (const int descriptor : descriptors) {
     const Fd fd{descriptor};
     const std::string where = fmt::format("descriptor {}", descriptor);
-    take(parsed(read_all(fd.get(), where), where), where);
+    given.push_back({parsed(read_all(fd.get(), where), where), where});
   }
+  return given;
+}
+
+std::optional<BackupShares> take_backup_shares(std::vector<GivenShare>& given) {
+  BackupShares set;
+  for (GivenShare& one : given) {
+    if (one.share.kind != ShareKind::BackupKey) continue;
+    if (!set.check_value.empty() && one.share.check_value != set.check_value) {
+      throw Error{Code::Refused, one.where + " is a share of another backup key",
+                  "each share says on its line \"check\" which key it belongs to"};
+    }
+    set.check_value = one.share.check_value;
+    set.counts = one.share.counts;
+    set.shares.push_back(std::move(one.share.share));
+  }
+  std::erase_if(given, [](const GivenShare& one) { return one.share.kind == ShareKind::BackupKey; });
+  if (set.shares.empty()) return std::nullopt;
   if (set.shares.size() < set.counts.needed) {
     throw Error{Code::Refused, fmt::format("{} shares of kf-backup were given, {} are needed", set.shares.size(), set.counts.needed),
                 "ask more custodians: --share FILE for each"};

@@ -62,7 +62,7 @@ class Worker {
   }
 
  private:
-  /// A request with the secrets that follow it: an imported key's octets, the shares of a backup.
+  /// A request with the secrets that follow it: an imported key's octets, the shares of a backup, PINs.
   struct Incoming {
     v1::WorkerRequest request;
     std::vector<SecretBytes> secrets;
@@ -76,6 +76,7 @@ class Worker {
       throw Error{Code::Channel, "the gate sent what is no request"};
     }
     std::uint32_t secrets = incoming.request.make_key().import() ? 1 : 0;
+    if (incoming.request.has_change_pin()) secrets = incoming.request.change_pin().so_pin() ? 2 : 1;
     if (incoming.request.has_start()) {
       secrets = std::min(incoming.request.start().backup_shares(), kMaxBackupShares) + (incoming.request.start().so_pin() ? 1 : 0);
     }
@@ -121,7 +122,8 @@ class Worker {
   /// Segments begin records again themselves; of what has sent pieces, and of a restore, nothing is repeated here.
   [[nodiscard]] bool may_be_repeated(v1::WorkerRequest::RequestCase request) const {
     using Case = v1::WorkerRequest::RequestCase;
-    return request != Case::kStart && request != Case::kBackup && request != Case::kRestore && !pieces_sent_;
+    return request != Case::kStart && request != Case::kBackup && request != Case::kRestore && request != Case::kChangePin &&
+           !pieces_sent_;
   }
 
   void answer_with_recovery(const Incoming& incoming, v1::WorkerReply& reply) {
@@ -225,6 +227,16 @@ class Worker {
         need(v1::WORKER_ROLE_BACKUP);
         if (backup_key_.empty()) throw Error{Code::Refused, "this worker was given no shares"};
         restore_backup(*hsm_, backup_key_, request.restore(), *reply.mutable_restored());
+        return;
+      case Case::kChangePin:
+        need(v1::WORKER_ROLE_PINS);
+        if (request.change_pin().so_pin()) {
+          hsm_->change_so_pin(incoming.secrets.at(0), incoming.secrets.at(1), pin_);
+        } else {
+          hsm_->change_user_pin(pin_, incoming.secrets.at(0));
+          pin_ = SecretBytes::copy_of(incoming.secrets.at(0).expose());
+        }
+        reply.mutable_dropped();
         return;
       case Case::kReadState: {
         need(v1::WORKER_ROLE_STATE);
@@ -350,8 +362,9 @@ class Worker {
     if (pin_.empty()) throw Error{Code::Refused, "the gate gave no PIN"};
     role_ = request.role();
     const bool with_shares = combine(incoming, started);  // before a blank token is touched
+    const SecretBytes* const so_pin = request.so_pin() ? &incoming.secrets.back() : nullptr;
     auto hsm = std::make_unique<Hsm>(settings_, pin_,
-                                     request.may_initialize() ? BlankToken::Initialise : BlankToken::Refuse);
+                                     request.may_initialize() ? BlankToken::Initialise : BlankToken::Refuse, so_pin);
     PinTry login{settings_file_};
     if (const auto refusal = check_pin_flags(hsm->token(), login.final_try())) {
       login.not_tried();
@@ -366,7 +379,7 @@ class Worker {
     install_filter(FilteredProcess::Worker, settings_.filter);  // the module is loaded
     hsm_ = std::move(hsm);
     if (with_shares) {
-      hsm_->ensure_backup_key(backup_key_, request.so_pin() ? &incoming.secrets.back() : nullptr, pin_);
+      hsm_->ensure_backup_key(backup_key_, so_pin, pin_);
       if (role_ != v1::WORKER_ROLE_BACKUP) backup_key_ = SecretBytes{};
     } else if (role_ == v1::WORKER_ROLE_BACKUP || request.may_initialize()) {
       hsm_->probe();  // before anything is made in it

@@ -12,6 +12,7 @@ import subprocess
 
 KILLED = -9
 # Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
+PIN_CUTS = re.compile(r"(gate|worker|front)\.pin-(shares|change)\.")  # pin_shares_cut_test.py
 BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
 
 

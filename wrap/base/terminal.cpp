@@ -1,5 +1,7 @@
-// prompt_secret of process.h. The terminal's echo comes back whatever ends the prompt, but for SIGKILL: signals that would
+// Terminal, and prompt_secret of process.h. The terminal's echo comes back whatever ends the prompt, but for SIGKILL: signals that would
 // end or stop the process are taken from a descriptor while the echo is off and raised when it is on again.
+#include "wrap/base/terminal.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -97,6 +99,17 @@ Typed type_line(const Fd& terminal) {
   return {std::move(secret), 0};
 }
 
+/// Asks until a whole line was typed.
+SecretBytes asked_line(const Fd& terminal, std::string_view prompt) {
+  for (;;) {
+    write_all(terminal, as_bytes(prompt), "/dev/tty");
+    Typed typed = type_line(terminal);
+    write_all(terminal, as_bytes("\n"), "/dev/tty");
+    if (typed.line) return std::move(*typed.line);
+    raise(typed.signal);  // ends us, or stops us and asks again when we go on
+  }
+}
+
 }  // namespace
 
 SecretBytes prompt_secret(const std::string& prompt) {
@@ -105,17 +118,26 @@ SecretBytes prompt_secret(const std::string& prompt) {
     throw Error{Code::Usage, "a PIN or passphrase is needed and there is no terminal to ask on",
                 "give it by --pin-fd N or by pin-source=file: in the URI"};
   }
-  for (;;) {
-    write_all(terminal, as_bytes(prompt), "/dev/tty");
-    Typed typed = type_line(terminal);
-    write_all(terminal, as_bytes("\n"), "/dev/tty");
-    if (!typed.line) {
-      raise(typed.signal);  // ends us, or stops us and asks again when we go on
-      continue;
-    }
-    if (typed.line->empty()) throw Error{Code::Usage, "the PIN or passphrase is empty"};
-    return std::move(*typed.line);
-  }
+  SecretBytes line = asked_line(terminal, prompt);
+  if (line.empty()) throw Error{Code::Usage, "the PIN or passphrase is empty"};
+  return line;
 }
+
+Terminal::Terminal(std::string_view needed_for) : terminal_{open("/dev/tty", O_RDWR | O_CLOEXEC)} {
+  if (terminal_.valid()) return;
+  throw Error{Code::Usage, std::string{needed_for} + ", and there is no terminal", "start the command at a terminal"};
+}
+
+bool Terminal::available() { return Fd{open("/dev/tty", O_RDWR | O_CLOEXEC)}.valid(); }
+
+void Terminal::clear() { show("\033[2J\033[3J\033[H"); }
+
+void Terminal::show(std::string_view text) { write_all(terminal_, as_bytes(text), "/dev/tty"); }
+
+void Terminal::show_secret(const SecretBytes& text) { write_all(terminal_, text.expose(), "/dev/tty"); }
+
+SecretBytes Terminal::ask(std::string_view prompt) { return asked_line(terminal_, prompt); }
+
+void Terminal::wait_for_enter(std::string_view prompt) { static_cast<void>(ask(prompt)); }
 
 }  // namespace keyferry

@@ -58,6 +58,8 @@ TokenInfo read_token(CK_FUNCTION_LIST_PTR functions, CK_SLOT_ID slot) {
   info.user_pin_locked = has(CKF_USER_PIN_LOCKED);
   info.user_pin_low = has(CKF_USER_PIN_COUNT_LOW) || has(CKF_USER_PIN_FINAL_TRY);
   info.user_pin_final_try = has(CKF_USER_PIN_FINAL_TRY);
+  info.min_pin_length = token.ulMinPinLen;
+  info.max_pin_length = token.ulMaxPinLen == CK_UNAVAILABLE_INFORMATION ? 0 : token.ulMaxPinLen;
   info.protected_pin_path = has(CKF_PROTECTED_AUTHENTICATION_PATH);
   return info;
 }

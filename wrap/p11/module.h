@@ -33,6 +33,8 @@ struct TokenInfo {
   std::string serial;
   std::string slot_description;
   std::string slot_manufacturer;
+  unsigned long min_pin_length = 0;  // ulMinPinLen, octets
+  unsigned long max_pin_length = 0;  // ulMaxPinLen; 0 or CK_UNAVAILABLE_INFORMATION: not told
   bool initialised = false;         // CKF_TOKEN_INITIALIZED
   bool user_pin_set = false;        // CKF_USER_PIN_INITIALIZED
   bool login_required = false;      // CKF_LOGIN_REQUIRED

@@ -1,6 +1,6 @@
 // The inside of the gate, split over gate.cpp (connections), gate_open.cpp (login, comparison with the ledger, init),
 // gate_acts.cpp (plans, reports, export, inbox), gate_keys.cpp (delivered transport keys, inventory, probe),
-// gate_backup.cpp (backup, restore, take-over), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
+// gate_backup.cpp (backup, restore, take-over), gate_pins.cpp (which shares open the HSM), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
 // manifest). Includes Asio and protobuf: nobody else includes this.
 #pragma once
 
@@ -97,6 +97,21 @@ struct Gate::Impl {
                                       const KnownCheckpoint& last);
   asio::awaitable<void> adopt(FrontLink& front, std::uint64_t id, const v1::AdoptRequest& request);
   asio::awaitable<void> refuse_if_replaced(FrontLink& front, std::uint64_t id, const v1::OpenRequest& request);
+
+  // gate_pins.cpp
+  /// What an initialization says of the PIN, in its leaf and in kf-state.
+  void tell_pin_sharing(v1::InitializedLeaf& leaf, GateState& first) const;
+  /// After the login: is the set that opened the HSM the one that kf-state names? Error{Refused} when not; a change of the
+  /// PINs that was cut off is told among the facts.
+  void check_pin_sharing();
+  /// hsm-pin-change, before its leaf: both PINs of the HSM are the new ones when this returns, and the workers' logins are
+  /// made anew. What was cut off goes on from the stage that is noted beside gate.toml.
+  asio::awaitable<void> change_pins(const Plan& plan);
+  asio::awaitable<void> change_pins_in_hsm(const NewPins& next, PinSharingRecord& record);
+  [[nodiscard]] v1::LogLeaf pin_changed_leaf() const;
+  void put_new_sharing(GateState& next) const;
+  /// After its leaf and kf-state: the old shares are forgotten here too.
+  void finish_pin_change();
 
   // gate_segments.cpp
   asio::awaitable<void> segment(FrontLink& front, std::uint64_t id, const v1::SegmentRequest& request);
