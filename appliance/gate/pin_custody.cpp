@@ -76,9 +76,9 @@ class Gathering {
     while (missing() != 0) {
       terminal.clear();
       terminal.show(said);
-      terminal.show(fmt::format("Appliance {}: {} more share{} of {} needed (set {}).\nThe next custodian, alone at the screen; "
+      terminal.show(fmt::format("Appliance {}: {} more share{} of {} {} needed (set {}).\nThe next custodian, alone at the screen; "
                                 "nothing that is typed is shown.\n",
-                                appliance, missing(), missing() == 1 ? " is" : "s are", share_kind_noun(kind_),
+                                appliance, missing(), missing() == 1 ? "" : "s", share_kind_noun(kind_), missing() == 1 ? "is" : "are",
                                 short_set_id(wanted_.set_id)));
       auto typed = typed_share(terminal);
       std::optional<Refusal> refusal;

@@ -78,9 +78,11 @@ struct Typed {
   int signal = 0;
 };
 
-Typed type_line(const Fd& terminal) {
+/// The prompt comes when the echo is off already: who is quick is not shown either.
+Typed type_line(const Fd& terminal, std::string_view prompt) {
   const BlockedSignals signals;
   const HiddenEcho hidden{terminal.get()};
+  write_all(terminal, as_bytes(prompt), "/dev/tty");
   SecretBytes secret{kMaxSecretBytes + 1};
   std::size_t size = 0;
   for (;;) {
@@ -102,8 +104,7 @@ Typed type_line(const Fd& terminal) {
 /// Asks until a whole line was typed.
 SecretBytes asked_line(const Fd& terminal, std::string_view prompt) {
   for (;;) {
-    write_all(terminal, as_bytes(prompt), "/dev/tty");
-    Typed typed = type_line(terminal);
+    Typed typed = type_line(terminal, prompt);
     write_all(terminal, as_bytes("\n"), "/dev/tty");
     if (typed.line) return std::move(*typed.line);
     raise(typed.signal);  // ends us, or stops us and asks again when we go on
