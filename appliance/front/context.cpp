@@ -22,7 +22,9 @@ GateOptions gate_options(const Settings& settings, const CommonOptions& options)
   gate.socket = settings.gate_socket;
   gate.pin_fd = options.pin_fd;
   gate.key_fd = options.key_fd;
-  gate.ask_key = options.imports_key && !options.key_fd;
+  gate.ask_key = options.imports_key && !options.key_fd && options.component_check_values.empty();
+  gate.component_check_values = options.component_check_values;
+  gate.component_fds = options.component_fds;
   gate.start_workers = options.start_workers;
   gate.appliance = settings.name;
   gate.share_files = options.shares;
@@ -74,6 +76,17 @@ GateSession& Context::gate_of_any_hsm() {
 void Context::expect_pin_change(const HsmPinChangePlan& plan) {
   options_.new_pin_shares = std::to_string(plan.shares_needed) + "/" + std::to_string(plan.custodians.size());
   options_.custodians = plan.custodians;
+}
+
+void Context::expect_plan(const Plan& plan) {
+  const std::vector<Bytes>* components = nullptr;
+  if (const auto* detail = std::get_if<HsmPinChangePlan>(&plan.detail)) expect_pin_change(*detail);
+  if (const auto* detail = std::get_if<TransportMasterImportPlan>(&plan.detail)) components = &detail->components;
+  if (const auto* detail = std::get_if<VendorKeyImportPlan>(&plan.detail)) components = &detail->components;
+  if (components == nullptr) return;
+  options_.imports_key = true;
+  options_.component_check_values.clear();
+  for (const Bytes& value : *components) options_.component_check_values.push_back(to_hex(value));
 }
 
 GateSession& Context::gate_unopened() {

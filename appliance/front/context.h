@@ -74,6 +74,8 @@ struct CommonOptions {
   bool start_workers = false;                // a batch comes: the gate starts its key workers at once
   bool imports_key = false;                  // the gate reads a key to import, at its start,
   std::optional<int> key_fd;                 // from this descriptor; else it asks for it
+  std::vector<std::string> component_check_values;  // hex; the key comes in parts:
+  std::vector<int> component_fds;                   // each from its descriptor; else the gate asks for them
   std::optional<std::string> backup_shares;  // init: "M/N", the gate makes kf-backup and writes its shares
   std::filesystem::path backup_share_folder;
   std::vector<std::filesystem::path> shares;  // of the PIN, or of kf-backup: read by the gate
@@ -142,6 +144,9 @@ class Context {
 
   /// Before the gate is opened: it makes new PINs and hands their shares out, as the plan says.
   void expect_pin_change(const HsmPinChangePlan& plan);
+
+  /// Before the gate is opened: what a plan wants of its start, new shares or the parts of a key.
+  void expect_plan(const Plan& plan);
 
   /// Appliance id from the ledger ("appliance_id" of the key-values), set by init.
   [[nodiscard]] ApplianceId appliance_id();

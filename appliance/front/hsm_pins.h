@@ -12,4 +12,7 @@ class Context;
 /// like: M of the user PIN for the login, M of the SO PIN for the change. Cut off anywhere, the same command goes on.
 int hsm_pin_change(Context& context, std::uint32_t shares_needed, const std::string& reason);
 
+/// Ends the login of the gate that listens (settings.toml, gate_socket). Without one there is none between commands.
+int hsm_lock(Context& context);
+
 }  // namespace keyferry::appliance

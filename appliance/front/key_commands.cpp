@@ -28,6 +28,12 @@ Bytes read_check_value(const std::string& text) {
               "the vendor computes it beside the key: README, Transport keys"};
 }
 
+std::vector<Bytes> read_components(Context& context) {
+  std::vector<Bytes> values;
+  for (const std::string& text : context.options().component_check_values) values.push_back(read_check_value(text));
+  return values;
+}
+
 /// A name that is taken by something else, reported to the log.
 [[noreturn]] void refuse_taken(Context& context,
                                std::string_view what,
@@ -118,7 +124,7 @@ int transport_master_import(Context& context, const KeyImportOptions& options) {
   if (known == nullptr) {
     run_operation(context,
                   Operation::TransportMasterImport,
-                  TransportMasterImportPlan{options.name, options.kdf, check_value});
+                  TransportMasterImportPlan{options.name, options.kdf, check_value, read_components(context)});
   }
   tell_imported(context,
                 "transport-master",
@@ -146,7 +152,7 @@ int vendor_key_import(Context& context, const KeyImportOptions& options) {
   if (known == nullptr) {
     run_operation(context,
                   Operation::VendorKeyImport,
-                  VendorKeyImportPlan{options.name, "aes-kwp", check_value});
+                  VendorKeyImportPlan{options.name, "aes-kwp", check_value, read_components(context)});
   }
   tell_imported(context,
                 "vendor-key",

@@ -218,6 +218,11 @@ void add_key_import(CLI::App* command, Line& line) {
   command->add_option("--key-fd",
                       line.common.key_fd,
                       "descriptor that the gate reads the key from: 64 hex digits, one line (else a prompt)");
+  command->add_option("--component-check-value", line.common.component_check_values,
+                      "32 hex digits of each of two or three parts, each brought by another custodian; their exclusive or is the key")
+      ->allow_extra_args(false);
+  command->add_option("--component-fd", line.common.component_fds, "descriptor that the gate reads each part from (else prompts)")
+      ->allow_extra_args(false);
   command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
@@ -376,8 +381,12 @@ void add_plan(CLI::App& app, Line& line) {
       "carry out an approved plan of any kind; the same again goes on after a cut",
       Access::Write,
       plan_run);
-  group->get_subcommand("run")->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
-  group->get_subcommand("run")->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from");
+  CLI::App* run = group->get_subcommand("run");
+  add_share_targets(run, line);
+  run->add_option("--component-fd", line.common.component_fds, "descriptor for each part of a key to import (else prompts)")
+      ->allow_extra_args(false);
+  run->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
+  run->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from (else a prompt)");
 }
 
 void add_batch(CLI::App& app, Line& line) {
@@ -553,6 +562,9 @@ void add_hsm(CLI::App& app, Line& line) {
   bind(pins, line, Access::Write, [&line](Context& context) {
     return hsm_pin_change(context, line.shares_needed, line.reason);
   });
+
+  CLI::App* lock = add_command(*group, "lock", "the gate that listens logs out and ends, at once", "hsm lock");
+  bind(lock, line, Access::Read, [](Context& context) { return hsm_lock(context); });
 
   CLI::App* look = add_command(
       app, "doctor", "what the module can do, what will be used, whether this machine is fit", "doctor");

@@ -260,6 +260,7 @@ int plan_run(Context& context, const fs::path& file) {
     return run_adopt_state(context, plan, find_approvals(context, plan, file));
   }
   if (imports_key(plan.operation)) context.expect_key_import();
+  context.expect_plan(plan);
   std::optional<PlanCheck> early;
   if (plan.operation == Operation::Batch) {
     context.expect_batch();

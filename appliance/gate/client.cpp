@@ -16,6 +16,8 @@ namespace {
 
 constexpr int kFrontFd = 3;
 constexpr int kPinFd = 4;
+constexpr const char* kStartGate =
+    "it logs out and ends when idle ([gate] idle_lock_s) or by hsm lock: start it again, with its PIN or custodians";
 
 void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
   const auto add = [&spec](const char* name, std::string value) {
@@ -40,6 +42,8 @@ void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
     add(name, std::to_string(number));
   };
   for (const int share : options.share_fds) add_descriptor("--share-fd", share);
+  for (const std::string& value : options.component_check_values) add("--component-check-value", value);
+  for (const int part : options.component_fds) add_descriptor("--component-fd", part);
   for (const int printer : options.pin_share_fds) add_descriptor("--pin-share-fd", printer);
   if (options.so_pin_fd) add_descriptor("--so-pin-fd", *options.so_pin_fd);
 }
@@ -56,7 +60,8 @@ Fd connect_to(const std::filesystem::path& path) {
   if (!fd.valid() || text.size() >= sizeof address.sun_path) throw Error{Code::Channel, "no socket for " + text};
   std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw system_error(Code::Channel, "connect to the gate at " + text, errno);
+    const Error failed = system_error(Code::Channel, "connect to the gate at " + text, errno);
+    throw Error{Code::Channel, failed.what(), kStartGate};
   }
   return fd;
 }
@@ -169,6 +174,9 @@ void GateClient::pump() {
   }
   if (!frame) {
     const auto status = impl_->child.pid() > 0 ? impl_->child.wait_for(std::chrono::seconds{2}) : std::nullopt;
+    if (impl_->child.pid() <= 0) {
+      throw Error{Code::Channel, "the gate has closed the connection: it was locked, or has ended", kStartGate};
+    }
     // The gate has said on stderr what it refused; its status is ours.
     if (status == 1) throw Error{Code::Refused, "keyferry-hsm-gate refused to start"};
     if (status == 2) throw Error{Code::Usage, "keyferry-hsm-gate did not start"};

@@ -33,6 +33,8 @@ struct GateOptions {
   std::vector<std::string> insecure_allow;  // "network", "swap", "memlock"
   std::optional<int> key_fd = {};  // inherited by the gate: a key to import, 64 hex digits
   bool ask_key = false;            // the gate asks for it on the terminal
+  std::vector<std::string> component_check_values = {};  // hex: it comes in parts, which the gate reads one at a time
+  std::vector<int> component_fds = {};                   // none: on the terminal
   // init: the gate makes kf-backup and writes its shares, "M/N", into the folder; restore: it reads shares
   std::optional<std::string> backup_shares = {};
   std::filesystem::path backup_share_folder = {};

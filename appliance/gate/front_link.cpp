@@ -68,6 +68,11 @@ asio::awaitable<void> FrontLink::reply_piece(std::uint64_t id, v1::GateReply mes
   co_await stream_.drained(kHighWaterBytes);
 }
 
+asio::awaitable<void> FrontLink::reply_last(std::uint64_t id, v1::GateReply message) {
+  reply(id, std::move(message));
+  co_await stream_.drained(1);
+}
+
 asio::awaitable<v1::GateRequest> FrontLink::wait_for_answer(std::uint64_t key) {
   const auto who = std::make_shared<Waiting>(co_await asio::this_coro::executor);
   waiting_.emplace(key, who);

@@ -43,6 +43,7 @@ std::string request_name(const v1::GateRequest& request) {
     case Case::kAdopt: return "adopt";
     case Case::kProbe: return "probe";
     case Case::kRest: return "rest";
+    case Case::kLock: return "lock";
     case Case::REQUEST_NOT_SET: return "unknown";
   }
   return "unknown";
@@ -53,6 +54,24 @@ v1::LogLeaf refused_leaf(v1::RefusedLeaf refused) {
   *leaf.mutable_refused() = std::move(refused);
   return leaf;
 }
+
+/// A request, as long as it is answered; its end is when idleness begins.
+class UnderWay {
+ public:
+  UnderWay(std::size_t& count, std::chrono::steady_clock::time_point& last) : count_{count}, last_{last} { ++count_; }
+
+  ~UnderWay() {
+    --count_;
+    last_ = std::chrono::steady_clock::now();
+  }
+
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  std::size_t& count_;
+  std::chrono::steady_clock::time_point& last_;
+};
 
 }  // namespace
 
@@ -120,6 +139,7 @@ asio::awaitable<void> Gate::Impl::serve(LocalSocket socket) {
 /// The border of a request: whatever went wrong is its answer, and refusals are leaves.
 asio::awaitable<void> Gate::Impl::handle(std::shared_ptr<FrontLink> front, v1::GateRequest request) {
   std::optional<Error> failed;
+  const UnderWay under_way{requests_under_way, last_request};
   try {
     co_await answer(*front, request);
   } catch (const Error& error) {
@@ -199,12 +219,22 @@ void Gate::Impl::fill_done(v1::Done& done) const {
 asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest& request) {
   using Case = v1::GateRequest::RequestCase;
   const std::uint64_t id = request.id();
+  if (locked) {
+    throw Error{Code::Refused, "the HSM login has ended: the gate was locked", "start the gate anew, with its PIN or custodians"};
+  }
   if (broken) throw Error{Code::Channel, "the HSM worker has ended: start again"};
   if (const auto refusal = check_request(request)) throw to_error(*refusal);
   if (request.request_case() == Case::kOpen) co_return co_await open(front, id, request.open());
   if (request.request_case() == Case::kInitialize) co_return co_await initialize(front, id, request.initialize());
   if (request.request_case() == Case::kRest) co_return co_await rest(front, id);
   if (request.request_case() == Case::kRestore) co_return co_await restore(front, id, request.restore());
+  if (request.request_case() == Case::kLock) {
+    v1::GateReply done;
+    done.mutable_done();
+    lock_now();  // whatever else is under way: it ends where a cut would have ended it
+    co_await front.reply_last(id, std::move(done));
+    co_return;
+  }
   if (front.backup_only) throw Error{Code::Refused, "this connection was for a backup or a restore and does nothing else"};
   if (request.request_case() == Case::kAdopt) co_return co_await adopt(front, id, request.adopt());
   if (request.request_case() == Case::kProbe) co_return co_await probe(front, id);
@@ -232,6 +262,7 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
     case Case::kInitialize:
     case Case::kStored:
     case Case::kLeafHashes:
+    case Case::kLock:
     case Case::REQUEST_NOT_SET:
       break;
   }
@@ -292,6 +323,19 @@ asio::awaitable<void> Gate::Impl::write_state(GateState next, const std::vector<
   state = std::move(next);
 }
 
+void Gate::Impl::lock_now() {
+  locked = true;
+  for (auto* workers : {&key_workers, &worn_workers}) {
+    for (const auto& worker : *workers) worker->log_out();
+  }
+  if (state_worker) state_worker->log_out();
+  arguments.pin = SecretBytes{};
+  arguments.so_pin.reset();
+  arguments.new_pins.reset();
+  arguments.imported_key.reset();
+  arguments.backup.reset();
+}
+
 Gate::Gate(asio::io_context& context, GateArguments arguments, const Clock& clock)
     : impl_{std::make_unique<Impl>(context, std::move(arguments), clock)} {}
 
@@ -300,5 +344,14 @@ Gate::~Gate() = default;
 asio::awaitable<void> Gate::serve(LocalSocket socket) { co_await impl_->serve(std::move(socket)); }
 
 bool Gate::broken() const { return impl_->broken; }
+
+void Gate::lock() { impl_->lock_now(); }
+
+bool Gate::locked() const { return impl_->locked; }
+
+std::chrono::steady_clock::duration Gate::idle() const {
+  if (impl_->requests_under_way != 0) return {};
+  return std::chrono::steady_clock::now() - impl_->last_request;
+}
 
 }  // namespace keyferry::appliance

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -25,6 +26,7 @@ struct GateArguments {
   std::vector<std::string> insecure_allow;
   std::vector<std::string> hardening;  // sentences on this process, for HsmFacts
   std::optional<SecretBytes> imported_key = std::nullopt;  // 32 octets, for the one import that this start is for
+  std::vector<Bytes> component_check_values = {};          // 16 each: of the parts that it was put together from
   std::optional<BackupShares> backup = std::nullopt;       // init: as they were written; restore: as they were read
   std::optional<SecretBytes> so_pin = std::nullopt;        // of a token that is made, or gets kf-backup, or another PIN
   std::optional<PinSharing> pin_sharing = std::nullopt;    // `pin` came from shares of this set
@@ -43,6 +45,15 @@ class Gate {
 
   /// Serves one front end until it goes. Never throws for what a front end does.
   asio::awaitable<void> serve(LocalSocket socket);
+
+  /// Ends the workers, which log out, and wipes the PIN; nothing is answered afterwards.
+  void lock();
+
+  /// lock() was called, by a request or from here.
+  [[nodiscard]] bool locked() const;
+
+  /// Since the last request, of any connection, was answered; zero while one is under way.
+  [[nodiscard]] std::chrono::steady_clock::duration idle() const;
 
   /// Set when a worker was lost: nothing more can be trusted to be in step, the process ends.
   [[nodiscard]] bool broken() const;

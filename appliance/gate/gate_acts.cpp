@@ -98,6 +98,14 @@ std::optional<v1::WorkerRequest> key_request(const Plan& plan) {
   return std::nullopt;
 }
 
+/// The check values of the parts that a key comes in; empty when it comes in one piece.
+const std::vector<Bytes>& components_of(const Plan& plan) {
+  static const std::vector<Bytes> kNone;
+  if (const auto* detail = std::get_if<TransportMasterImportPlan>(&plan.detail)) return detail->components;
+  if (const auto* detail = std::get_if<VendorKeyImportPlan>(&plan.detail)) return detail->components;
+  return kNone;
+}
+
 void open_batch_plan(GateState& next, const Plan& plan) {
   v1::OpenPlan& open = *next.hsm.add_open_plans();
   open.set_plan_digest(plan.digest.str());
@@ -273,7 +281,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   v1::KeyMade made;
   if (auto make_key = key_request(plan)) {
     std::vector<SecretBytes> secrets;
-    if (make_key->make_key().import()) secrets.push_back(take_imported_key());
+    if (make_key->make_key().import()) secrets.push_back(take_imported_key(plan));
     const WorkerLink::OnPiece no_pieces;
     WorkerLink* worker = co_await key_worker(1);
     v1::WorkerReply reply = co_await worker->call(std::move(*make_key), no_pieces, std::move(secrets));
@@ -316,10 +324,20 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   front.reply(id, std::move(reply));
 }
 
-SecretBytes Gate::Impl::take_imported_key() {
+SecretBytes Gate::Impl::take_imported_key(const Plan& plan) {
   if (!arguments.imported_key) {
     throw Error{Code::Usage, "this gate was given no key to import",
                 "start it for the import: --key-fd, or --ask-key at a terminal"};
+  }
+  const std::vector<Bytes>& wanted = components_of(plan);
+  if (arguments.component_check_values != wanted) {
+    throw Error{Code::Refused,
+                fmt::format("the plan wants the key in {}, and the gate was given it in {}",
+                            wanted.empty() ? "one piece" : fmt::format("{} parts of certain check values", wanted.size()),
+                            arguments.component_check_values.empty()
+                                ? "one piece"
+                                : fmt::format("{} parts", arguments.component_check_values.size())),
+                "give --component-check-value for each part as the plan names it, in its order"};
   }
   SecretBytes key = std::move(*arguments.imported_key);
   arguments.imported_key.reset();

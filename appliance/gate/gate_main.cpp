@@ -34,6 +34,8 @@ struct Options {
   bool start_workers = false;
   int key_fd = -1;
   bool ask_key = false;
+  std::vector<std::string> component_check_values;  // 32 hex digits for each part of a key to import
+  std::vector<int> component_fds;
   std::string backup_shares;  // "2/3": new shares are made
   std::string backup_share_dir;
   std::string backup_name;
@@ -71,6 +73,22 @@ asio::awaitable<void> listen_forever(asio::local::stream_protocol::acceptor& acc
   context.stop();
 }
 
+/// Ends the service once it is locked: by a request, or because nobody has asked for anything for so long.
+asio::awaitable<void> lock_when_idle(Gate& gate, std::chrono::seconds limit, asio::io_context& context) {
+  constexpr auto kLook = std::chrono::milliseconds{100};
+  asio::steady_timer timer{context};
+  while (!gate.locked()) {
+    timer.expires_after(kLook);
+    co_await timer.async_wait(asio::use_awaitable);
+    if (limit.count() == 0 || gate.idle() < limit) continue;
+    gate.lock();
+    fmt::print(stderr, "keyferry-hsm-gate: locked: no request for {} s; the HSM login has ended\n", limit.count());
+  }
+  timer.expires_after(kLook);  // the answer to who asked for it is on its way
+  co_await timer.async_wait(asio::use_awaitable);
+  context.stop();
+}
+
 /// A deliberate act of a person, with nothing else in the same run.
 int forget(const Options& options) {
   const GateSettings settings = read_settings(options.settings_file);  // the right file?
@@ -82,6 +100,7 @@ int forget(const Options& options) {
 struct Secrets {
   SecretBytes pin;
   std::optional<SecretBytes> imported_key;
+  std::vector<Bytes> component_check_values;
   std::optional<BackupShares> backup;
   std::optional<SecretBytes> so_pin;
   std::optional<PinSharing> pin_sharing;
@@ -127,7 +146,12 @@ Secrets obtain_secrets(const Options& options, const GateSettings& settings) {
   } else {
     secrets.pin = obtain_pin(settings, options.pin_fd, options.new_pin);
   }
-  if (options.key_fd >= 0 || options.ask_key) secrets.imported_key = obtain_imported_key(options.key_fd);
+  if (!options.component_check_values.empty()) {
+    secrets.component_check_values = component_check_values(options.component_check_values);
+    secrets.imported_key = obtain_components(secrets.component_check_values, options.component_fds);
+  } else if (options.key_fd >= 0 || options.ask_key) {
+    secrets.imported_key = obtain_imported_key(options.key_fd);
+  }
   if (options.so_pin_fd >= 0) secrets.so_pin = read_so_pin(options.so_pin_fd);
   // New ones are written and read back before the HSM hears of their key.
   if (!secrets.backup && !options.backup_shares.empty()) {
@@ -159,6 +183,7 @@ int serve(const Options& options) {
                           .insecure_allow = options.insecure_allow,
                           .hardening = {},
                           .imported_key = std::move(secrets.imported_key),
+                          .component_check_values = std::move(secrets.component_check_values),
                           .backup = std::move(secrets.backup),
                           .so_pin = std::move(secrets.so_pin),
                           .pin_sharing = std::move(secrets.pin_sharing),
@@ -176,6 +201,9 @@ int serve(const Options& options) {
     asio::co_spawn(context, listen_forever(*acceptor, gate, settings, context), [](std::exception_ptr failed) {
       if (failed) std::rethrow_exception(failed);
     });
+    asio::co_spawn(context, lock_when_idle(gate, idle_lock(settings), context), [](std::exception_ptr failed) {
+      if (failed) std::rethrow_exception(failed);
+    });
   } else {
     asio::co_spawn(context,
                    gate.serve(LocalSocket{context, asio::local::stream_protocol{}, kFrontFd}),
@@ -185,6 +213,10 @@ int serve(const Options& options) {
                    });
   }
   context.run();
+  if (gate.locked() && settings.socket) {
+    std::error_code ignored;
+    std::filesystem::remove(*settings.socket, ignored);  // who comes next is told that nobody listens
+  }
   return gate.broken() ? 3 : 0;
 }
 
@@ -201,6 +233,10 @@ int main(int argc, char** argv) {
   app.add_flag("--new-pin", options.new_pin, "a PIN from the terminal is asked for twice");
   app.add_option("--key-fd", options.key_fd, "descriptor to read the key to import from (64 hex digits, one line)");
   app.add_flag("--ask-key", options.ask_key, "ask on the terminal for the key to import");
+  app.add_option("--component-check-value", options.component_check_values,
+                 "check value of each part of the key to import, in order: they are read one at a time")->allow_extra_args(false);
+  app.add_option("--component-fd", options.component_fds, "descriptor to read each part from (else the terminal)")
+      ->allow_extra_args(false);
   app.add_option("--backup-shares", options.backup_shares, "M/N: make kf-backup and write its shares, any M of N open backups");
   app.add_option("--backup-share-dir", options.backup_share_dir, "folder for the share files, one for each custodian");
   app.add_option("--backup-name,--appliance", options.backup_name, "the appliance's name, in names of files and labels of shares");

@@ -287,7 +287,8 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   std::vector<v1::Officer> registered;
   for (const CardPerson& one : persons) registered.push_back(one.person);
   v1::Registry registry = first_registry(request.name(), registered, needed);
-  if (const auto refusal = check_first_persons(enabled_officers(registry), needed, arguments.settings.kind, false)) {
+  if (const auto refusal = check_first_persons(enabled_officers(registry), needed, arguments.settings.kind,
+                                                 arguments.pin_sharing.has_value())) {
     throw to_error(*refusal);
   }
   if ((arguments.backup || arguments.so_pin) && !state) state_worker.reset();  // it was started without the shares

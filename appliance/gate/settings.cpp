@@ -84,6 +84,11 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
       settings.insecure_allow.push_back(name);
     }
   }
+  if (const auto idle = table["gate"]["idle_lock_s"].value<std::int64_t>()) {
+    if (*idle < 0 || *idle > 86'400) refuse(where, "[gate] idle_lock_s is not from 0 to 86400");
+    if (*idle == 0 && settings.kind == Environment::Production) refuse(where, "[gate] idle_lock_s = 0 is not for production");
+    settings.idle_lock_s = static_cast<unsigned>(*idle);
+  }
   settings.filter = filter_named(text_or(table["gate"]["seccomp"], "strict"), where);
   if (settings.filter == SystemCallFilter::Off && settings.kind == Environment::Production) {
     refuse(where, "[gate] seccomp = \"off\" is for development and rehearsal, not for production");
@@ -93,6 +98,11 @@ GateSettings parse_settings(ByteView octets, const std::string& where) {
     settings.allow_uid = static_cast<unsigned>(*uid);
   }
   return settings;
+}
+
+std::chrono::seconds idle_lock(const GateSettings& settings) {
+  constexpr unsigned kProductionSeconds = 900;
+  return std::chrono::seconds{settings.idle_lock_s.value_or(settings.kind == Environment::Production ? kProductionSeconds : 0)};
 }
 
 GateSettings read_settings(const std::filesystem::path& file) {
@@ -120,6 +130,7 @@ std::string settings_text(const GateSettings& settings) {
   text += "]\n";
   const auto* const filter = std::ranges::find(kFilters, settings.filter, [](const auto& pair) { return pair.first; });
   text += fmt::format("seccomp = \"{}\"\n", filter->second);
+  if (settings.idle_lock_s) text += fmt::format("idle_lock_s = {}\n", *settings.idle_lock_s);
   if (settings.socket) {
     text += fmt::format("\n[socket]\npath = {}\n", toml_quoted(settings.socket->string()));
     if (settings.allow_uid) text += fmt::format("allow_uid = {}\n", *settings.allow_uid);

@@ -1,6 +1,7 @@
 // gate.toml: which HSM, how its module is started, and what the gate insists on. It lies beside the HSM's store.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -29,9 +30,13 @@ struct GateSettings {
   std::uint64_t keys_per_worker = 100'000;           // then it is replaced (modules leak)
   std::vector<std::string> insecure_allow;           // "network", "swap", "memlock"
   SystemCallFilter filter = SystemCallFilter::Strict;  // NetworkModule: HSMs behind a network; Off: not in production
+  std::optional<unsigned> idle_lock_s;               // a listening gate logs out and ends after so long without a request
   std::optional<std::filesystem::path> socket;       // production: where the gate listens
   std::optional<unsigned> allow_uid;                 // production: the front end's user
 };
+
+/// idle_lock_s, or what it is where gate.toml says nothing: 900 in production, else 0 = never.
+[[nodiscard]] std::chrono::seconds idle_lock(const GateSettings& settings);
 
 /// Error{Usage} naming the field.
 [[nodiscard]] GateSettings parse_settings(ByteView toml, const std::string& where);

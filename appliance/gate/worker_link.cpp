@@ -43,6 +43,11 @@ WorkerLink::WorkerLink(asio::any_io_executor executor,
   });
 }
 
+void WorkerLink::log_out() {
+  stream_->close();
+  static_cast<void>(child_.wait_for(kEndWait));  // the destructor ends one that is stuck
+}
+
 WorkerLink::~WorkerLink() { stream_->close(); }
 
 asio::awaitable<void> WorkerLink::read_replies(std::shared_ptr<FrameStream> stream, std::shared_ptr<WaitingMap> waiting) {

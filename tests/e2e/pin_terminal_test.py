@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import signal
+import subprocess
 import time
 
 import cases
@@ -96,6 +97,13 @@ def type_share(screen, lines):
         screen.send(line)
 
 
+def cmac_of_zeros(key):
+    """A part's check value by OpenSSL's own code: wrap/se/FORMAT.md section 5."""
+    done = subprocess.run(["openssl", "mac", "-cipher", "AES-256-CBC", "-macopt", f"hexkey:{key.hex()}", "CMAC"], input=bytes(16),
+                          capture_output=True, check=True)
+    return done.stdout.decode().strip().lower()
+
+
 class AtTheTerminal(FerryCase):
     @classmethod
     def prepare(cls):
@@ -153,6 +161,25 @@ class AtTheTerminal(FerryCase):
         self.assertIn("is not one of the user PIN", screen.seen)
         self.login(screen, 0)
         self.assertEqual(screen.end(), 0, screen.seen)
+
+    def test_a_vendors_key_comes_in_parts_one_custodian_after_the_other(self):
+        parts = [bytes(range(32)), bytes(range(100, 132))]
+        whole = bytes(a ^ b for a, b in zip(*parts))
+        checks = [cmac_of_zeros(part) for part in parts]
+        screen = self.start("vendor-key", "import", "acme", "--check-value", cmac_of_zeros(whole), "--component-check-value", checks[0],
+                            "--component-check-value", checks[1], officer=True)
+        self.login(screen, 2, 1)
+        screen.until("part 1: ")
+        screen.send(parts[1].hex())
+        screen.until("part 1: ")
+        self.assertIn(f"part 1 of 2 has check value {checks[1]}, the officers approved {checks[0]}", screen.seen)
+        screen.send(parts[0].hex())
+        screen.until("part 2: ")
+        screen.send(parts[1].hex())
+        self.assertEqual(screen.end(), 0, screen.seen)
+        for part in parts:
+            self.assertNotIn(part.hex(), screen.seen)
+        self.assertIn("kf-vendor/acme", screen.seen)
 
     def test_a_custodian_who_goes_away_leaves_nothing_behind(self):
         screen = self.start("hsm", "inventory")

@@ -24,6 +24,9 @@ class FrontLink {
   void reply(std::uint64_t id, v1::GateReply reply);
   void reply_error(std::uint64_t id, const Error& error);
 
+  /// As reply(), and returns when it was handed to the kernel.
+  asio::awaitable<void> reply_last(std::uint64_t id, v1::GateReply reply);
+
   /// As reply(), waiting while the front end reads too slowly.
   asio::awaitable<void> reply_piece(std::uint64_t id, v1::GateReply reply);
 

@@ -104,6 +104,7 @@ struct Gate::Impl {
   /// After the login: is the set that opened the HSM the one that kf-state names? Error{Refused} when not; a change of the
   /// PINs that was cut off is told among the facts.
   void check_pin_sharing();
+  void lock_now();
   /// hsm-pin-change, before its leaf: both PINs of the HSM are the new ones when this returns, and the workers' logins are
   /// made anew. What was cut off goes on from the stage that is noted beside gate.toml.
   asio::awaitable<void> change_pins(const Plan& plan);
@@ -134,8 +135,12 @@ struct Gate::Impl {
   [[nodiscard]] Plan parsed_plan(const std::string& octets) const;
   void fill_done(v1::Done& done) const;
   void take_facts(const v1::HsmFacts& of_worker);
-  /// Once. Error{Usage}: there is none.
-  [[nodiscard]] SecretBytes take_imported_key();
+  /// Once. Error{Usage}: there is none. Error{Refused}: it was not put together from the parts that the plan names.
+  [[nodiscard]] SecretBytes take_imported_key(const Plan& plan);
+
+  std::size_t requests_under_way = 0;
+  std::chrono::steady_clock::time_point last_request = std::chrono::steady_clock::now();
+  bool locked = false;
 
   asio::io_context& context;
   GateArguments arguments;

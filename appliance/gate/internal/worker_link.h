@@ -33,6 +33,9 @@ class WorkerLink {
   asio::awaitable<v1::WorkerReply> call(v1::WorkerRequest request, OnPiece on_piece = {},
                                         std::vector<SecretBytes> secrets = {});
 
+  /// Closes its channel, at whose end a worker logs out and ends; waits a little for that.
+  void log_out();
+
   [[nodiscard]] std::size_t under_way() const { return waiting_->size(); }
 
   [[nodiscard]] bool alive() { return child_.running(); }

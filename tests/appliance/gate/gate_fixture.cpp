@@ -77,6 +77,15 @@ std::unique_ptr<GateClient> GateFixture::start_gate(const std::string& pin) {
     write_all(writing_key, as_bytes(key_to_import_ + "\n"), "pipe");
     options.key_fd = key.get();
   }
+  std::vector<Fd> parts;
+  for (const std::string& part : parts_to_import_) {
+    if (pipe(ends) != 0) throw Error{Code::Internal, "pipe"};
+    parts.emplace_back(ends[0]);
+    const Fd writing_part{ends[1]};
+    write_all(writing_part, as_bytes(part + "\n"), "pipe");
+    options.component_fds.push_back(parts.back().get());
+  }
+  options.component_check_values = part_check_values_;
   return std::make_unique<GateClient>(options, ledger_);
 }
 

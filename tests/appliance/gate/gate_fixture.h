@@ -89,6 +89,8 @@ class GateFixture : public ::testing::Test {
   std::optional<ApplianceId> appliance_;
   bool start_workers_ = false;  // by the next gate, as soon as it is open
   std::string key_to_import_;  // 64 hex digits: the next gate reads them from a descriptor
+  std::vector<std::string> parts_to_import_;     // the same in parts, each with
+  std::vector<std::string> part_check_values_;   // its check value
   crypto::SoftKey officer_ = crypto::SoftKey::generate();
   SoftStation station_;
   std::vector<se::Entry> entries_;

@@ -192,5 +192,42 @@ TEST_F(GateKeys, AreNotOpenedForAPlanOfAnotherKind) {
   expect_refused(check_request(batch_plan(4, 4)), "imports no inventory");
 }
 
+/// The vendor's key in two parts.
+class GateComponents : public GateFixture {
+ protected:
+  void SetUp() override {
+    SecretBytes second = SecretBytes::copy_of(vendor_.expose());
+    for (std::size_t i = 0; i < second.size(); ++i) second.expose_writable()[i] ^= first_.expose()[i];
+    checks_ = {crypto::aes_check_value(first_), crypto::aes_check_value(second)};
+    parts_to_import_ = {to_hex(first_.expose()), to_hex(second.expose())};
+    for (const Bytes& check : checks_) part_check_values_.push_back(to_hex(check));
+    gate_ = start_gate();
+    make_appliance(*gate_);
+  }
+
+  [[nodiscard]] Plan vendor_plan(std::vector<Bytes> components) {
+    Plan import = plan(Operation::VendorKeyImport);
+    import.detail = VendorKeyImportPlan{"acme", "aes-kwp", crypto::aes_check_value(vendor_), std::move(components)};
+    return parsed(import);
+  }
+
+  SecretBytes vendor_ = random_key(), first_ = random_key();
+  std::vector<Bytes> checks_;
+  std::unique_ptr<GateClient> gate_;
+};
+
+TEST_F(GateComponents, AreImportedAsTheKeyThatTheyMake) {
+  run(*gate_, vendor_plan(checks_));
+  EXPECT_EQ(registry_.vendor_keys(0).check_value(), to_string(crypto::aes_check_value(vendor_)));
+}
+
+TEST_F(GateComponents, AreThoseOfThePlanInItsOrder) {
+  for (const std::vector<Bytes>& named : {std::vector<Bytes>{}, {checks_[1], checks_[0]}, {checks_[0], checks_[0]}}) {
+    const Error error = refusal_of(*gate_, run_request(vendor_plan(named)));
+    EXPECT_NE(std::string{error.what()}.find("the plan wants the key in"), std::string::npos) << error.what();
+  }
+  run(*gate_, vendor_plan(checks_));
+}
+
 }  // namespace
 }  // namespace keyferry::appliance::test

@@ -1,14 +1,15 @@
 // A real gate whose PINs are random and held as shares: handed out at init, brought at each login.
-#include <sys/wait.h>
-
 #include <algorithm>
+#include <array>
+#include <regex>
 
 #include "appliance/gate/pin_sharing.h"
 #include "appliance/gate/share_files.h"
+#include "appliance/plan/officer_card.h"
 #include "tests/appliance/gate/gate_fixture.h"
 #include "tests/support/no_terminal.h"
-#include "wrap/p11/module.h"
-#include "wrap/p11/session.h"
+#include "wrap/base/durable_file.h"
+#include "wrap/base/random.h"
 
 namespace keyferry::appliance::test {
 namespace {
@@ -125,6 +126,224 @@ TEST_F(GateShares, ATypedPinIsNotTakenAndSharesAreNotForATypedPin) {
   settings.pin = PinSource::Typed;
   write_file_durably(settings_file_, as_bytes(settings_text(settings)), Overwrite::Replace);
   EXPECT_EQ(refusal_to_start({share(ShareKind::UserPin, 1), share(ShareKind::UserPin, 2)}), Code::Usage);
+}
+
+/// Custodians' tokens in a store of their own, as cards in a reader of their own would be.
+class GateShareTokens : public GateShares {
+ protected:
+  void SetUp() override {
+    setenv("SOFTHSM2_CONF", cards_.config().c_str(), 1);
+    write_file_durably(cards_.folder() / "pin", as_bytes(std::string{test_support::kUserPin} + "\n"), Overwrite::Replace);
+    for (const char* label : {"card-1", "card-2", "card-3"}) cards_.init_token_outside(label);
+  }
+
+  void TearDown() override { unsetenv("SOFTHSM2_CONF"); }
+
+  [[nodiscard]] std::string card(unsigned number) const {
+    return "pkcs11:token=card-" + std::to_string(number) + "?module-path=" + test_support::softhsm_module().string() +
+           "&pin-source=file:" + (cards_.folder() / "pin").string();
+  }
+
+  std::unique_ptr<GateClient> gate_with_cards(std::vector<unsigned> numbers) {
+    GateOptions with = options();
+    for (const unsigned number : numbers) with.share_tokens.push_back(card(number));
+    return std::make_unique<GateClient>(with, ledger_);
+  }
+
+  test_support::SoftHsmFolder cards_;
+};
+
+TEST_F(GateShareTokens, TakeTheSharesAtInitAndBringThemAtALogin) {
+  {
+    GateOptions with = options();
+    with.pin_shares = "2/3";
+    with.pin_share_tokens = {card(1), card(2), card(3)};
+    GateClient gate{with, ledger_};
+    initialize(gate);
+  }
+  {
+    const auto gate = gate_with_cards({3, 1});
+    EXPECT_TRUE(open(*gate).initialized());
+  }
+  const auto code_of = [&](std::vector<unsigned> numbers) {
+    try {
+      const auto gate = gate_with_cards(std::move(numbers));
+      static_cast<void>(open(*gate));
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return Code::Internal;
+  };
+  EXPECT_EQ(code_of({2}), Code::Refused);
+  EXPECT_EQ(code_of({2, 2}), Code::Refused);
+}
+
+TEST_F(GateShareTokens, ACardWithoutAShareIsNamed) {
+  make_appliance_in_shares();
+  GateOptions with = options();
+  with.share_files = {share(ShareKind::UserPin, 1)};
+  with.share_tokens = {card(2)};
+  EXPECT_THROW(
+      {
+        GateClient gate{with, ledger_};
+        static_cast<void>(open(gate));
+      },
+      Error);
+}
+
+/// Persons 1 (officer), 2 and 3 (custodians); PINs of before 2 of 3 in "shares", new ones 2 of 2 in "new".
+class GatePinChange : public GateShares {
+ protected:
+  void SetUp() override {
+    const auto gate = gate_for_init();
+    v1::GateRequest request;
+    v1::InitializeRequest& initialize = *request.mutable_initialize();
+    initialize.set_name("test-appliance");
+    initialize.set_environment(v1::ENVIRONMENT_DEVELOPMENT);
+    initialize.set_officers_needed(1);
+    *initialize.add_officer_cards() = card(officer_, PersonRole::Officer);
+    for (crypto::SoftKey& key : custodians_) *initialize.add_officer_cards() = card(key, PersonRole::Custodian);
+    static_cast<void>(gate->call(std::move(request)));
+    ASSERT_TRUE(open(*gate).initialized());
+    before_ = read_pin_sharing(settings_file_).current.value();
+  }
+
+  [[nodiscard]] v1::SignedBytes card(crypto::SoftKey& key, PersonRole role) {
+    SystemRandom random;
+    const Bytes octets =
+        token::encode(make_officer_card(key, role, "Somebody", Environment::Development, SystemClock{}.now(), random).signed_card);
+    v1::SignedBytes message;
+    EXPECT_TRUE(message.ParseFromArray(octets.data(), static_cast<int>(octets.size())));
+    return message;
+  }
+
+  [[nodiscard]] fs::path new_share(ShareKind kind, unsigned number) const {
+    return store_.folder() / "new" / share_file_name(kind, "test", number, {2, 2});
+  }
+
+  [[nodiscard]] std::vector<fs::path> old_shares() const { return {share(ShareKind::UserPin, 1), share(ShareKind::UserPin, 3)}; }
+
+  [[nodiscard]] std::vector<fs::path> new_shares() const { return {new_share(ShareKind::UserPin, 1), new_share(ShareKind::UserPin, 2)}; }
+
+  [[nodiscard]] Plan change_plan(std::vector<std::uint32_t> custodians = {2, 3}, std::uint32_t needed = 2) {
+    Plan change = plan(Operation::HsmPinChange);
+    change.detail = HsmPinChangePlan{std::move(custodians), needed, "test"};
+    return parsed(change);
+  }
+
+  std::unique_ptr<GateClient> gate_for_change(std::vector<fs::path> login) {
+    GateOptions with = options();
+    with.share_files = std::move(login);
+    with.share_files.push_back(share(ShareKind::SoPin, 2));
+    with.share_files.push_back(share(ShareKind::SoPin, 1));
+    with.new_pin_shares = "2/2";
+    with.pin_share_folders = {store_.folder() / "new"};
+    with.custodians = {2, 3};
+    return std::make_unique<GateClient>(with, ledger_);
+  }
+
+  /// The whole way, from a gate that `login` opens.
+  void change(std::vector<fs::path> login) {
+    const auto gate = gate_for_change(std::move(login));
+    ASSERT_TRUE(open(*gate).initialized());
+    run(*gate, change_plan());
+  }
+
+  bool opens(std::vector<fs::path> shares) {
+    try {
+      const auto gate = gate_with(std::move(shares));
+      return open(*gate).initialized();
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  /// Every cut point of a change in the sources.
+  [[nodiscard]] static std::vector<std::string> cut_points() {
+    std::vector<std::string> points;
+    const std::regex place{R"re(KF_CUT\("((gate|worker)\.pin-change\.[a-z-]+)"\))re"};
+    for (const auto& entry : fs::directory_iterator{fs::path{KEYFERRY_SOURCE_DIR} / "appliance/gate"}) {
+      if (entry.path().extension() != ".cpp") continue;
+      const std::string text = to_string(read_file(entry.path(), 1U << 20));
+      for (std::sregex_iterator found{text.begin(), text.end(), place}, end; found != end; ++found) points.push_back((*found)[1]);
+    }
+    return points;
+  }
+
+  std::array<crypto::SoftKey, 2> custodians_{crypto::SoftKey::generate(), crypto::SoftKey::generate()};
+  PinSharing before_;
+};
+
+TEST_F(GatePinChange, TheNewSharesOpenAndTheOldOnesDoNot) {
+  change(old_shares());
+  EXPECT_TRUE(opens(new_shares()));
+  EXPECT_FALSE(opens(old_shares()));
+  EXPECT_TRUE(opens(new_shares())) << "what was refused was not tried at the HSM";
+  const PinSharingRecord record = read_pin_sharing(settings_file_);
+  EXPECT_FALSE(record.next);
+  EXPECT_EQ(state_.pin_sharing().set_id(), to_string(record.current->set_id));
+  v1::LogLeaf leaf;
+  ASSERT_TRUE(leaf.ParseFromString(to_string(ledger_.log.back())));
+  EXPECT_EQ(leaf.pin_changed().set_before(), to_string(before_.set_id));
+  EXPECT_EQ(leaf.pin_changed().custodians_size(), 2);
+}
+
+TEST_F(GatePinChange, CanBeDoneAgainWithTheNewSoShares) {
+  change(old_shares());
+  GateOptions with = options();
+  with.share_files = new_shares();
+  for (const unsigned number : {1U, 2U}) with.share_files.push_back(new_share(ShareKind::SoPin, number));
+  with.new_pin_shares = "2/2";
+  with.pin_share_folders = {store_.folder() / "newest"};
+  with.custodians = {3, 2};
+  GateClient gate{with, ledger_};
+  ASSERT_TRUE(open(gate).initialized());
+  run(gate, change_plan({3, 2}));
+  EXPECT_FALSE(opens(new_shares()));
+}
+
+TEST_F(GatePinChange, RefusesOtherPersonsAndNumbersThanThePlanAndThePlanThanTheRegistry) {
+  const auto gate = gate_for_change(old_shares());
+  ASSERT_TRUE(open(*gate).initialized());
+  EXPECT_NE(std::string{refusal_of(*gate, run_request(change_plan({1, 2}))).what()}.find("person 1 is not enrolled as a custodian"),
+            std::string::npos);
+  EXPECT_NE(std::string{refusal_of(*gate, run_request(change_plan({3, 2}))).what()}.find("the plan says"), std::string::npos);
+  const auto without = gate_with(old_shares());
+  ASSERT_TRUE(open(*without).initialized());
+  EXPECT_NE(std::string{refusal_of(*without, run_request(change_plan())).what()}.find("no new shares"), std::string::npos);
+  EXPECT_TRUE(opens(old_shares()));
+}
+
+TEST_F(GatePinChange, CutAnywhereOneOfTheTwoSetsOpensAndTheSameGoesOn) {
+  const fs::path aside = store_.folder() / "aside";
+  fs::create_directory(aside);
+  fs::copy(store_.tokens(), aside / "tokens", fs::copy_options::recursive);
+  fs::copy(pin_sharing_file(settings_file_), aside / "pin-sharing");
+  const MemoryLedger ledger = ledger_;
+  const v1::HsmState state = state_;
+  const std::vector<std::string> points = cut_points();
+  EXPECT_GE(points.size(), 10U);
+  for (const std::string& point : points) {
+    SCOPED_TRACE(point);
+    fs::remove_all(store_.tokens());
+    fs::remove_all(store_.folder() / "new");
+    fs::copy(aside / "tokens", store_.tokens(), fs::copy_options::recursive);
+    fs::copy(aside / "pin-sharing", pin_sharing_file(settings_file_), fs::copy_options::overwrite_existing);
+    ledger_ = ledger;
+    state_ = state;
+    setenv("KEYFERRY_CUT", point.c_str(), 1);
+    EXPECT_THROW(change(old_shares()), Error);
+    unsetenv("KEYFERRY_CUT");
+    const bool old_open = opens(old_shares());
+    ASSERT_TRUE(old_open || opens(new_shares())) << "neither set opens the HSM";
+    if (read_pin_sharing(settings_file_).current == before_) {
+      change(old_open ? old_shares() : new_shares());
+    }
+    EXPECT_TRUE(opens(new_shares()));
+    EXPECT_FALSE(opens(old_shares()));
+    EXPECT_FALSE(read_pin_sharing(settings_file_).next);
+    EXPECT_EQ(state_.pin_sharing().total(), 2U);
+  }
 }
 
 TEST(GateSettingsOfShares, SayHowThePinComes) {

@@ -1,4 +1,5 @@
 // A gate that listens on a Unix socket, as in production, and two front ends that race for what only one may have.
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -155,6 +156,77 @@ TEST_F(GateSocket, TakesNoMoreConnectionsThanItCanHold) {
   const Fd one_more = raw();
   EXPECT_TRUE(is_closed(one_more));
   EXPECT_TRUE(open(*second_).initialized());
+}
+
+class GateLock : public GateSocket {
+ protected:
+  /// The gate of SetUp() ends; one with `idle_lock_s` listens.
+  void listen_again(unsigned idle_lock_s) {
+    first_.reset();
+    second_.reset();
+    gate_.kill(SIGTERM);
+    gate_.wait();
+    GateSettings settings = read_settings(settings_file_);
+    settings.idle_lock_s = idle_lock_s;
+    write_file_durably(settings_file_, as_bytes(settings_text(settings)), Overwrite::Replace);
+    listen();
+    first_ = connect();
+    static_cast<void>(open(*first_));
+  }
+
+  void expect_locked() {
+    EXPECT_EQ(gate_.wait_for(std::chrono::seconds{20}), 0);
+    v1::GateRequest report;
+    report.mutable_report()->add_leaves()->mutable_note()->set_event("test");
+    const Error late = [&] {
+      try {
+        static_cast<void>(first_->call(report));
+      } catch (const Error& error) {
+        return error;
+      }
+      return Error{Code::Internal, "answered"};
+    }();
+    EXPECT_EQ(late.code(), Code::Channel) << late.what();
+    EXPECT_FALSE(std::filesystem::exists(socket_));
+    const GateOptions options{.settings = settings_file_, .pin_fd = {}, .insecure_allow = {}, .socket = socket_};
+    try {
+      const GateClient never{options, ledger_};
+      ADD_FAILURE() << "somebody listens";
+    } catch (const Error& error) {
+      EXPECT_NE(error.hint().find("start it again"), std::string::npos) << error.hint();
+    }
+  }
+};
+
+TEST_F(GateLock, EndsTheLoginWhenNobodyAsksForAWhile) {
+  listen_again(2);
+  const auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < std::chrono::seconds{3}) {  // longer than it waits, but busy
+    static_cast<void>(open(*first_));
+    std::this_thread::sleep_for(std::chrono::milliseconds{200});
+  }
+  EXPECT_TRUE(gate_.running());
+  expect_locked();
+}
+
+TEST_F(GateLock, EndsTheLoginAtOnceWhenAsked) {
+  listen_again(0);
+  const auto other = connect();  // needs not have opened anything
+  v1::GateRequest request;
+  request.mutable_lock();
+  EXPECT_TRUE(other->call(std::move(request)).has_done());
+  expect_locked();
+}
+
+TEST(GateSettingsOfIdleLock, AreFifteenMinutesInProductionAndNeverElsewhere) {
+  const std::string text = "version = 1\n[hsm]\nuri = \"pkcs11:token=x?module-path=/x.so\"\n[gate]\n";
+  EXPECT_EQ(idle_lock(parse_settings(as_bytes(text), "x")), std::chrono::seconds{0});
+  EXPECT_EQ(idle_lock(parse_settings(as_bytes(text + "environment = \"production\"\n"), "x")), std::chrono::seconds{900});
+  const GateSettings five = parse_settings(as_bytes(text + "idle_lock_s = 5\n"), "x");
+  EXPECT_EQ(idle_lock(parse_settings(as_bytes(settings_text(five)), "x")), std::chrono::seconds{5});
+  for (const char* bad : {"idle_lock_s = -1\n", "idle_lock_s = 100000\n", "environment = \"production\"\nidle_lock_s = 0\n"}) {
+    EXPECT_THROW(static_cast<void>(parse_settings(as_bytes(text + bad), "x")), Error) << bad;
+  }
 }
 
 }  // namespace
