@@ -83,6 +83,10 @@ asio::awaitable<void> Gate::Impl::change_pins(const Plan& plan) {
   } catch (const Error& error) {
     failed = error;
   }
+  if (failed && failed->code() == Code::Channel) {  // which PIN holds is not known here: it is not tried on a guess
+    broken = true;
+    throw *failed;
+  }
   try {
     v1::Started started;
     state_worker = co_await start_worker(v1::WORKER_ROLE_STATE, false, started);

@@ -183,12 +183,11 @@ TEST_F(GateShareTokens, ACardWithoutAShareIsNamed) {
   GateOptions with = options();
   with.share_files = {share(ShareKind::UserPin, 1)};
   with.share_tokens = {card(2)};
-  EXPECT_THROW(
-      {
-        GateClient gate{with, ledger_};
-        static_cast<void>(open(gate));
-      },
-      Error);
+  const auto start = [&] {
+    GateClient gate{with, ledger_};
+    static_cast<void>(open(gate));
+  };
+  EXPECT_THROW(start(), Error);
 }
 
 /// Persons 1 (officer), 2 and 3 (custodians); PINs of before 2 of 3 in "shares", new ones 2 of 2 in "new".
@@ -253,7 +252,8 @@ class GatePinChange : public GateShares {
     try {
       const auto gate = gate_with(std::move(shares));
       return open(*gate).initialized();
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      refused_ = error.what();
       return false;
     }
   }
@@ -272,6 +272,7 @@ class GatePinChange : public GateShares {
 
   std::array<crypto::SoftKey, 2> custodians_{crypto::SoftKey::generate(), crypto::SoftKey::generate()};
   PinSharing before_;
+  std::string refused_;  // why the last opens() said no
 };
 
 TEST_F(GatePinChange, TheNewSharesOpenAndTheOldOnesDoNot) {
@@ -335,7 +336,7 @@ TEST_F(GatePinChange, CutAnywhereOneOfTheTwoSetsOpensAndTheSameGoesOn) {
     EXPECT_THROW(change(old_shares()), Error);
     unsetenv("KEYFERRY_CUT");
     const bool old_open = opens(old_shares());
-    ASSERT_TRUE(old_open || opens(new_shares())) << "neither set opens the HSM";
+    ASSERT_TRUE(old_open || opens(new_shares())) << "neither set opens the HSM: " << refused_;
     if (read_pin_sharing(settings_file_).current == before_) {
       change(old_open ? old_shares() : new_shares());
     }
