@@ -76,7 +76,8 @@ class Worker {
       throw Error{Code::Channel, "the gate sent what is no request"};
     }
     std::uint32_t secrets = incoming.request.make_key().import() ? 1 : 0;
-    if (incoming.request.has_change_pin()) secrets = incoming.request.change_pin().so_pin() ? 2 : 1;
+    // Only to a worker of that role does a gate send them; any other one refuses the request as it is.
+    if (incoming.request.has_change_pin() && role_ == v1::WORKER_ROLE_PINS) secrets = incoming.request.change_pin().so_pin() ? 2 : 1;
     if (incoming.request.has_start()) {
       secrets = std::min(incoming.request.start().backup_shares(), kMaxBackupShares) + (incoming.request.start().so_pin() ? 1 : 0);
     }
