@@ -139,6 +139,9 @@ class Context {
   /// Before the gate is opened: this command is about to make keys.
   void expect_batch() { options_.start_workers = true; }
 
+  /// Before the gate is opened: only a plan file is written, so no key is read and no share handed out.
+  void expect_plan_file() { plan_file_only_ = true; }
+
   /// Before the gate is started: this command imports a key, which the gate reads.
   void expect_key_import() { options_.imports_key = true; }
 
@@ -168,6 +171,7 @@ class Context {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<GateSession> gate_;
   bool opened_ = false;  // gate() has returned it
+  bool plan_file_only_ = false;
   std::optional<SecretBytes> passphrase_;
 };
 
