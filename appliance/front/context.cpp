@@ -95,6 +95,12 @@ GateSession& Context::gate_unopened() {
   if (!writes_) throw Error{Code::Internal, "a reading command asked for the gate"};
   if (!gate_) {
     GateOptions options = gate_options(settings_, options_);
+    if (plan_file_only_) {
+      options.ask_key = false;
+      options.key_fd.reset();
+      options.component_check_values.clear();
+      options.component_fds.clear();
+    }
     options.new_pin = !ledger_->value("appliance_id").has_value();
     if (options.new_pin) {  // init has not ended yet: then the gate may make kf-backup
       options.backup_shares = options_.backup_shares;

@@ -142,6 +142,9 @@ class Context {
   /// Before the gate is opened: it makes new PINs and hands their shares out, as the plan says.
   void expect_pin_change(const HsmPinChangePlan& plan);
 
+  /// Before the gate is opened: only a plan file is written, so no key is read and no share handed out.
+  void expect_plan_file() { plan_file_only_ = true; }
+
   /// Before the gate is opened: what a plan wants of its start, new shares or the parts of a key.
   void expect_plan(const Plan& plan);
 
@@ -165,6 +168,7 @@ class Context {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<GateSession> gate_;
   bool opened_ = false;  // gate() has returned it
+  bool plan_file_only_ = false;
   std::optional<SecretBytes> passphrase_;
 };
 

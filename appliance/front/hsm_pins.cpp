@@ -31,7 +31,7 @@ int hsm_pin_change(Context& context, std::uint32_t shares_needed, const std::str
     throw Error{Code::Usage, fmt::format("--needed: from 2 to the number of custodians, {}", custodians.size())};
   }
   const HsmPinChangePlan detail{custodians, shares_needed, reason};
-  context.expect_pin_change(detail);
+  if (way_of(context, Operation::HsmPinChange) == Way::AtOnce) context.expect_pin_change(detail);
   run_operation(context, Operation::HsmPinChange, detail);
   const v1::PinSharing& sharing = context.gate().state().pin_sharing();
   const std::string set = to_hex(as_bytes(sharing.set_id()));

@@ -116,6 +116,7 @@ int transport_master_import(Context& context, const KeyImportOptions& options) {
   const Bytes check_value = read_check_value(options.check_value);
   if (options.kdf != "kf-kdf-1" && options.kdf != "kf-kdf-2")
     throw Error{Code::Usage, "--kdf: kf-kdf-1 or kf-kdf-2"};
+  if (way_of(context, Operation::TransportMasterImport) == Way::ByPlanFile) context.expect_plan_file();
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownMaster* known = registry.master(options.name);
@@ -146,6 +147,7 @@ int transport_master_import(Context& context, const KeyImportOptions& options) {
 int vendor_key_import(Context& context, const KeyImportOptions& options) {
   need_name(options.name);
   const Bytes check_value = read_check_value(options.check_value);
+  if (way_of(context, Operation::VendorKeyImport) == Way::ByPlanFile) context.expect_plan_file();
   static_cast<void>(context.gate());
   const Registry registry = context.ledger().registry();
   const KnownVendorKey* known = registry.vendor_key(options.name);
