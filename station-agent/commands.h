@@ -49,7 +49,8 @@ int command_load(const CommonOptions& common, const std::filesystem::path& token
 int command_run(const CommonOptions& common, const RunOptions& options);
 int command_return(const CommonOptions& common, const ReturnOptions& options);
 int command_status(const CommonOptions& common);
-int command_unload(const CommonOptions& common, const std::filesystem::path& token);
+/// from: position in the log, to hand out again what was handed out before.
+int command_unload(const CommonOptions& common, const std::filesystem::path& token, std::optional<std::uint64_t> from);
 
 /// The error on stderr (`keyferry-station: TEXT`, `hint: ...`), with --json also as an object on
 /// stdout (schema keyferry.station.error.v1).

@@ -10,6 +10,7 @@
 #include "station-agent/desk.h"
 #include "station-agent/lane.h"
 #include "station-agent/pkcs11_chip.h"
+#include "station-agent/revocations.h"
 #include "station-agent/unload.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
@@ -75,6 +76,7 @@ Json batch_json(const Store& store, const BatchId& id) {
       segments.begin(), segments.end(), [](const SegmentFacts& one) { return one.loaded; }));
   const StateCounts counts = store.counts(id);
   Json json{{"batch", id.hex()},
+            {"revoked", store.is_revoked(id)},
             {"site", batch.site},
             {"customer", batch.customer},
             {"key_name", batch.key_name},
@@ -92,6 +94,10 @@ Json batch_json(const Store& store, const BatchId& id) {
 int command_run(const CommonOptions& common, const RunOptions& options) {
   OpenHome home{common};
   static_cast<void>(home.pinned());
+  if (const auto refusal = retired_refusal(home.store)) {
+    home.store.note_refusal("run", refusal->reason);
+    throw to_error(*refusal);
+  }
   const std::vector<LanePlan> plans = read_lanes_file(options.lanes);
   const HelperSettings helper{sibling_program("keyferry-lane-p11"),
                               std::chrono::seconds{options.deadline_s}};
@@ -177,6 +183,7 @@ int command_status(const CommonOptions& common) {
   const OpenHome home{common, store::Role::Reader};
   const auto appliance = home.store.appliance();
   const LogState log = home.store.log_state();
+  const auto revocations = home.store.revocation_state();
   Json batches = Json::array();
   Json quarantine = Json::array();
   for (const BatchId& id : home.store.batches()) {
@@ -208,6 +215,8 @@ int command_status(const CommonOptions& common) {
                   {"size", log.frontier.size()},
                   {"root", log.frontier.root().hex()},
                   {"acknowledged", home.store.acknowledged()}}},
+                {"revocations", revocations ? revocations->number : 0},
+                {"retired", revocations && revocations->retired},
                 {"quarantine", quarantine},
                 {"incidents", incidents},
                 {"refusals", home.store.refusals()}});
@@ -233,6 +242,9 @@ int command_status(const CommonOptions& common) {
                     batch["injected"].dump(),
                     batch["quarantined"].dump(),
                     batch["returned"].dump()));
+  }
+  if (revocations) {
+    print(fmt::format("revocation list {}{}", revocations->number, revocations->retired ? ": this station is retired" : ""));
   }
   for (const Json& one : quarantine) {
     print(fmt::format("quarantine: se {} record {} ({})",

@@ -32,6 +32,7 @@ Json load_json(const LoadReport& report) {
   return Json{{"schema", "keyferry.station.load.v1"},
               {"ok", report.good()},
               {"batches", batches},
+              {"revocations", report.revocations},
               {"refused", refused}};
 }
 
@@ -54,6 +55,7 @@ int command_load(const CommonOptions& common, const fs::path& token) {
   if (common.json) {
     print_json(load_json(report));
   } else {
+    if (report.revocations > 0) print(fmt::format("revocation list {} is in force", report.revocations));
     for (const BatchLoad& batch : report.batches) {
       print(fmt::format("batch {}: {} of {} segments, {} records ({} new)",
                         batch.batch_id.hex(),
@@ -66,7 +68,7 @@ int command_load(const CommonOptions& common, const fs::path& token) {
   return report.good() ? EXIT_SUCCESS : exit_status(Code::Refused);
 }
 
-int command_unload(const CommonOptions& common, const fs::path& token) {
+int command_unload(const CommonOptions& common, const fs::path& token, std::optional<std::uint64_t> from) {
   OpenHome home{common};
   const PinnedAppliance appliance = home.pinned();
   token::FolderMedium medium{token};
@@ -79,7 +81,8 @@ int command_unload(const CommonOptions& common, const fs::path& token) {
                                       medium,
                                       home.home,
                                       random,
-                                      home.clock});
+                                      home.clock,
+                                      from});
   if (common.json) {
     print_json({{"schema", "keyferry.station.unload.v1"},
                 {"ok", true},

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "station-agent/checkpoints.h"
+#include "station-agent/revocations.h"
 #include "token/container_open.h"
 #include "token/layout.h"
 #include "token/ordered_crew.h"
@@ -29,9 +30,15 @@ class Loader {
   explicit Loader(const LoadContext& context) : context_{context} {}
 
   std::variant<LoadReport, Refusal> run() {
-    if (auto refusal = check_card()) return *refusal;
-    const token::TokenListing listing = token::list_token(context_.medium);
     LoadReport report;
+    if (auto refusal = check_card()) {
+      // A token without a card may still bring the revocation list: that is signed by itself.
+      if (refusal->reason != "card-absent" || !take_list(0, report) || !list_is_new_) return *refusal;
+      return report;
+    }
+    take_list(revocation_number_, report);
+    if (auto refusal = retired_refusal(context_.store)) return *refusal;
+    const token::TokenListing listing = token::list_token(context_.medium);
     report.strange = listing.strange;
     std::set<token::TokenName> there;
     for (const token::TokenFile& file : listing.files) there.insert(file.parsed);
@@ -40,6 +47,10 @@ class Loader {
       const auto* manifest = std::get_if<token::ManifestName>(&file.parsed);
       if (manifest == nullptr) continue;
       any = true;
+      if (auto refusal = may_load(manifest->batch_id)) {
+        report.refused.push_back({file.name, *refusal});
+        continue;
+      }
       if (auto refusal = load_manifest(*manifest)) {
         report.refused.push_back({file.name, *refusal});
         continue;
@@ -52,6 +63,21 @@ class Loader {
   }
 
  private:
+  /// True when a list is in force; the newest one that ever came stays so, whatever this token brings.
+  bool take_list(std::uint64_t needed, LoadReport& report) {
+    const auto before = context_.store.revocation_state();
+    const auto taken =
+        take_revocations(context_.store, context_.medium, context_.station, context_.appliance, needed);
+    if (const auto* refusal = std::get_if<Refusal>(&taken)) {
+      report.refused.push_back({std::string{token::kRevocationsName}, *refusal});
+    }
+    const auto after = context_.store.revocation_state();
+    report.revocations = after ? after->number : 0;
+    missing_list_ = needed > report.revocations;
+    list_is_new_ = report.revocations > (before ? before->number : 0);
+    return after.has_value();
+  }
+
   std::optional<Refusal> check_card() {
     auto octets = token::read_in(context_.medium, std::string{token::kTokenCardName});
     if (const auto* refusal = std::get_if<Refusal>(&octets)) {
@@ -80,6 +106,7 @@ class Loader {
                      "the token is for station " + card.station_id.hex(),
                      "bring it to that station"};
     }
+    revocation_number_ = card.revocation_number;
     if (auto refusal = see_checkpoint(context_.store, card.checkpoint, context_.appliance.log_key))
       return refusal;
     return see_checkpoint(context_.store, card.checkpoint_seen_back, context_.appliance.log_key);
@@ -135,6 +162,13 @@ class Loader {
         verified.file, verified.outline, *key, take, token::usual_threads());
     if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
     return std::nullopt;
+  }
+
+  std::optional<Refusal> may_load(const BatchId& batch) const {
+    if (missing_list_) {
+      return Refusal{"revocations-missing", "nothing is loaded while the revocation list that the card names is not here"};
+    }
+    return revoked_refusal(context_.store, batch);
   }
 
   std::optional<Refusal> load_manifest(const token::ManifestName& name) {
@@ -329,6 +363,9 @@ class Loader {
   }
 
   const LoadContext& context_;
+  std::uint64_t revocation_number_ = 0;  // that the card names
+  bool missing_list_ = false;
+  bool list_is_new_ = false;
 };
 
 }  // namespace

@@ -39,6 +39,7 @@ struct LoadReport {
   std::vector<BatchLoad> batches;    // by id
   std::vector<RefusedFile> refused;  // in the order met
   std::vector<std::string> strange;  // names on the token that are not ours
+  std::uint64_t revocations = 0;     // number of the revocation list in force; 0: none ever came
 
   [[nodiscard]] bool good() const;
 };
@@ -53,7 +54,7 @@ struct LoadContext {
   std::function<void(const std::string&)> progress;  // for people, one line each
 };
 
-/// Refusal: the token as a whole is not for this station ("card-..."). A refused file is in the
+/// Refusal: the token as a whole is not for this station ("card-..."), or the station is retired. A refused file is in the
 /// report; whatever else on the token is sound has been loaded.
 [[nodiscard]] std::variant<LoadReport, Refusal> load_token(const LoadContext& context);
 

@@ -134,6 +134,9 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
   unload_command->add_option("--to", unload_to, "folder where the token is mounted")
       ->type_name("DIR")
       ->required();
+  std::optional<std::uint64_t> unload_again;
+  unload_command->add_option("--from", unload_again, "leaves from this position on again (default: what the appliance lacks)")
+      ->type_name("N");
   add_pin(unload_command, common);
 
   try {
@@ -148,7 +151,7 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
   if (run_command->parsed()) return station::command_run(common, run);
   if (return_command->parsed()) return station::command_return(common, give_back);
   if (status_command->parsed()) return station::command_status(common);
-  return station::command_unload(common, unload_to);
+  return station::command_unload(common, unload_to, unload_again);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "station-agent/revocations.h"
 #include "wrap/base/cut.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/possession.h"
@@ -69,6 +70,9 @@ class Sandwich {
 
   /// Part and state, before the chip sees an octet and before anything is noted.
   bool may_begin() {
+    if (const auto revoked = revoked_refusal(store_, stored_.batch_id)) {
+      return red("refused", revoked->reason, revoked->text, revoked->hint);
+    }
     switch (stored_.state) {
       case RecordState::Injected:
         return green("already-injected");

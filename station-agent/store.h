@@ -21,6 +21,10 @@
 #include "wrap/base/clock.h"
 #include "wrap/store/database.h"
 
+namespace keyferry::token {
+struct RevocationList;
+}
+
 namespace keyferry::station {
 
 struct RecordKey {
@@ -117,6 +121,13 @@ struct UnloadedRange {
   Digest digest;
 };
 
+/// The revocation list in force.
+struct RevocationState {
+  std::uint64_t number = 0;
+  Digest sha256;         // of its payload
+  bool retired = false;  // this station itself
+};
+
 class Store {
  public:
   Store(const std::filesystem::path& path, store::Role role, const Clock& clock);
@@ -171,6 +182,15 @@ class Store {
     Bytes last_chain_;
     Digest last_chain_sha256_;
   };
+
+  // --- what officers revoked (store_revocations.cpp)
+
+  [[nodiscard]] std::optional<RevocationState> revocation_state() const;
+  [[nodiscard]] bool is_revoked(const BatchId& batch) const;
+  /// Does the list name the batches that are revoked here? The same list signed again has another time.
+  [[nodiscard]] bool same_revocations(const token::RevocationList& list) const;
+  /// A list of a higher number, with leaf "revocations.list NUMBER".
+  void set_revocations(const token::RevocationList& list, const Digest& sha256, bool retired);
 
   // --- records (store_record.cpp)
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "station-agent/revocations.h"
 #include "station-agent/sandwich.h"
 #include "token/block_sink.h"
 #include "token/container_open.h"
@@ -110,7 +111,7 @@ UnloadReport unload(const UnloadContext& context) {
   const LogState log = context.store.log_state();
   UnloadReport report;
   report.generation = log.generation;
-  report.from_size = std::min(context.store.acknowledged(), log.frontier.size());
+  report.from_size = std::min(context.from.value_or(context.store.acknowledged()), log.frontier.size());
   report.to_size = log.frontier.size();
   if (report.from_size == report.to_size) return report;
   const std::string name = token::receipts_name(
@@ -144,6 +145,7 @@ ReturnReport return_batch(Store& store,
                 "no batch " + batch_id.hex() + " at this station",
                 "keyferry-station status lists them"};
   }
+  if (const auto refusal = revoked_refusal(store, batch_id)) throw to_error(*refusal);
   const Hand hand = nobody(person_number);
   std::vector<RecordKey> doubtful = store.records_in(batch_id, RecordState::Doubtful);
   const auto injecting = store.records_in(batch_id, RecordState::Injecting);

@@ -32,6 +32,7 @@ struct UnloadContext {
   const Home& home;
   RandomSource& random;
   const Clock& clock;
+  std::optional<std::uint64_t> from = std::nullopt;  // leaves from here on again; nothing: what the appliance lacks
 };
 
 /// Idempotent: the same range is handed out byte for byte again. A core that still waits for its

@@ -89,6 +89,7 @@ std::optional<TokenCard> from_message(Fields& fields, const pb::TokenCard& messa
       .checkpoint_seen_back =
           fields.text(message.checkpoint_seen_back(), is_note_or_empty, "checkpoint-seen-back"),
       .time = fields.time(message.time_ms(), "time-ms"),
+      .revocation_number = message.revocation_number(),
   };
   if (!message.batch_id().empty())
     out.batch_id = fields.id<BatchId>(message.batch_id(), "batch-id");
@@ -187,6 +188,7 @@ Bytes serialise(const TokenCard& card) {
   message.set_checkpoint(card.checkpoint);
   message.set_checkpoint_seen_back(card.checkpoint_seen_back);
   message.set_time_ms(card.time.value);
+  message.set_revocation_number(card.revocation_number);
   return checked_octets("token card", message);
 }
 

@@ -71,6 +71,7 @@ struct TokenCard {
   std::string checkpoint = {};            // last one out; may be empty
   std::string checkpoint_seen_back = {};  // highest one that a token brought home; may be empty
   UtcMillis time;
+  std::uint64_t revocation_number = 0;  // of the list that goes with it; 0: there was none yet
 
   friend bool operator==(const TokenCard&, const TokenCard&) = default;
 };

@@ -3,6 +3,7 @@
 //
 //   keyferry/token.kf                                    SignedBytes of a TokenCard
 //   keyferry/card.kf                                     SignedBytes of an ApplianceCard
+//   keyferry/revoked.kf                                  SignedBytes of a RevocationList
 //   keyferry/enrol/request-<16 hex>.kf                   SignedBytes of an EnrolmentRequest
 //   keyferry/enrol/answer-<32 hex station>.kf            SignedBytes of an EnrolmentAnswer
 //   keyferry/batch/<32 hex batch>/manifest.kf            container
@@ -25,6 +26,7 @@ namespace keyferry::token {
 
 inline constexpr std::string_view kTokenCardName = "keyferry/token.kf";
 inline constexpr std::string_view kApplianceCardName = "keyferry/card.kf";
+inline constexpr std::string_view kRevocationsName = "keyferry/revoked.kf";
 inline constexpr std::uint32_t kMaxSegmentNameIndex = 99'999;
 inline constexpr std::size_t kMaxListedFiles = 65'536;  // of a whole token
 
@@ -34,6 +36,10 @@ struct TokenCardName {
 
 struct ApplianceCardName {
   friend auto operator<=>(const ApplianceCardName&, const ApplianceCardName&) = default;
+};
+
+struct RevocationsName {
+  friend auto operator<=>(const RevocationsName&, const RevocationsName&) = default;
 };
 
 struct RequestName {
@@ -71,7 +77,8 @@ using TokenName = std::variant<TokenCardName,
                                AnswerName,
                                ManifestName,
                                SegmentName,
-                               ReceiptsName>;
+                               ReceiptsName,
+                               RevocationsName>;
 
 /// The file's name below the token's root, with '/'.
 [[nodiscard]] std::string request_name(const Digest& request_sha256);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "appliance/front/batch_hooks.h"
+#include "appliance/front/ends.h"
 #include "appliance/ledger/hsm_epochs.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/person_store.h"
@@ -51,6 +52,7 @@ Context::Context(
   register_receipt_actions(*ledger_);
   register_epoch_actions(*ledger_);
   register_person_actions(*ledger_);
+  register_all_end_actions(*ledger_);
 }
 
 Context::~Context() = default;
@@ -105,6 +107,7 @@ GateSession& Context::gate() {
     out_.note("insecure: " + printable(name));
   opened_ = true;
   finish_prepared(*this, session, session.state());
+  finish_ends(*this, session);
   return session;
 }
 

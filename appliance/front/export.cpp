@@ -8,6 +8,7 @@
 #include "appliance/front/batch_files.h"
 #include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
+#include "appliance/front/ends.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/own_card.h"
 #include "appliance/ledger/plan_store.h"
@@ -164,6 +165,10 @@ class Export {
                           std::string{token::kApplianceCardName},
                           own_card_octets(context_),
                           Overwrite::Replace));
+    if (const auto list = revocations(context_)) {
+      note(token::write_out(
+          medium_, std::string{token::kRevocationsName}, *list, Overwrite::Replace));
+    }
     KF_CUT("front.export.card-written");
     mark(token, "begun", "writing");
     std::uint64_t total = 0, done = 0;
@@ -195,7 +200,7 @@ class Export {
   void print(const TokenId& token) {
     std::uint64_t bytes = 0;
     for (const TokenPart& part : parts_) bytes += part.size_bytes;
-    const std::size_t files = parts_.size() + 2;
+    const std::size_t files = parts_.size() + 2 + (revocations(context_) ? 1 : 0);
     context_.out().result(
         "export",
         Json{{"batch", batch_.id.hex()},
@@ -250,7 +255,7 @@ int export_batch(Context& context, std::string_view batch, const std::filesystem
     throw to_error(Refusal{
         "batch-state",
         fmt::format("batch {} is {}: it cannot go out", row.id.hex(), state_name(row.state)),
-        row.state == BatchState::Closed ? "nothing of it is outstanding"
+        row.state == BatchState::Closed ? "a closed batch does not leave again"
                                         : "`keyferry-appliance plan run FILE` finishes it"});
   }
   if (is_suspended(context.ledger(), row.id)) {  // also where the token's ticket is there already

@@ -31,11 +31,10 @@ class LedgerStore final : public GateStore {
     std::vector<Bytes> leaves;
     leaves.reserve(static_cast<std::size_t>(pending.leaves_size()));
     for (const std::string& leaf : pending.leaves()) leaves.push_back(to_bytes(as_bytes(leaf)));
-    ledger_.store_pending(pending.first_leaf(),
-                          leaves,
-                          as_bytes(pending.registry()),
-                          tells_of_refusals_only(pending) ? std::nullopt : action_,
-                          log_start_);
+    std::optional<Action> action = tells_of_refusals_only(pending) ? std::nullopt : action_;
+    if (action) append(action->data, as_bytes(pending.made()));  // durable with it: a CRL
+    ledger_.store_pending(
+        pending.first_leaf(), leaves, as_bytes(pending.registry()), action, log_start_);
   }
 
   std::vector<Bytes> leaves(std::uint64_t from, std::uint64_t to) override {

@@ -48,6 +48,8 @@ LoggedKeys logged_keys(Ledger& ledger) {
       const v1::KeyMadeLeaf& made = leaf.key_made();
       keys[made.label()] = {
           at, made.public_key(), made.check_value(), made.attributes(), made.origin()};
+    } else if (leaf.has_key_destroyed()) {
+      keys.erase(leaf.key_destroyed().label());  // an object of that label is one that nobody made
     } else if (leaf.has_initialized()) {
       // Appliances of an older program version have these three in no leaf of their own.
       note_own_keys(keys,
@@ -141,10 +143,14 @@ Row row_of(const v1::HsmObject& object, const LoggedKeys& logged, CheckValues ch
 /// What the registry names and the HSM does not hold.
 std::vector<std::string> missing_keys(const Registry& registry, const v1::HsmInventory& inventory) {
   std::vector<std::string> wanted{"kf-log", "kf-export", "kf-inbox"};
-  for (const KnownAuthority& authority : registry.authorities)
-    wanted.push_back("kf-ca/" + authority.name);
-  for (const KnownMaster& master : registry.masters) wanted.push_back("kf-tk/" + master.name);
-  for (const KnownVendorKey& key : registry.vendor_keys) wanted.push_back("kf-vendor/" + key.name);
+  const auto want = [&wanted](const char* prefix, const auto& rows) {
+    for (const auto& row : rows) {
+      if (!row.destroyed) wanted.push_back(prefix + row.name);
+    }
+  };
+  want("kf-ca/", registry.authorities);
+  want("kf-tk/", registry.masters);
+  want("kf-vendor/", registry.vendor_keys);
   std::vector<std::string> missing;
   for (const std::string& label : wanted) {
     const bool found =

@@ -38,6 +38,12 @@ Bytes read_check_value(const std::string& text) {
   throw to_error(refusal);
 }
 
+/// The name of a key that officers destroyed is used up.
+template <typename Known>
+void refuse_destroyed(Context& context, std::string_view what, const std::string& name, const Known* known) {
+  if (known != nullptr && known->destroyed) refuse_taken(context, what, name, fmt::format("key \"{}\" was destroyed", name));
+}
+
 std::string already(bool done_before) {
   return done_before ? "is there already" : "imported";
 }
@@ -106,6 +112,7 @@ int transport_master_import(Context& context, const KeyImportOptions& options) {
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownMaster* known = registry.master(options.name);
+  refuse_destroyed(context, "transport-master-import", options.name, known);
   if (known != nullptr && (known->kdf != options.kdf || known->check_value != check_value)) {
     refuse_taken(context,
                  "transport-master-import",
@@ -135,6 +142,7 @@ int vendor_key_import(Context& context, const KeyImportOptions& options) {
   static_cast<void>(context.gate());
   const Registry registry = context.ledger().registry();
   const KnownVendorKey* known = registry.vendor_key(options.name);
+  refuse_destroyed(context, "vendor-key-import", options.name, known);
   if (known != nullptr && known->check_value != check_value) {
     refuse_taken(
         context,
@@ -160,7 +168,9 @@ int vendor_key_import(Context& context, const KeyImportOptions& options) {
 int vendor_key_create(Context& context, const VendorKeyOptions& options) {
   need_name(options.name);
   static_cast<void>(context.gate());
-  const bool done_before = context.ledger().registry().vendor_key(options.name) != nullptr;
+  const Registry before = context.ledger().registry();
+  refuse_destroyed(context, "vendor-key-create", options.name, before.vendor_key(options.name));
+  const bool done_before = before.vendor_key(options.name) != nullptr;
   if (!done_before) {
     run_operation(context,
                   Operation::VendorKeyCreate,

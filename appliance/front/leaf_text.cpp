@@ -197,6 +197,67 @@ Json fields_of(const v1::SuspendLeaf& leaf) {
   return Json{{"batch", hex(leaf.batch_id())}};
 }
 
+Json fields_of(const v1::BatchClosedLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"revoked", leaf.records()},
+              {"root", hex(leaf.records_root())},
+              {"revocation_list", leaf.revocation_number()},
+              {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::TokenLostLeaf& leaf) {
+  return Json{{"token", hex(leaf.token_id())},
+              {"batch", hex(leaf.batch_id())},
+              {"decision", printable(leaf.decision())},
+              {"exposed", leaf.records()},
+              {"root", hex(leaf.records_root())},
+              {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::StationRetiredLeaf& leaf) {
+  Json batches = Json::array();
+  for (const std::string& batch : leaf.batches()) batches.push_back(hex(batch));
+  return Json{{"station", hex(leaf.station_id())},
+              {"log_generation", leaf.log_generation()},
+              {"log_size", leaf.log_size()},
+              {"revoked", leaf.records()},
+              {"batches", batches},
+              {"revocation_list", leaf.revocation_number()},
+              {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::QuarantineReleasedLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())}, {"record", leaf.record_no()}, {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::CrlIssuedLeaf& leaf) {
+  return Json{{"authority", printable(leaf.authority())},
+              {"number", leaf.number()},
+              {"entries", leaf.entries()},
+              {"root", hex(leaf.entries_root())},
+              {"sha256", hex(leaf.crl_sha256())},
+              {"next_update", to_rfc3339(UtcMillis{leaf.next_update_ms()})}};
+}
+
+Json fields_of(const v1::CaRetiredLeaf& leaf) {
+  return Json{{"authority", printable(leaf.name())}, {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::KeyDestroyedLeaf& leaf) {
+  return Json{{"label", printable(leaf.label())},
+              {"public_key", hex(leaf.public_key())},
+              {"check_value", hex(leaf.check_value())},
+              {"destroyed", leaf.destroyed()},
+              {"found", leaf.found()}};
+}
+
+Json fields_of(const v1::CustodyLeaf& leaf) {
+  return Json{{"token", hex(leaf.token_id())},
+              {"event", printable(leaf.event())},
+              {"statement_sha256", hex(leaf.statement_sha256())},
+              {"signatures", leaf.signatures()}};
+}
+
 void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
   using Case = v1::LogLeaf::DetailCase;
   const auto set = [&text](const char* event, Json fields) {
@@ -245,6 +306,22 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
     case Case::kSuspend:
       return set(leaf.suspend().suspended() ? "batch.suspended" : "batch.resumed",
                  fields_of(leaf.suspend()));
+    case Case::kBatchClosed:
+      return set("batch.closed", fields_of(leaf.batch_closed()));
+    case Case::kTokenLost:
+      return set("token.lost", fields_of(leaf.token_lost()));
+    case Case::kStationRetired:
+      return set("station.retired", fields_of(leaf.station_retired()));
+    case Case::kQuarantineReleased:
+      return set("quarantine.released", fields_of(leaf.quarantine_released()));
+    case Case::kCrlIssued:
+      return set("crl.issued", fields_of(leaf.crl_issued()));
+    case Case::kCaRetired:
+      return set("ca.retired", fields_of(leaf.ca_retired()));
+    case Case::kKeyDestroyed:
+      return set("key.destroyed", fields_of(leaf.key_destroyed()));
+    case Case::kCustody:
+      return set("token.custody", fields_of(leaf.custody()));
     case Case::DETAIL_NOT_SET:
       return;
   }

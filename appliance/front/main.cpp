@@ -9,7 +9,9 @@
 #include "appliance/front/batch_status.h"
 #include "appliance/front/machine_commands.h"
 #include "appliance/front/context.h"
+#include "appliance/front/crl_commands.h"
 #include "appliance/front/doctor.h"
+#include "appliance/front/ends.h"
 #include "appliance/front/export.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/hsm_inventory.h"
@@ -65,6 +67,11 @@ struct Line {
   OfficerCardOptions card;
   PolicyChangeOptions policy;
   bool needs_home = true;
+  EndOptions end;
+  TokenLostOptions lost;
+  StationRetireOptions retire;
+  CrlOptions crl;
+  std::vector<std::uint32_t> records;
   std::filesystem::path file;
   std::optional<std::string> batch;
 };
@@ -552,6 +559,75 @@ void add_machine(CLI::App& app, Line& line) {
   });
 }
 
+CLI::App* add_end(CLI::App& group, const std::string& name, const std::string& description, const std::string& example,
+                  EndOptions& end, const std::string& id) {
+  CLI::App* command = add_command(group, name, description, example);
+  command->add_option("--reason", end.reason)->required();
+  if (!id.empty()) command->add_option("--confirm", end.confirm, id + " again, instead of typing it when asked");
+  return command;
+}
+
+void add_ends(CLI::App& app, Line& line) {
+  CLI::App* close = add_end(*app.get_subcommand("batch"), "close", "revoke what is outstanding, for good",
+                            "batch close 7f3a --reason \"token burnt\"", line.end, "the whole batch id");
+  close->add_option("ID", line.id, "hex, or a beginning of it")->required();
+  bind(close, line, Access::Write, [&line](Context& context) { return batch_close(context, line.id, line.end); });
+
+  CLI::App* token = add_group(app, "token", "the sticks that cross the gap");
+  CLI::App* lost = add_end(*token, "lost", "what a lost token exposed, and what officers decide",
+                           "token lost 5c01 --revoke --reason \"fell off the truck\"", line.lost.end, "the batch id");
+  lost->add_option("TOKEN", line.lost.token, "hex, or a beginning of it")->required();
+  lost->add_option("--batch", line.lost.batch, "default: the one that it carried");
+  lost->add_flag("--revoke", line.lost.revoke, "close the batch: certificates revoked, stations told");
+  lost->add_flag("--accept", line.lost.accept, "keep the records: each opens in its own SE only");
+  lost->add_flag("--homebound", line.lost.homebound, "it was on its way home: nothing is revoked");
+  lost->add_option("--list", line.lost.list, "file for the exposed SEs (default: HOME/lost/TOKEN-BATCH.csv)");
+  bind(lost, line, Access::Write, [&line](Context& context) { return token_lost(context, line.lost); });
+  CLI::App* list = add_command(*token, "revocations", "put the revocation list on a token", "token revocations /media/usb");
+  list->add_option("TOKEN-DIR", line.file)->required();
+  bind(list, line, Access::Write, [&line](Context& context) { return token_revocations(context, line.file); });
+
+  CLI::App* retire = add_end(*app.get_subcommand("station"), "retire", "end a station: its outstanding records are revoked",
+                             "station retire line1 --reason \"burnt\" --follow-up line2 --out rest.toml", line.retire.end,
+                             "the station's name");
+  retire->add_option("STATION", line.retire.station, "id or name")->required();
+  retire->add_option("--follow-up", line.retire.follow_up, "station that gets what is left over");
+  retire->add_option("--out", line.retire.out, "file for that plan");
+  bind(retire, line, Access::Write, [&line](Context& context) { return station_retire(context, line.retire); });
+
+  CLI::App* release = add_end(*add_group(app, "quarantine", "SEs that failed at the line"), "release",
+                              "let an SE have a new record; its certificate is revoked",
+                              "quarantine release 7f3a 12 --reason \"contact cleaned\"", line.end, "");
+  release->add_option("BATCH", line.id, "hex, or a beginning of it")->required();
+  release->add_option("RECORD", line.records, "record number")->required()->expected(1);
+  bind(release, line, Access::Write, [&line](Context& context) {
+    return quarantine_release(context, line.id, line.records.front(), line.end.reason);
+  });
+  CLI::App* hand = add_command(*app.get_subcommand("se"), "in-hand", "quarantined or returned SEs that lie here", "se in-hand 7f3a 12 13");
+  hand->add_option("BATCH", line.id, "hex, or a beginning of it")->required();
+  hand->add_option("RECORD", line.records, "record numbers")->required();
+  bind(hand, line, Access::Write, [&line](Context& context) { return se_in_hand(context, line.id, line.records); });
+
+  CLI::App* group = add_group(app, "crl", "certificate revocation lists");
+  CLI::App* issue = add_command(*group, "issue", "sign the CA's next CRL", "crl issue --ca dev1 --next-update 2027-01-01");
+  issue->add_option("--ca", line.crl.authority, "which CA")->required();
+  issue->add_option("--next-update", line.crl.next_update, "when the next one is due (default: 30 days)");
+  issue->add_flag("--final", line.crl.final_one, "the last one of a retired CA: as long as its certificate");
+  bind(issue, line, Access::Write, [&line](Context& context) { return crl_issue(context, line.crl); });
+  CLI::App* show = add_command(*group, "show", "the newest CRL, and its files again", "crl show --ca dev1");
+  show->add_option("--ca", line.crl.authority, "which CA")->required();
+  bind(show, line, Access::Read, [&line](Context& context) { return crl_show(context, line.crl.authority); });
+
+  CLI::App* ca = add_end(*app.get_subcommand("ca"), "retire", "the CA issues nothing any more; it still signs CRLs",
+                         "ca retire dev1 --reason \"end of product\"", line.end, "the CA's name");
+  ca->add_option("NAME", line.name)->required();
+  bind(ca, line, Access::Write, [&line](Context& context) { return ca_retire(context, line.name, line.end); });
+  CLI::App* destroy = add_end(*app.get_subcommand("hsm"), "destroy", "destroy a key for good, and look that it is gone",
+                              "hsm destroy kf-tk/acme --reason \"end of product\"", line.end, "the label");
+  destroy->add_option("KEY", line.name, "kf-tk/NAME, kf-vendor/NAME or kf-ca/NAME")->required();
+  bind(destroy, line, Access::Write, [&line](Context& context) { return hsm_destroy(context, line.name, line.end); });
+}
+
 int fail(Output& out, const Error& error) {
   fmt::print(stderr, "keyferry-appliance: {}\n", error.what());
   if (!error.hint().empty()) fmt::print(stderr, "hint: {}\n", error.hint());
@@ -601,6 +677,7 @@ int main(int argc, char** argv) {
   add_log(app, line);
   add_hsm(app, line);
   add_machine(app, line);
+  add_ends(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "appliance/front/context.h"
+#include "appliance/front/ends.h"
 #include "appliance/front/officer.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
@@ -93,7 +94,11 @@ v1::GateReply run_at_gate(Context& context,
   if (input.enrolment_request) {
     set_signed(*run.mutable_enrolment_request(), token::encode(*input.enrolment_request));
   }
-  return context.gate().call(std::move(request), plan_run_action(plan.digest, input.action));
+  const OperationInput full = with_end_input(context, plan, input);
+  run.set_crl_entries(to_string(full.crl_entries));
+  v1::GateReply reply = context.gate().call(std::move(request), plan_run_action(plan.digest, full.action));
+  finish_ends(context, context.gate());
+  return reply;
 }
 
 Way way_of(Context& context, Operation operation) {

@@ -25,6 +25,12 @@ constexpr std::uint64_t kRoomToSpareBytes = 16 * 1024 * 1024;
 constexpr std::uint64_t kMaxOutsideFileBytes = std::uint64_t{1} << 40;
 constexpr std::size_t kReadBytes = 1 << 20;
 
+/// Not known, or destroyed by officers.
+template <typename Known>
+bool gone(const Known* key) {
+  return key == nullptr || key->destroyed;
+}
+
 class Checker {
  public:
   Checker(Context& context, const Plan& plan, const fs::path& folder)
@@ -170,6 +176,12 @@ void Checker::check_certificates(const BatchPlan& batch) {
            "make it first: keyferry-appliance ca create NAME");
     return;
   }
+  if (authority->retired || authority->destroyed) {
+    refuse("batch-authority",
+           fmt::format("CA \"{}\" is retired", batch.certificate_authority),
+           "make the plan with another CA");
+    return;
+  }
   const auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) {
     refuse(*refusal);
@@ -219,11 +231,11 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
     return Refusal{"transport-unsupported", name + ": public transport keys are not supported yet"};
   }
   if (entry.transport_kind == se::TransportKind::Delivered &&
-      registry_.vendor_key(entry.transport_name) == nullptr) {
+      gone(registry_.vendor_key(entry.transport_name))) {
     return Refusal{"vendor-key-unknown",
                    fmt::format("{}: there is no vendor key \"{}\"", name, printable(entry.transport_name))};
   }
-  if (entry.transport_kind == se::TransportKind::Derived && registry_.master(entry.transport_name) == nullptr) {
+  if (entry.transport_kind == se::TransportKind::Derived && gone(registry_.master(entry.transport_name))) {
     return Refusal{
         "master-unknown",
         fmt::format(

@@ -64,7 +64,8 @@ InventoryStore::MadeList choose(Context& context,
                             .key_name = options.key_name,
                             .lot = options.lot,
                             .source = options.source,
-                            .count = options.count};
+                            .count = options.count,
+                            .revoked_at = options.revoked_at};
   auto made = InventoryStore{context.ledger()}.make_list(selection, context.clock().now());
   if (const auto* refusal = std::get_if<Refusal>(&made)) throw to_error(*refusal);
   return std::get<InventoryStore::MadeList>(made);
@@ -83,7 +84,7 @@ std::optional<Plan> plan_at(const std::optional<Bytes>& octets, UtcMillis now) {
 
 }  // namespace
 
-int plan_new(Context& context, const PlanNewOptions& options) {
+Plan write_plan(Context& context, const PlanNewOptions& options) {
   const Registry registry = context.ledger().registry();
   const KnownStation& station = find_station(registry, options.station);
   const x509::CertificateFacts authority = find_authority(registry, options.authority);
@@ -131,12 +132,17 @@ int plan_new(Context& context, const PlanNewOptions& options) {
   const InventoryStore::MadeList list = choose(context, options, *family);
   batch.se_list_root = list.root;
   draft.detail = batch;
-  const Plan plan = sealed_plan(draft);
+  Plan plan = sealed_plan(draft);
   if (!octets_there || !equal(*octets_there, plan.octets)) {
     write_file_durably(options.out, plan.octets, Overwrite::Refuse);
   }
   KF_CUT("front.plan-new.written");  // cut here: the same command finds its file and keeps that plan
   plans.keep(plan, list.id, now);
+  return plan;
+}
+
+int plan_new(Context& context, const PlanNewOptions& options) {
+  const Plan plan = write_plan(context, options);
   print_plan(context, plan, {}, options.out);
   return 0;
 }

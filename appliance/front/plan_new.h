@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "appliance/plan/plan.h"
+
 namespace keyferry::appliance {
 
 class Context;
@@ -28,10 +30,14 @@ struct PlanNewOptions {
   std::optional<std::string> due;         // default: 90 days
   std::optional<std::string> expires;     // default: 30 days
   std::optional<std::uint64_t> number;    // default: the next one
+  std::optional<StationId> revoked_at;    // only SEs whose records were revoked with this station
   std::filesystem::path out;
 };
 
 /// Exit status. Writes `out` (never over another plan) and keeps plan and list in the ledger.
 int plan_new(Context& context, const PlanNewOptions& options);
+
+/// The same without printing it.
+[[nodiscard]] Plan write_plan(Context& context, const PlanNewOptions& options);
 
 }  // namespace keyferry::appliance

@@ -8,6 +8,7 @@
 
 #include "appliance/front/context.h"
 #include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/ends_store.h"
 #include "appliance/ledger/receipt_store.h"
 #include "appliance/ledger/reconcile_store.h"
 #include "wrap/base/error.h"
@@ -98,6 +99,11 @@ class Report {
     }
   }
 
+  /// Quarantined and returned by the factory's word alone (design.md section 9).
+  std::uint64_t claimed(const BatchRow& batch, const Sums& sums) {
+    return sums.quarantined + sums.returned - EndsStore{context_.ledger()}.in_hand(batch.id);
+  }
+
   std::string station_name(const StationId& id) const {
     const KnownStation* station = registry_.station(id);
     return station == nullptr ? id.hex() : station->name;
@@ -113,6 +119,8 @@ class Report {
               {"target_count", batch.target_count},
               {"due", to_rfc3339(batch.due)}};
     put(json, sums);
+    json["in_hand"] = EndsStore{context_.ledger()}.in_hand(batch.id);
+    json["claimed"] = claimed(batch, sums);
     json["overdue"] = overdue;
     json["agree"] = agree;
     std::string text = json.dump();
@@ -144,6 +152,11 @@ class Report {
     out.line("  " + sums_text(sums));
     if (!agree)
       out.line("  these sums do not agree: the ledger was changed outside of this program");
+    if (sums.quarantined + sums.returned > 0) {
+      out.line(fmt::format("  of quarantined and returned: {} claimed by the factory, {} in hand here",
+                           claimed(batch, sums),
+                           EndsStore{context_.ledger()}.in_hand(batch.id)));
+    }
     if (sums.outstanding == 0) return;
     out.line(fmt::format(
         "  outstanding, due {}{}:", to_rfc3339(batch.due), overdue > 0 ? ", overdue" : ""));

@@ -116,6 +116,12 @@ int transport_master_create(Context& context, const std::string& name, const std
             fmt::format("transport-key master \"{}\" is there with {}", name, known->kdf)},
            name);
   }
+  if (known != nullptr && known->destroyed) {
+    refuse(context,
+           "transport-master-create",
+           {"name-taken", fmt::format("transport-key master \"{}\" was destroyed", name), "choose another name"},
+           name);
+  }
   const bool done_before = known != nullptr;
   if (!done_before) {
     run_operation(context, Operation::TransportMasterCreate, TransportMasterPlan{name, kdf});
@@ -135,7 +141,15 @@ int ca_create(Context& context, const CaOptions& options) {
   const UtcMillis not_after = read_time_or(
       "--not-after", options.not_after, UtcMillis{not_before.value + kDefaultCaDays * kDayMs});
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
-  const bool done_before = context.ledger().registry().authority(options.name) != nullptr;
+  const Registry before = context.ledger().registry();
+  const KnownAuthority* known = before.authority(options.name);
+  if (known != nullptr && (known->retired || known->destroyed)) {
+    refuse(context,
+           "ca-create",
+           {"name-taken", fmt::format("CA \"{}\" is retired", options.name), "choose another name"},
+           options.name);
+  }
+  const bool done_before = known != nullptr;
   if (!done_before) {
     run_operation(context,
                   Operation::CaCreate,

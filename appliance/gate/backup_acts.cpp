@@ -51,12 +51,14 @@ bool is_rsa(const v1::VendorKey& key) { return key.mechanism() != se::delivery_n
 std::map<std::string, v1::BackedUpKey> keys_of(const v1::Registry& registry) {
   std::map<std::string, v1::BackedUpKey> keys;
   for (const v1::TransportMaster& master : registry.transport_masters()) {
+    if (master.destroyed()) continue;
     v1::BackedUpKey& key = keys[label_of(KeyRole::TransportMaster, master.name())];
     key.set_role("transport-master");
     key.set_kdf(master.kdf());
     key.set_check_value(master.check_value());
   }
   for (const v1::VendorKey& vendor : registry.vendor_keys()) {
+    if (vendor.destroyed()) continue;
     const KeyRole role = is_rsa(vendor) ? KeyRole::VendorRsa : KeyRole::Vendor;
     v1::BackedUpKey& key = keys[label_of(role, vendor.name())];
     key.set_role(std::string{key_role(role).name});
@@ -65,6 +67,7 @@ std::map<std::string, v1::BackedUpKey> keys_of(const v1::Registry& registry) {
     key.set_public_key(vendor.public_key());
   }
   for (const v1::CertificateAuthority& authority : registry.authorities()) {
+    if (authority.destroyed()) continue;
     v1::BackedUpKey& key = keys[label_of(KeyRole::CertificateAuthority, authority.name())];
     key.set_role("ca");
     key.set_certificate(authority.certificate());

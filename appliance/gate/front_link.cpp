@@ -81,7 +81,7 @@ asio::awaitable<v1::GateRequest> FrontLink::wait_for_answer(std::uint64_t key) {
 }
 
 asio::awaitable<void> FrontLink::store(std::uint64_t id, std::uint64_t first_leaf, const std::vector<Bytes>& leaves,
-                                       ByteView registry) {
+                                       ByteView registry, ByteView made) {
   const std::uint64_t store_id = next_store_id_++;
   v1::GateReply message;
   v1::StorePending& pending = *message.mutable_store_pending();
@@ -89,6 +89,7 @@ asio::awaitable<void> FrontLink::store(std::uint64_t id, std::uint64_t first_lea
   pending.set_first_leaf(first_leaf);
   for (const Bytes& leaf : leaves) pending.add_leaves(to_string(leaf));
   pending.set_registry(to_string(registry));
+  pending.set_made(to_string(made));
   reply(id, std::move(message));
   co_await wait_for_answer(store_id);
 }

@@ -43,6 +43,8 @@ std::string request_name(const v1::GateRequest& request) {
     case Case::kAdopt: return "adopt";
     case Case::kProbe: return "probe";
     case Case::kRest: return "rest";
+    case Case::kRevocations: return "revocations";
+    case Case::kFinishDestroy: return "finish-destroy";
     case Case::REQUEST_NOT_SET: return "unknown";
   }
   return "unknown";
@@ -221,6 +223,8 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
     case Case::kInbox: co_return co_await open_inbox(front, id, request.inbox());
     case Case::kReport: co_return co_await report(front, id, request.report());
     case Case::kCloseBatch: co_return co_await close_batch(front, id, request.close_batch());
+    case Case::kRevocations: co_return co_await revocations(front, id);
+    case Case::kFinishDestroy: co_return co_await finish_destroy(front, id, request.finish_destroy());
     case Case::kCheckDelivered: co_return co_await check_delivered(front, id, request.check_delivered());
     case Case::kBackup: co_return co_await backup(front, id, request.backup());
     case Case::kRestore:
@@ -251,7 +255,8 @@ asio::awaitable<void> Gate::Impl::rest(FrontLink& front, std::uint64_t id) {
 }
 
 asio::awaitable<void> Gate::Impl::commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,
-                                         std::function<void(GateState&)> change, std::optional<v1::Registry> registry) {
+                                         std::function<void(GateState&)> change, std::optional<v1::Registry> registry,
+                                         ByteView made) {
   if (front.refusals_left_over.count() != 0) {
     leaves.insert(leaves.begin(), leaf_octets(refused_leaf(front.refusals_left_over), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
@@ -266,7 +271,7 @@ asio::awaitable<void> Gate::Impl::commit(FrontLink& front, std::uint64_t id, std
   if (change) change(next);
   KF_CUT("gate.commit.before-store");
   const ByteView registry_octets = registry ? ByteView{next.registry_octets} : ByteView{};
-  co_await front.store(id, state->hsm.log_size(), leaves, registry_octets);
+  co_await front.store(id, state->hsm.log_size(), leaves, registry_octets, made);
   KF_CUT("gate.commit.stored");
   std::vector<Digest> hashes;
   hashes.reserve(leaves.size());

@@ -6,6 +6,7 @@
 
 #include "appliance/gate/approvals.h"
 #include "appliance/gate/clock_rules.h"
+#include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/internal/people.h"
 #include "appliance/gate/operations.h"
@@ -105,6 +106,8 @@ void open_batch_plan(GateState& next, const Plan& plan) {
   open.set_operation(std::string{operation_name(plan.operation)});
   open.set_segment_count(plan.batch().segment_count());
   open.set_exports_allowed(1);
+  open.set_station_id(plan.batch().station.str());
+  open.set_authority(plan.batch().certificate_authority);
 }
 
 /// Permits that have ended go; what is allowed anew counts from the newest plan.
@@ -284,11 +287,21 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   std::optional<v1::Registry> registry = registry_after(plan, *state, asked, made);
   std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
   add_operation_leaves(plan, station, made, registry, typed);
+  add_end_leaves(plan, *state, typed);
+  std::optional<IssuedCrl> crl;
+  if (plan.operation == Operation::CrlIssue) {
+    crl = co_await make_crl(plan, request);
+    typed.push_back(crl->leaf);
+  }
   std::vector<Bytes> leaves;
   for (v1::LogLeaf& leaf : typed) leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
-  const std::function<void(GateState&)> change = [&plan, now = clock.now()](GateState& next) { apply_plan(next, plan, now); };
-  co_await commit(front, id, std::move(leaves), change, std::move(registry));
+  const std::function<void(GateState&)> change = [&, now = clock.now()](GateState& next) {
+    apply_plan(next, plan, now);
+    apply_end_operation(next, plan, crl ? std::optional{crl->frontier} : std::nullopt);
+  };
+  co_await commit(front, id, std::move(leaves), change, std::move(registry), crl ? ByteView{crl->der} : ByteView{});
   if (plan.operation == Operation::InsecureAllow) note_permits();
+  if (const auto* detail = std::get_if<HsmDestroyKeyPlan>(&plan.detail)) co_await destroy_given_up(front, id, detail->label);
 
   v1::GateReply reply;
   if (plan.operation == Operation::StationEnroll) {
@@ -305,7 +318,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     reply.mutable_enrolled()->set_state(state->hsm.SerializeAsString());
   } else {
     fill_done(*reply.mutable_done());
-    reply.mutable_done()->set_made(made.certificate());
+    reply.mutable_done()->set_made(crl ? to_string(crl->der) : made.certificate());
   }
   front.reply(id, std::move(reply));
 }
@@ -326,6 +339,7 @@ asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t i
   v1::OpenPlan* open = state->open_plan(plan.digest);
   if (plan.operation != Operation::Batch || open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
   if (const auto refusal = check_not_suspended(*open, plan.batch_id())) throw to_error(*refusal);
+  if (open->closed()) throw Error{Code::Refused, fmt::format("batch {} was closed by officers", plan.batch_id().hex())};
   if (!open->sealed() && !open->has_manifest()) {
     throw Error{Code::Refused, "the batch is not sealed yet", "finish it first: keyferry-appliance plan run FILE"};
   }
@@ -356,6 +370,7 @@ asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t i
   token_card.set_checkpoint(state->hsm.checkpoint());
   token_card.set_checkpoint_seen_back(seen_back);
   token_card.set_now_ms(clock.now().value);
+  token_card.set_revocation_number(state->hsm.revocation_number());
   WorkerLink* worker = co_await key_worker(0);
   v1::WorkerReply made = co_await worker->call(std::move(make));
   v1::GateReply reply;

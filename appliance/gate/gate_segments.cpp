@@ -61,6 +61,7 @@ v1::OpenPlan& Gate::Impl::open_batch(const Plan& plan) {
   if (plan.operation != Operation::Batch || open == nullptr) {
     throw Error{Code::Refused, "no approved batch with this plan is open", "run it first: keyferry-appliance plan run FILE"};
   }
+  if (open->closed()) throw Error{Code::Refused, "this batch was closed by officers: nothing more is made for it"};
   if (open->sealed()) throw Error{Code::Refused, "this batch is sealed: nothing more is made for it"};
   if (const auto refusal = check_not_suspended(*open, plan.batch_id())) throw to_error(*refusal);
   return *open;
@@ -88,7 +89,8 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   const BatchPlan& batch = plan.batch();
   const v1::Station* station = state->station(batch.station);
   const v1::CertificateAuthority* authority = state->authority(batch.certificate_authority);
-  if (station == nullptr || station->retired() || authority == nullptr) {
+  const bool in_force = station != nullptr && !station->retired() && authority != nullptr && !authority->retired();
+  if (!in_force) {
     throw Error{Code::Refused, "the plan's station or certificate authority is not in force any more"};
   }
   v1::WorkerRequest make_request;
@@ -243,7 +245,7 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
   one.stored.set_first_leaf(state->hsm.log_size());
   GateState next = *state;
   v1::OpenPlan* open = next.open_plan(key.plan);
-  if (open == nullptr || open->sealed()) throw Error{Code::Refused, "the plan is not open any more"};
+  if (open == nullptr || open->sealed() || open->closed()) throw Error{Code::Refused, "the plan is not open any more"};
   store_trailer(*open, one.stored, request.manifest());
   co_await write_state(std::move(next), one.leaf_hashes);
   KF_CUT("gate.segment.written");

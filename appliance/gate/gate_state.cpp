@@ -95,6 +95,15 @@ const v1::Source* GateState::source(const std::string& name) const {
   return find_in(registry.sources(), [&](const v1::Source& one) { return one.name() == name; });
 }
 
+bool close_batch_in(GateState& state, v1::OpenPlan& open) {
+  if (open.closed()) return false;
+  open.set_closed(true);
+  open.clear_trailers();
+  open.clear_manifest();
+  state.hsm.add_closed_batches(open.plan_digest().substr(0, BatchId::kSizeBytes));
+  return true;
+}
+
 v1::Registry first_registry(const std::string& name, const std::vector<v1::Officer>& persons, std::uint32_t needed) {
   v1::Registry registry;
   registry.set_version(1);
@@ -120,7 +129,10 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kIncident:
     case v1::LogLeaf::kRefused:
     case v1::LogLeaf::kNote:
+    case v1::LogLeaf::kCustody:
       return true;
+    case v1::LogLeaf::kTokenLost:
+      return leaf.token_lost().decision() == "unload-again";  // homebound: nothing is revoked
     case v1::LogLeaf::kInitialized:
     case v1::LogLeaf::kPlan:
     case v1::LogLeaf::kKeyMade:
@@ -136,6 +148,12 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kPerson:
     case v1::LogLeaf::kPolicy:
     case v1::LogLeaf::kSuspend:
+    case v1::LogLeaf::kBatchClosed:
+    case v1::LogLeaf::kStationRetired:
+    case v1::LogLeaf::kQuarantineReleased:
+    case v1::LogLeaf::kCrlIssued:
+    case v1::LogLeaf::kCaRetired:
+    case v1::LogLeaf::kKeyDestroyed:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
 #include "keyferry/v1/worker.pb.h"
 
@@ -73,8 +74,13 @@ Answer check(const BatchPlan& plan, const GateState& state) {
     return Refusal{"batch-site", fmt::format("station {} stands at site \"{}\", the plan says \"{}\"", plan.station.hex(),
                                              station->site(), plan.site)};
   }
-  if (state.authority(plan.certificate_authority) == nullptr) {
+  const v1::CertificateAuthority* authority = state.authority(plan.certificate_authority);
+  if (authority == nullptr) {
     return Refusal{"batch-authority", fmt::format("there is no certificate authority \"{}\"", plan.certificate_authority)};
+  }
+  if (authority->retired() || authority->destroyed()) {
+    return Refusal{"batch-authority", fmt::format("certificate authority \"{}\" is retired", plan.certificate_authority),
+                   "make a plan with another CA"};
   }
   if (auto refusal = se::unsupported(plan.family)) return refusal;
   if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
@@ -96,6 +102,7 @@ Refusal batch_unknown(const BatchId& batch) {
 Answer check(const BatchReexportPlan& plan, const GateState& state) {
   const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
   if (open == nullptr) return batch_unknown(plan.batch);
+  if (open->closed()) return Refusal{"batch-closed", fmt::format("batch {} was closed by officers", plan.batch.hex())};
   return check_not_suspended(*open, plan.batch);
 }
 
@@ -161,6 +168,13 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::ClockSet:       // what the clock shows is looked at where it is,
     case Operation::InsecureAllow:  // and so is how long a permit may last
       return std::nullopt;
+    case Operation::BatchClose:
+    case Operation::TokenLost:
+    case Operation::QuarantineRelease:
+    case Operation::CrlIssue:
+    case Operation::StationRetire:
+    case Operation::CaRetire:
+    case Operation::HsmDestroyKey: return check_end_operation(plan, state);
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
       return Refusal{"operation-elsewhere",
@@ -173,13 +187,6 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
     case Operation::HsmPinChange:
-    case Operation::BatchClose:
-    case Operation::TokenLost:
-    case Operation::QuarantineRelease:
-    case Operation::CrlIssue:
-    case Operation::StationRetire:
-    case Operation::CaRetire:
-    case Operation::HsmDestroyKey:
       return Refusal{"operation-unsupported", fmt::format("{} is not supported yet", operation_name(plan.operation))};
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};
@@ -253,6 +260,11 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::OfficerReplace: apply(after, std::get<OfficerReplacePlan>(plan.detail)); break;
     case Operation::OfficerDisable: apply(after, std::get<OfficerDisablePlan>(plan.detail)); break;
     case Operation::PolicyChange: apply(after, std::get<PolicyChangePlan>(plan.detail)); break;
+    case Operation::StationRetire:
+    case Operation::CaRetire:
+    case Operation::HsmDestroyKey:
+      if (!end_in_registry(plan, after)) return std::nullopt;
+      break;
     case Operation::SeImport:
     case Operation::Batch:
     case Operation::BatchReexport:
@@ -265,9 +277,6 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::TokenLost:
     case Operation::QuarantineRelease:
     case Operation::CrlIssue:
-    case Operation::StationRetire:
-    case Operation::CaRetire:
-    case Operation::HsmDestroyKey:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
       return std::nullopt;

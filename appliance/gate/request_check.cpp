@@ -49,9 +49,12 @@ constexpr std::array kBounds{
     Bound{"MakeSegment.plan", 1, 64 * kKiB},
     Bound{"OpenInbox.chunk_hashes", 262'144, 32},
     Bound{"OpenRequest.registries", 64, 1 * kMiB},
+    Bound{"MakeCrl.ca_certificate", 1, 16 * kKiB},
+    Bound{"MakeCrl.entries", 1, 8 * kMiB},  // 300,000 of 25 octets
     Bound{"ReportRequest.leaves", 4096, 0},
     Bound{"Restore.backup", 1, 8 * kMiB},
     Bound{"RestoreRequest.backup", 1, 8 * kMiB},
+    Bound{"RunPlanRequest.crl_entries", 1, 8 * kMiB},
     Bound{"RunPlanRequest.plan", 1, 64 * kKiB},
     Bound{"SegmentAbandon.plan_digest", 1, 32},
     Bound{"SegmentCommit.plan_digest", 1, 32},

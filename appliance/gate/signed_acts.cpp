@@ -97,7 +97,8 @@ void make_token_card(Hsm& hsm, const v1::MakeTokenCard& request, v1::SignedBytes
                         .station_id = id_of<StationId>(request.station_id(), "station id"),
                         .checkpoint = request.checkpoint(),
                         .checkpoint_seen_back = request.checkpoint_seen_back(),
-                        .time = UtcMillis{request.now_ms()}};
+                        .time = UtcMillis{request.now_ms()},
+                        .revocation_number = request.revocation_number()};
   if (!request.batch_id().empty()) card.batch_id = id_of<BatchId>(request.batch_id(), "batch id");
   p11::HsmSigner export_signer = signer(hsm.session(), KeyRole::Export);
   to_message(token::sign_payload(export_signer, crypto::SignatureKind::TokenCard, token::serialise(card)), out);

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "appliance/gate/backup_acts.h"
+#include "appliance/gate/end_acts.h"
 #include "appliance/gate/hardening.h"
 #include "appliance/gate/hsm.h"
 #include "appliance/gate/key_acts.h"
@@ -216,6 +217,18 @@ class Worker {
       case Case::kProbe:
         need_looker();
         probe_thoroughly(*hsm_, *reply.mutable_facts());
+        return;
+      case Case::kMakeRevocations:
+        need(v1::WORKER_ROLE_KEYS);
+        make_revocations(*hsm_, request.make_revocations(), *reply.mutable_signed_bytes());
+        return;
+      case Case::kMakeCrl:
+        need(v1::WORKER_ROLE_KEYS);
+        make_crl(*hsm_, request.make_crl(), *reply.mutable_crl());
+        return;
+      case Case::kDestroyKey:
+        need_looker();
+        destroy_key(*hsm_, request.destroy_key(), *reply.mutable_key_destroyed());
         return;
       case Case::kBackup:
         need(v1::WORKER_ROLE_BACKUP);

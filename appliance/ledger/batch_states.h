@@ -54,7 +54,8 @@ enum class BatchEvent : std::uint8_t {
   Exported,
   ReceiptsCame,
   NothingOutstanding,
-  HsmLost  // by quorum: only the lost HSM could have finished or exported it
+  HsmLost,        // by quorum: only the lost HSM could have finished or exported it
+  ClosedByQuorum  // what is outstanding is revoked
 };
 
 struct BatchRule {
@@ -75,6 +76,10 @@ inline constexpr std::array kBatchRules{
     BatchRule{BatchState::Reconciling, BatchEvent::NothingOutstanding, BatchState::Closed},
     BatchRule{BatchState::Generating, BatchEvent::HsmLost, BatchState::Closed},
     BatchRule{BatchState::Sealed, BatchEvent::HsmLost, BatchState::Closed},
+    BatchRule{BatchState::Generating, BatchEvent::ClosedByQuorum, BatchState::Closed},
+    BatchRule{BatchState::Sealed, BatchEvent::ClosedByQuorum, BatchState::Closed},
+    BatchRule{BatchState::Out, BatchEvent::ClosedByQuorum, BatchState::Closed},
+    BatchRule{BatchState::Reconciling, BatchEvent::ClosedByQuorum, BatchState::Closed},
 };
 
 [[nodiscard]] constexpr std::optional<RecordState> next(RecordState from, RecordEvent event) {

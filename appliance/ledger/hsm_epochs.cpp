@@ -1,6 +1,6 @@
 #include "appliance/ledger/hsm_epochs.h"
 
-#include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/ends_store.h"
 #include "wrap/base/error.h"
 #include "wrap/crypto/hash.h"
 
@@ -40,30 +40,6 @@ std::vector<BatchId> lost_ids(store::Database& database) {
   return ids;
 }
 
-void run_for(store::Database& database, const BatchId& batch, const char* sql) {
-  SQLite::Statement statement{database, sql};
-  store::bind_blob(statement, ":batch", batch.bytes());
-  statement.exec();
-}
-
-void close_lost(store::Database& database, const BatchId& batch, UtcMillis now) {
-  run_for(database, batch,
-          "DELETE FROM record WHERE batch_id = :batch AND segment_idx IN (SELECT idx FROM segment "
-          "WHERE segment.batch_id = :batch AND segment.state = 'prepared')");
-  run_for(database, batch, "DELETE FROM segment WHERE batch_id = :batch AND state = 'prepared'");
-  run_for(database, batch, "DELETE FROM manifest WHERE batch_id = :batch AND state = 'prepared'");
-  run_for(database, batch,
-          "UPDATE record SET state = 'revoked', revoked = 1, crl_due = 1 WHERE batch_id = :batch AND "
-          "state = 'issued'");
-  run_for(database, batch,
-          "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, state) "
-          "SELECT batch_id, entry.idx, entry.idx / segment_size, entry.se_id, se.generation, 'never_left' "
-          "FROM batch JOIN se_list_entry AS entry USING (list_id) JOIN se USING (se_id) "
-          "WHERE batch_id = :batch AND NOT EXISTS (SELECT 1 FROM record WHERE record.batch_id = :batch AND "
-          "record.record_no = entry.idx) ORDER BY entry.idx");
-  BatchStore::advance_in(database, batch, BatchEvent::HsmLost, now);
-}
-
 void adopted(store::Database& database, ByteView data) {
   if (data.size() != ApplianceId::kSizeBytes + 8) throw Error{Code::Storage, "ledger: the take-over is damaged"};
   const ByteView appliance = data.first(ApplianceId::kSizeBytes);
@@ -76,7 +52,7 @@ void adopted(store::Database& database, ByteView data) {
   SQLite::Statement id{database, "INSERT OR REPLACE INTO meta (key, value) VALUES ('appliance_id', :id)"};
   store::bind_blob(id, ":id", appliance);
   id.exec();
-  for (const BatchId& batch : lost_ids(database)) close_lost(database, batch, now);
+  for (const BatchId& batch : lost_ids(database)) close_batch_in(database, batch, BatchEvent::HsmLost, now);
 }
 
 }  // namespace

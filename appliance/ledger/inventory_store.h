@@ -37,7 +37,8 @@ struct Selection {
   std::string key_name = "dac";
   std::optional<std::string> lot = std::nullopt;
   std::optional<std::string> source = std::nullopt;
-  std::uint32_t count = 0;
+  std::uint32_t count = 0;  // 0 with revoked_at: all
+  std::optional<StationId> revoked_at = std::nullopt;  // SEs whose records were revoked with this station
 };
 
 /// One SE of a list with what `plan check` asks about.

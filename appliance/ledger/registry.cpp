@@ -114,17 +114,21 @@ Registry parse_registry(ByteView octets) {
   }
   for (const v1::TransportMaster& master : message.transport_masters()) {
     registry.masters.push_back(
-        {master.name(), master.kdf(), to_bytes(as_bytes(master.check_value())), master.imported()});
+        {master.name(), master.kdf(), to_bytes(as_bytes(master.check_value())), master.imported(), master.destroyed()});
   }
   for (const v1::VendorKey& key : message.vendor_keys()) {
     registry.vendor_keys.push_back({key.name(),
                                     key.mechanism(),
                                     to_bytes(as_bytes(key.check_value())),
-                                    to_bytes(as_bytes(key.public_key()))});
+                                    to_bytes(as_bytes(key.public_key())),
+                                    key.destroyed()});
   }
   registry.bus_devices.assign(message.bus_devices().begin(), message.bus_devices().end());
   for (const v1::CertificateAuthority& authority : message.authorities()) {
-    registry.authorities.push_back({authority.name(), to_bytes(as_bytes(authority.certificate()))});
+    registry.authorities.push_back({authority.name(),
+                                    to_bytes(as_bytes(authority.certificate())),
+                                    authority.retired(),
+                                    authority.destroyed()});
   }
   return registry;
 }

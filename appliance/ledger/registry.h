@@ -45,6 +45,7 @@ struct KnownMaster {
   std::string kdf;
   Bytes check_value = {};  // 16; empty: made by an older program version
   bool imported = false;
+  bool destroyed = false;  // by officers: name and check value stay used up
 };
 
 struct KnownVendorKey {
@@ -52,11 +53,14 @@ struct KnownVendorKey {
   std::string mechanism;  // "aes-kwp", "rsa-oaep-sha1", "rsa-oaep-sha256"
   Bytes check_value;      // aes-kwp: 16
   Bytes public_key;       // rsa-oaep-*: DER SubjectPublicKeyInfo
+  bool destroyed = false;
 };
 
 struct KnownAuthority {
   std::string name;
   Bytes certificate;  // DER
+  bool retired = false;    // issues nothing any more
+  bool destroyed = false;  // its key is gone too
 };
 
 struct Registry {

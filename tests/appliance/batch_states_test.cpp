@@ -27,7 +27,9 @@ constexpr std::array kBatchEvents{BatchEvent::Approval,
                                   BatchEvent::AllSealed,
                                   BatchEvent::Exported,
                                   BatchEvent::ReceiptsCame,
-                                  BatchEvent::NothingOutstanding};
+                                  BatchEvent::NothingOutstanding,
+                                  BatchEvent::HsmLost,
+                                  BatchEvent::ClosedByQuorum};
 
 TEST(RecordStates, OnlyAnOutstandingRecordCanEnd) {
   for (const RecordState from : kRecordStates) {
@@ -65,6 +67,14 @@ TEST(BatchStates, AreLeftByTheirOneEventEach) {
   EXPECT_EQ(next(BatchState::Sealed, BatchEvent::Exported), BatchState::Out);
   EXPECT_EQ(next(BatchState::Out, BatchEvent::ReceiptsCame), BatchState::Reconciling);
   EXPECT_EQ(next(BatchState::Reconciling, BatchEvent::NothingOutstanding), BatchState::Closed);
+}
+
+TEST(BatchStates, OfficersCloseWhateverHasStartedAndIsNotClosed) {
+  for (const BatchState from : kBatchStates) {
+    const bool open = has_started(from) && from != BatchState::Closed;
+    EXPECT_EQ(next(from, BatchEvent::ClosedByQuorum), open ? std::optional{BatchState::Closed} : std::nullopt)
+        << state_name(from);
+  }
 }
 
 TEST(BatchStates, NothingReachesAClosedBatch) {

@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 
 import invariants  # noqa: E402
-from ferry import BACKUP_CUTS, cut_names  # noqa: E402
+from ferry import BACKUP_CUTS, ENDS_CUTS, cut_names  # noqa: E402
 from steps import STEPS, Bench  # noqa: E402
 
 RANDOM_KILLS, RANDOM_KILLS_LONG = 20, 200
@@ -229,7 +229,8 @@ def parsed_arguments():
 
 
 def run(options):
-    names = {name: path for name, path in cut_names(options.source).items() if not BACKUP_CUTS.match(name)}
+    names = {name: path for name, path in cut_names(options.source).items()
+             if not BACKUP_CUTS.match(name) and not ENDS_CUTS.match(name)}
     begun = time.monotonic()
     print(f"{len(names)} cut points, seed {options.seed}, folder {options.dir}", flush=True)
     tasks, results = multiprocessing.Queue(), multiprocessing.Queue()

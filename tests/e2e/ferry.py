@@ -13,6 +13,8 @@ import subprocess
 KILLED = -9
 # Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
 BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
+# Walked by ends_test.py: what ends is no part of the crash test's ferry.
+ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 
 
 class Failed(Exception):

@@ -36,6 +36,7 @@ TEST(TokenNames, AreReadBack) {
   const std::vector<std::pair<std::string, TokenName>> names{
       {std::string{kTokenCardName}, TokenCardName{}},
       {std::string{kApplianceCardName}, ApplianceCardName{}},
+      {std::string{kRevocationsName}, RevocationsName{}},
       {request_name(id_filled<Digest>(0xab)), RequestName{"abababababababab"}},
       {answer_name(kStation), AnswerName{kStation}},
       {manifest_name(kBatch), ManifestName{kBatch}},

@@ -31,6 +31,8 @@ enum class SignatureKind {
   RegistryAck,
   Preparation,
   Backup,  // what a backup file of the HSM holds
+  RevocationList,
+  Custody,
   Challenge,  // an SE answers its record's challenge: batch id, u32be record number, the 32 octets
   OfficerCard,       // a person's key and role, by that key
   OfficerChallenge,  // an officer's token shows that it holds the key: 32 random octets of this process
@@ -55,6 +57,8 @@ inline constexpr std::array kSignatureKinds{
     SignatureKindName{SignatureKind::RegistryAck, "registry-ack"},
     SignatureKindName{SignatureKind::Preparation, "preparation"},
     SignatureKindName{SignatureKind::Backup, "backup"},
+    SignatureKindName{SignatureKind::RevocationList, "revocation-list"},
+    SignatureKindName{SignatureKind::Custody, "custody"},
     SignatureKindName{SignatureKind::Challenge, "challenge"},
     SignatureKindName{SignatureKind::OfficerCard, "officer-card"},
     SignatureKindName{SignatureKind::OfficerChallenge, "officer-challenge"},

@@ -29,7 +29,7 @@ class FrontLink {
 
   /// Returns when the front end says that it is durable. Error{Channel} after a minute without an answer.
   asio::awaitable<void> store(std::uint64_t id, std::uint64_t first_leaf, const std::vector<Bytes>& leaves,
-                              ByteView registry);
+                              ByteView registry, ByteView made = {});
 
   asio::awaitable<v1::LeafHashes> ask_leaves(std::uint64_t id, std::uint64_t from, std::uint64_t to, bool whole);
 

@@ -1,6 +1,6 @@
 // The inside of the gate, split over gate.cpp (connections), gate_open.cpp (login, comparison with the ledger, init),
 // gate_acts.cpp (plans, reports, export, inbox), gate_keys.cpp (delivered transport keys, inventory, probe),
-// gate_backup.cpp (backup, restore, take-over), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
+// gate_ends.cpp (CRLs, revocation list, destruction of keys), gate_backup.cpp (backup, restore, take-over), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
 // manifest). Includes Asio and protobuf: nobody else includes this.
 #pragma once
 
@@ -42,6 +42,13 @@ struct InProgress {
   std::vector<Digest> leaf_hashes;   // records' leaves, then the summary's
 };
 
+/// A CRL that a worker signed, on its way into log and kf-state.
+struct IssuedCrl {
+  Bytes der;
+  audit::Frontier frontier;  // of its entries
+  v1::LogLeaf leaf;
+};
+
 /// Does a worker get the shares of kf-backup that this start was given?
 enum class WithShares { No, Yes };
 
@@ -73,7 +80,8 @@ struct Gate::Impl {
 
   /// With the mutex held: leaves (and registry) stored by the front end, then kf-state with `change` written.
   asio::awaitable<void> commit(FrontLink& front, std::uint64_t id, std::vector<Bytes> leaves,
-                               std::function<void(GateState&)> change, std::optional<v1::Registry> registry);
+                               std::function<void(GateState&)> change, std::optional<v1::Registry> registry,
+                               ByteView made = {});
   /// With the mutex held: kf-state advances; the leaves are durable at the front end already.
   asio::awaitable<void> write_state(GateState next, const std::vector<Digest>& leaf_hashes);
 
@@ -88,6 +96,12 @@ struct Gate::Impl {
   asio::awaitable<void> check_delivered(FrontLink& front, std::uint64_t id, const v1::CheckDeliveredRequest& request);
   asio::awaitable<void> inventory(FrontLink& front, std::uint64_t id);
   asio::awaitable<void> probe(FrontLink& front, std::uint64_t id);
+
+  // gate_ends.cpp
+  asio::awaitable<IssuedCrl> make_crl(const Plan& plan, const v1::RunPlanRequest& request);
+  asio::awaitable<void> revocations(FrontLink& front, std::uint64_t id);
+  asio::awaitable<void> destroy_given_up(FrontLink& front, std::uint64_t id, std::string label);
+  asio::awaitable<void> finish_destroy(FrontLink& front, std::uint64_t id, const v1::FinishDestroyRequest& request);
 
   // gate_backup.cpp
   asio::awaitable<void> end_key_workers();

@@ -40,6 +40,9 @@ struct GateState {
   [[nodiscard]] std::string check_value_label(ByteView check_value) const;
 };
 
+/// Marks the batch closed and puts it on the revocation list; false when it was on it.
+bool close_batch_in(GateState& state, v1::OpenPlan& open);
+
 /// Registry of a new appliance. persons: at least one officer; needed: M, 1 to the number of officers.
 [[nodiscard]] v1::Registry first_registry(const std::string& name, const std::vector<v1::Officer>& persons,
                                           std::uint32_t needed);

@@ -84,6 +84,8 @@ TEST(SigningDigest, HasTheseKinds) {
                                            "registry-ack",
                                            "preparation",
                                            "backup",
+                                           "revocation-list",
+                                           "custody",
                                            "challenge",
                                            "officer-card",
                                            "officer-challenge"}));

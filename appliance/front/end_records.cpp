@@ -1,0 +1,110 @@
+// ends.h: what goes beside a plan that ends something, and what follows it.
+#include <fmt/format.h>
+
+#include "appliance/front/context.h"
+#include "appliance/front/ends.h"
+#include "appliance/ledger/crl_store.h"
+#include "appliance/ledger/ends_store.h"
+#include "keyferry/v1/gate.pb.h"
+#include "keyferry/v1/governance.pb.h"
+#include "token/layout.h"
+#include "token/medium.h"
+#include "token/transfer.h"
+#include "wrap/base/cut.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+namespace {
+
+constexpr const char* kList = "revocations";
+constexpr const char* kListNumber = "revocations_number";
+
+void need_same(const RecordSet& planned, const RecordSet& now, std::string_view what) {
+  if (planned == now) return;
+  const std::string difference = planned.count == now.count
+                                     ? std::string{"the same number, but other ones"}
+                                     : fmt::format("the plan has {}, the ledger has {}", planned.count, now.count);
+  throw Error{Code::Refused,
+              fmt::format("{} are not those of the plan any more: {}", what, difference),
+              "receipts came in or another plan was run since: make the plan again"};
+}
+
+std::uint64_t stored_number(Context& context) {
+  const auto octets = context.ledger().value(kListNumber);
+  return octets && octets->size() == 8 ? read_u64be(*octets) : 0;
+}
+
+void refresh_list(Context& context, GateSession& gate) {
+  const std::uint64_t number = gate.state().revocation_number();
+  if (number == 0 || number == stored_number(context)) return;
+  v1::GateRequest request;
+  request.mutable_revocations();
+  const v1::GateReply reply = gate.call(std::move(request));
+  if (!reply.has_revocations()) throw Error{Code::Channel, "the gate did not answer with a revocation list"};
+  Bytes octets;
+  append_u64be(octets, number);
+  context.ledger().set_value(kList, as_bytes(reply.revocations().SerializeAsString()));
+  KF_CUT("front.ends.list-kept");  // cut here: the same list is asked for and kept again
+  context.ledger().set_value(kListNumber, octets);
+}
+
+}  // namespace
+
+OperationInput with_end_input(Context& context, const Plan& plan, const OperationInput& input) {
+  OperationInput full = input;
+  EndsStore ends{context.ledger()};
+  const UtcMillis now = context.clock().now();
+  if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) {
+    need_same(close->outstanding, ends.outstanding({close->batch}), "the outstanding records of the batch");
+    full.action = batches_closed_action({close->batch}, now);
+  } else if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) {
+    need_same(lost->exposed, ends.outstanding({lost->batch}), "the exposed records");
+    if (lost->decision == "revoke") full.action = batches_closed_action({lost->batch}, now);
+  } else if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) {
+    need_same(retire->outstanding, ends.outstanding(ends.open_batches(retire->station)),
+              "the outstanding records of the station");
+    full.action = station_retired_action(*retire, now);
+  } else if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) {
+    full.action = quarantine_released_action(release->batch, RecordNo{release->record_no});
+  } else if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) {
+    full.crl_entries = CrlStore{context.ledger()}.next_entries(crl->authority);
+    need_same(crl->entries, crl_record_set(full.crl_entries), "the entries of the CRL");
+    full.action = crl_issued_action(*crl, now);
+  }
+  return full;
+}
+
+void finish_ends(Context& context, GateSession& gate) {
+  while (gate.state().destroying_size() > 0) {
+    v1::GateRequest request;
+    request.mutable_finish_destroy()->set_label(gate.state().destroying(0));
+    gate.call(std::move(request));
+  }
+  refresh_list(context, gate);
+}
+
+void register_all_end_actions(Ledger& ledger) {
+  register_end_actions(ledger);
+  register_crl_actions(ledger);
+}
+
+std::optional<Bytes> revocations(Context& context) {
+  return context.ledger().value(kList);
+}
+
+int token_revocations(Context& context, const std::filesystem::path& folder) {
+  const auto list = revocations(context);
+  if (!list) {
+    throw Error{Code::NotFound, "nothing was revoked yet: there is no revocation list",
+                "it comes with the first batch close, token lost --revoke or station retire"};
+  }
+  token::FolderMedium medium{folder};
+  token::write_out(medium, std::string{token::kRevocationsName}, *list, Overwrite::Replace);
+  const std::uint64_t number = stored_number(context);
+  context.out().result("token-revocations", Json{{"number", number}, {"folder", folder.string()}},
+                       {fmt::format("revocation list {} is on the token, read back and compared", number),
+                        "a station takes it with: keyferry-station load DIR"});
+  return 0;
+}
+
+}  // namespace keyferry::appliance

@@ -1,0 +1,130 @@
+#include "appliance/ledger/crl_store.h"
+
+#include <fmt/format.h>
+
+#include "token/audit/merkle.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+namespace {
+
+using store::guarded;
+
+constexpr const char* kCrlIssued = "crl-issued";
+constexpr std::size_t kEntryBytes = 25;
+
+// RFC 5280 section 5.3.1. A quarantined SE may hold a key that nobody proved: keyCompromise. What was closed or came
+// back unused: cessationOfOperation.
+constexpr const char* kDue =
+    "SELECT record.batch_id, record.record_no, certificate_serial, CASE WHEN record.state = 'revoked' THEN closed_ms ELSE "
+    "accepted_ms END AS revoked_ms, CASE WHEN record.state = 'quarantined' THEN 1 ELSE 5 END AS reason "
+    "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND receipt.record_no = "
+    "record.record_no WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE "
+    "crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no) "
+    "ORDER BY record.batch_id, record.record_no";
+
+void append_entry(Bytes& out, ByteView serial, std::int64_t revoked_ms, int reason) {
+  append(out, serial);
+  append_u64be(out, static_cast<std::uint64_t>(revoked_ms));
+  out.push_back(static_cast<std::uint8_t>(reason));
+}
+
+void read_entries(SQLite::Statement& query, int first, Bytes& out) {
+  while (query.executeStep()) {
+    append_entry(out, store::column_blob(query, first), query.getColumn(first + 1).getInt64(),
+                 query.getColumn(first + 2).getInt());
+  }
+}
+
+std::int64_t sql_number(ByteView octets) { return static_cast<std::int64_t>(read_u64be(octets)); }
+
+void issued(store::Database& database, ByteView data) {
+  const std::size_t name = read_u16be(data);
+  const std::string authority = to_string(data.subspan(2, name));
+  const ByteView numbers = data.subspan(2 + name);
+  const std::int64_t entries = sql_number(numbers.subspan(8));
+  SQLite::Statement add{database,
+                        std::string{"INSERT INTO crl_entry (authority, position, certificate_serial, revoked_ms, reason, "
+                                    "batch_id, record_no) SELECT :authority, (SELECT count(*) FROM crl_entry WHERE authority = "
+                                    ":authority) + row_number() OVER (ORDER BY batch_id, record_no) - 1, certificate_serial, "
+                                    "revoked_ms, reason, batch_id, record_no FROM ("} +
+                            kDue + ") WHERE true"};
+  add.bind(":authority", authority);
+  add.exec();
+  SQLite::Statement count{database, "SELECT count(*) FROM crl_entry WHERE authority = :authority"};
+  count.bind(":authority", authority);
+  count.executeStep();
+  if (count.getColumn(0).getInt64() != entries) {
+    throw Error{Code::Storage,
+                fmt::format("ledger: kf-ca/{}'s CRL has {} entries, the ledger would have {}", authority, entries,
+                            count.getColumn(0).getInt64()),
+                "the ledger was changed meanwhile: restore it from its newest backup"};
+  }
+  SQLite::Statement row{database,
+                        "INSERT INTO crl (authority, number, entries, this_update_ms, next_update_ms, der) VALUES (:authority, "
+                        ":number, :entries, :this, :next, :der)"};
+  row.bind(":authority", authority);
+  row.bind(":number", sql_number(numbers));
+  row.bind(":entries", entries);
+  row.bind(":this", sql_number(numbers.subspan(16)));
+  row.bind(":next", sql_number(numbers.subspan(24)));
+  store::bind_blob(row, ":der", numbers.subspan(32));
+  row.exec();
+}
+
+}  // namespace
+
+Bytes CrlStore::next_entries(const std::string& authority) {
+  return guarded("ledger: list the entries of a CRL", [&] {
+    Bytes entries;
+    SQLite::Statement listed{ledger_.database(),
+                             "SELECT certificate_serial, revoked_ms, reason FROM crl_entry WHERE authority = :authority ORDER "
+                             "BY position"};
+    listed.bind(":authority", authority);
+    read_entries(listed, 0, entries);
+    SQLite::Statement due{ledger_.database(), kDue};
+    due.bind(":authority", authority);
+    read_entries(due, 2, entries);
+    return entries;
+  });
+}
+
+std::optional<CrlRow> CrlStore::newest(const std::string& authority) {
+  return guarded("ledger: read a CRL", [&]() -> std::optional<CrlRow> {
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT number, entries, this_update_ms, next_update_ms, der FROM crl WHERE authority = :authority "
+                            "ORDER BY number DESC LIMIT 1"};
+    query.bind(":authority", authority);
+    if (!query.executeStep()) return std::nullopt;
+    return CrlRow{authority,
+                  static_cast<std::uint64_t>(query.getColumn(0).getInt64()),
+                  static_cast<std::uint64_t>(query.getColumn(1).getInt64()),
+                  UtcMillis{query.getColumn(2).getInt64()},
+                  UtcMillis{query.getColumn(3).getInt64()},
+                  store::column_blob(query, 4)};
+  });
+}
+
+RecordSet crl_record_set(ByteView entries) {
+  audit::Frontier frontier;
+  for (std::size_t at = 0; at < entries.size(); at += kEntryBytes) {
+    frontier.append(audit::leaf_hash(entries.subspan(at, kEntryBytes)));
+  }
+  return {frontier.size(), frontier.root()};
+}
+
+void register_crl_actions(Ledger& ledger) {
+  ledger.on_action(kCrlIssued, issued);
+}
+
+Action crl_issued_action(const CrlIssuePlan& plan, UtcMillis now) {
+  Action action{kCrlIssued, {}};
+  append_u16be_prefixed(action.data, as_bytes(plan.authority));
+  append_u64be(action.data, plan.number);
+  append_u64be(action.data, plan.entries.count);
+  append_u64be(action.data, static_cast<std::uint64_t>(now.value));
+  append_u64be(action.data, static_cast<std::uint64_t>(plan.next_update.value));
+  return action;
+}
+
+}  // namespace keyferry::appliance

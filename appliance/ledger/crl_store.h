@@ -1,0 +1,44 @@
+// CRLs in the ledger: entries in the order in which they were added, and each CRL as it was signed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "appliance/ledger/ledger.h"
+#include "appliance/plan/plan.h"
+#include "wrap/base/clock.h"
+
+namespace keyferry::appliance {
+
+struct CrlRow {
+  std::string authority;
+  std::uint64_t number = 0;
+  std::uint64_t entries = 0;
+  UtcMillis this_update, next_update;
+  Bytes der;
+};
+
+class CrlStore {
+ public:
+  explicit CrlStore(Ledger& ledger) : ledger_{ledger} {}
+
+  /// What the next CRL of this CA has: the entries of the last one, then those due since by batch id and record number.
+  /// Each as the gate takes them: serial (16), u64be revocation time, reason.
+  [[nodiscard]] Bytes next_entries(const std::string& authority);
+
+  [[nodiscard]] std::optional<CrlRow> newest(const std::string& authority);
+
+ private:
+  Ledger& ledger_;
+};
+
+/// Count and root of entries as a plan binds them.
+[[nodiscard]] RecordSet crl_record_set(ByteView entries);
+
+/// `crl-issued`: data = authority with u16be length, u64be number, u64be count of entries, u64be this and next update,
+/// then the CRL, which the gate's reply adds.
+void register_crl_actions(Ledger& ledger);
+[[nodiscard]] Action crl_issued_action(const CrlIssuePlan& plan, UtcMillis now);
+
+}  // namespace keyferry::appliance
