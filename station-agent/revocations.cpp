@@ -60,15 +60,17 @@ std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Mediu
                                  std::to_string(number) + " already",
                     "the newer list stays in force; if this token was not written before it, tell the officers");
     }
-    if (list.number == number && found->sha256 != here->sha256 && !store.same_revocations(list)) {
+    const bool retired = std::ranges::binary_search(list.stations, station.station_id);
+    const bool other_content = list.number == number && found->sha256 != here->sha256 &&
+                               (!store.same_revocations(list) || (retired && !here->retired));
+    if (other_content) {
       store.note_incident("revocations-forged", std::to_string(number));
       return refuse("forged", "there are two revocation lists of number " + std::to_string(number) + " with other content",
                     "keep this token as it is and tell the officers");
     }
     if (list.number > number) {
       KF_CUT("station.revocations-before");
-      store.set_revocations(list, found->sha256,
-                            std::ranges::binary_search(list.stations, station.station_id));
+      store.set_revocations(list, found->sha256, retired);
       KF_CUT("station.revocations-after");
       number = list.number;
     }

@@ -170,6 +170,7 @@ std::optional<TokenName> parse_name(std::string_view name) {
   if (name == kTokenCardName) return TokenCardName{};
   if (name == kApplianceCardName) return ApplianceCardName{};
   if (name == kRevocationsName) return RevocationsName{};
+  if (name == kCustodyName) return CustodyName{};
   if (!skip(name, kRoot) || !skip_end(name, kEnding)) return std::nullopt;
   if (skip(name, "/enrol/")) return parse_enrolment(name);
   if (skip(name, "/batch/")) return parse_batch(name);

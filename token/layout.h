@@ -4,6 +4,7 @@
 //   keyferry/token.kf                                    SignedBytes of a TokenCard
 //   keyferry/card.kf                                     SignedBytes of an ApplianceCard
 //   keyferry/revoked.kf                                  SignedBytes of a RevocationList
+//   keyferry/custody.kf                                  SignedBytes of the CustodyStatement of its enrolment
 //   keyferry/enrol/request-<16 hex>.kf                   SignedBytes of an EnrolmentRequest
 //   keyferry/enrol/answer-<32 hex station>.kf            SignedBytes of an EnrolmentAnswer
 //   keyferry/batch/<32 hex batch>/manifest.kf            container
@@ -27,6 +28,7 @@ namespace keyferry::token {
 inline constexpr std::string_view kTokenCardName = "keyferry/token.kf";
 inline constexpr std::string_view kApplianceCardName = "keyferry/card.kf";
 inline constexpr std::string_view kRevocationsName = "keyferry/revoked.kf";
+inline constexpr std::string_view kCustodyName = "keyferry/custody.kf";
 inline constexpr std::uint32_t kMaxSegmentNameIndex = 99'999;
 inline constexpr std::size_t kMaxListedFiles = 65'536;  // of a whole token
 
@@ -40,6 +42,10 @@ struct ApplianceCardName {
 
 struct RevocationsName {
   friend auto operator<=>(const RevocationsName&, const RevocationsName&) = default;
+};
+
+struct CustodyName {
+  friend auto operator<=>(const CustodyName&, const CustodyName&) = default;
 };
 
 struct RequestName {
@@ -78,7 +84,8 @@ using TokenName = std::variant<TokenCardName,
                                ManifestName,
                                SegmentName,
                                ReceiptsName,
-                               RevocationsName>;
+                               RevocationsName,
+                               CustodyName>;
 
 /// The file's name below the token's root, with '/'.
 [[nodiscard]] std::string request_name(const Digest& request_sha256);

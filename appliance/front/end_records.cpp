@@ -4,6 +4,7 @@
 #include "appliance/front/context.h"
 #include "appliance/front/ends.h"
 #include "appliance/ledger/crl_store.h"
+#include "appliance/ledger/custody_store.h"
 #include "appliance/ledger/ends_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
@@ -86,6 +87,7 @@ void finish_ends(Context& context, GateSession& gate) {
 void register_all_end_actions(Ledger& ledger) {
   register_end_actions(ledger);
   register_crl_actions(ledger);
+  register_custody_actions(ledger);
 }
 
 std::optional<Bytes> revocations(Context& context) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/front/custody.h"
 #include "appliance/front/internal/end_words.h"
 #include "appliance/front/plan_new.h"
 #include "appliance/ledger/inventory_store.h"
@@ -39,20 +40,6 @@ void print_closed(Context& context, const BatchId& batch, bool done_before) {
        revocation_hint(context)});
 }
 
-/// The token with this id, or the only one whose id begins so.
-TokenId find_token(Context& context, const std::string& text) {
-  std::vector<TokenId> found;
-  SQLite::Statement query{context.ledger().database(), "SELECT token_id FROM token UNION SELECT token_id FROM custody ORDER BY 1"};
-  while (text.size() >= 4 && query.executeStep()) {
-    const auto id = TokenId::from_bytes(store::column_blob(query, 0));
-    if (id && id->hex().starts_with(text)) found.push_back(*id);
-  }
-  if (found.size() == 1) return found.front();
-  throw Error{Code::NotFound,
-              fmt::format("{} token has an id that begins with \"{}\"", found.empty() ? "no" : "more than one", printable(text)),
-              "keyferry-appliance token status lists them"};
-}
-
 BatchId batch_on(Context& context, const TokenId& token, const TokenLostOptions& options) {
   if (options.batch) return ended_batch(context, *options.batch).id;
   std::vector<BatchId> found;
@@ -72,6 +59,7 @@ int lost_homebound(Context& context, const TokenId& token, const std::string& re
   said.set_decision("unload-again");
   said.set_reason(reason);
   context.gate().report({leaf});
+  note_token_lost(context, token);
   context.out().result("token-lost",
                        Json{{"token", token.hex()}, {"decision", "unload-again"}, {"exposed", 0}},
                        {fmt::format("token {} is noted as lost on its way home: nothing is revoked", token.hex()),
@@ -153,6 +141,7 @@ int token_lost(Context& context, const TokenLostOptions& options) {
   const BatchId batch = batch_on(context, token, options);
   const BatchRow row = *BatchStore{context.ledger()}.find(batch);
   if (row.state == BatchState::Closed && options.revoke) {  // also: the same command after a cut
+    note_token_lost(context, token);
     context.out().result("token-lost",
                          Json{{"token", token.hex()}, {"batch", batch.hex()}, {"decision", "revoke"}, {"exposed", 0},
                               {"revocation_number", context.gate().state().revocation_number()}, {"done_before", true}},
@@ -171,6 +160,7 @@ int token_lost(Context& context, const TokenLostOptions& options) {
   const RecordSet records = EndsStore{context.ledger()}.outstanding({batch});
   const std::string decision = options.revoke ? "revoke" : "accept";
   run_operation(context, Operation::TokenLost, TokenLostPlan{token, batch, decision, records, options.end.reason});
+  note_token_lost(context, token);
   context.out().result("token-lost",
                        Json{{"token", token.hex()},
                             {"batch", batch.hex()},

@@ -8,6 +8,7 @@
 #include "appliance/front/batch_files.h"
 #include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
+#include "appliance/front/custody.h"
 #include "appliance/front/ends.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/own_card.h"
@@ -80,6 +81,7 @@ class Export {
   // token; else a new one.
   TokenId choose_token() {
     if (const auto there = token_on_medium()) return *there;
+    if (const auto enrolled = enrolled_token(context_, medium_)) return *enrolled;
     static_cast<void>(
         context_.gate());  // settles an export that was cut off while the gate agreed to it
     for (const ExportRow& row : store_.exports(batch_.id)) {

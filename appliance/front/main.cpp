@@ -10,6 +10,7 @@
 #include "appliance/front/machine_commands.h"
 #include "appliance/front/context.h"
 #include "appliance/front/crl_commands.h"
+#include "appliance/front/custody.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/ends.h"
 #include "appliance/front/export.h"
@@ -71,6 +72,7 @@ struct Line {
   TokenLostOptions lost;
   StationRetireOptions retire;
   CrlOptions crl;
+  CustodyOptions custody;
   std::vector<std::uint32_t> records;
   std::filesystem::path file;
   std::optional<std::string> batch;
@@ -567,6 +569,34 @@ CLI::App* add_end(CLI::App& group, const std::string& name, const std::string& d
   return command;
 }
 
+void add_custody(CLI::App& group, Line& line) {
+  CustodyOptions& custody = line.custody;
+  const auto add = [&](const std::string& name, const std::string& description, const std::string& example,
+                       int (*function)(Context&, const CustodyOptions&)) {
+    CLI::App* command = add_command(group, name, description, example);
+    command->add_option("TOKEN", custody.token, "id, a beginning of it, or label")->required();
+    command->add_option("--bag", custody.bag, "number of the tamper-evident bag");
+    command->add_option("--receiver-key", custody.receiver_key, "key file of who gives or takes it: signs too");
+    command->add_option("--receiver-passphrase-fd", custody.receiver_passphrase_fd, "descriptor to read its passphrase from");
+    bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.custody); });
+    return command;
+  };
+  CLI::App* out = add("hand-out", "give a token to somebody", "token hand-out t7 --to 12 --direction out --bag A-4711", token_hand_out);
+  out->add_option("--to", custody.who, "person number, or a name")->required();
+  out->add_option("--direction", custody.direction, "out or home")->required();
+  out->add_option("--due", custody.due, "when it is expected back");
+  add("return", "a token came back", "token return t7 --from 12", token_return)
+      ->add_option("--from", custody.who, "person number, or a name");
+  add("inspect", "a token was looked at and is whole", "token inspect t7", token_inspect);
+  add("retire", "a token is used no more", "token retire t7", token_retire);
+  CLI::App* enrol = add_command(group, "enrol", "give a token its id", "token enrol /media/usb --label t7");
+  enrol->add_option("TOKEN-DIR", line.file)->required();
+  enrol->add_option("--label", custody.label, "what stands on it")->required();
+  bind(enrol, line, Access::Write, [&line](Context& context) { return token_enrol(context, line.file, line.custody); });
+  CLI::App* status = add_command(group, "status", "where each token is, overdue ones first", "token status");
+  bind(status, line, Access::Read, [](Context& context) { return token_status(context); });
+}
+
 void add_ends(CLI::App& app, Line& line) {
   CLI::App* close = add_end(*app.get_subcommand("batch"), "close", "revoke what is outstanding, for good",
                             "batch close 7f3a --reason \"token burnt\"", line.end, "the whole batch id");
@@ -586,6 +616,8 @@ void add_ends(CLI::App& app, Line& line) {
   CLI::App* list = add_command(*token, "revocations", "put the revocation list on a token", "token revocations /media/usb");
   list->add_option("TOKEN-DIR", line.file)->required();
   bind(list, line, Access::Write, [&line](Context& context) { return token_revocations(context, line.file); });
+
+  add_custody(*token, line);
 
   CLI::App* retire = add_end(*app.get_subcommand("station"), "retire", "end a station: its outstanding records are revoked",
                              "station retire line1 --reason \"burnt\" --follow-up line2 --out rest.toml", line.retire.end,

@@ -38,7 +38,7 @@ struct OperationInput {
   std::optional<token::SignedBytes> enrolment_request;  // station-enroll
   std::optional<Action> action;                         // applied when, and only when, it happened
   std::vector<KeptInput> keep = {};                     // where the plan is written to a file
-  Bytes crl_entries;                                    // crl-issue
+  Bytes crl_entries = {};                                 // crl-issue
 };
 
 /// Thrown where a command could only write the plan: it has told so, main() ends with `status`

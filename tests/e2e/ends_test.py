@@ -179,6 +179,14 @@ class Ends(FerryCase):
         (ferry.folder / "list").mkdir()
         ferry.appliance("token", "revocations", ferry.folder / "list")
         walked |= self.cut_everywhere(listed, lambda: ferry.station_json("status")["revocations"] == 1)
+        stick = ferry.folder / "stick"
+        stick.mkdir()
+
+        def enrolling(**options):
+            return ferry.officer("token", "enrol", stick, "--label", "t7", **options)
+
+        walked |= self.cut_everywhere(
+            enrolling, lambda: [token["acts"] for token in ferry.appliance_json("token", "status")["tokens"]] == [1])
         source = pathlib.Path(__file__).resolve().parents[2]
         self.assertEqual({name for name in cut_names(source) if ENDS_CUTS.match(name)} - walked, set())
 

@@ -37,6 +37,7 @@ TEST(TokenNames, AreReadBack) {
       {std::string{kTokenCardName}, TokenCardName{}},
       {std::string{kApplianceCardName}, ApplianceCardName{}},
       {std::string{kRevocationsName}, RevocationsName{}},
+      {std::string{kCustodyName}, CustodyName{}},
       {request_name(id_filled<Digest>(0xab)), RequestName{"abababababababab"}},
       {answer_name(kStation), AnswerName{kStation}},
       {manifest_name(kBatch), ManifestName{kBatch}},
