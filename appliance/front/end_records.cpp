@@ -6,6 +6,7 @@
 #include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/custody_store.h"
 #include "appliance/ledger/ends_store.h"
+#include "appliance/ledger/receipt_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
 #include "token/layout.h"
@@ -28,6 +29,37 @@ void need_same(const RecordSet& planned, const RecordSet& now, std::string_view 
   throw Error{Code::Refused,
               fmt::format("{} are not those of the plan any more: {}", what, difference),
               "receipts came in or another plan was run since: make the plan again"};
+}
+
+[[noreturn]] void refuse(std::string text) {
+  throw Error{Code::Refused, std::move(text), "make the plan again"};
+}
+
+/// What the ledger will do when it has happened must be possible, before anything happens.
+void need_open_batch(Context& context, const BatchId& batch) {
+  const auto row = BatchStore{context.ledger()}.find(batch);
+  if (!row) refuse(fmt::format("there is no batch {} in this ledger", batch.hex()));
+  if (!next(row->state, BatchEvent::ClosedByQuorum)) {
+    refuse(fmt::format("batch {} is {}: it cannot be closed", batch.hex(), state_name(row->state)));
+  }
+}
+
+void need_same_log(Context& context, const StationRetirePlan& plan) {
+  const auto log = ReceiptStore{context.ledger()}.station_log(plan.station);
+  const std::uint32_t generation = log ? log->generation : 0;
+  const std::uint64_t size = log ? log->frontier.size() : 0;
+  if (generation == plan.log_generation && size == plan.log_size) return;
+  refuse(fmt::format("the station's log ends at generation {}, size {}; the plan says {}, {}", generation, size,
+                     plan.log_generation, plan.log_size));
+}
+
+void need_releasable(EndsStore& ends, const QuarantineReleasePlan& plan) {
+  const auto record = ends.releasable(plan.batch, RecordNo{plan.record_no});
+  const bool ended = record && (record->state == RecordState::Quarantined || record->state == RecordState::Returned ||
+                                record->state == RecordState::Revoked);
+  if (!ended) {
+    refuse(fmt::format("record {} of batch {} is neither quarantined nor returned nor revoked", plan.record_no, plan.batch.hex()));
+  }
 }
 
 std::uint64_t stored_number(Context& context) {
@@ -56,16 +88,20 @@ OperationInput with_end_input(Context& context, const Plan& plan, const Operatio
   EndsStore ends{context.ledger()};
   const UtcMillis now = context.clock().now();
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) {
+    need_open_batch(context, close->batch);
     need_same(close->outstanding, ends.outstanding({close->batch}), "the outstanding records of the batch");
     full.action = batches_closed_action({close->batch}, now);
   } else if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) {
+    if (lost->decision == "revoke") need_open_batch(context, lost->batch);
     need_same(lost->exposed, ends.outstanding({lost->batch}), "the exposed records");
     if (lost->decision == "revoke") full.action = batches_closed_action({lost->batch}, now);
   } else if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) {
+    need_same_log(context, *retire);
     need_same(retire->outstanding, ends.outstanding(ends.open_batches(retire->station)),
               "the outstanding records of the station");
     full.action = station_retired_action(*retire, now);
   } else if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) {
+    need_releasable(ends, *release);
     full.action = quarantine_released_action(release->batch, RecordNo{release->record_no});
   } else if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) {
     full.crl_entries = CrlStore{context.ledger()}.next_entries(crl->authority);
@@ -95,6 +131,7 @@ std::optional<Bytes> revocations(Context& context) {
 }
 
 int token_revocations(Context& context, const std::filesystem::path& folder) {
+  static_cast<void>(context.gate());  // a list that a cut kept from being asked for
   const auto list = revocations(context);
   if (!list) {
     throw Error{Code::NotFound, "nothing was revoked yet: there is no revocation list",

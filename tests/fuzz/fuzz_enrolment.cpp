@@ -1,11 +1,13 @@
 // What precedes pinned keys: signed bytes, and the cards, requests and answers inside them; and
-// names on a token.
+// names on a token; the revocation list and statements of custody.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
+#include "token/custody.h"
 #include "token/enrolment.h"
 #include "token/layout.h"
+#include "token/revocations.h"
 
 namespace {
 
@@ -34,6 +36,12 @@ void try_payload(ByteView input) {
   const auto token = parse_token_card(input);
   if (const auto* found = value_of(token))
     require(*value_of(parse_token_card(serialise(*found))) == *found);
+  const auto revoked = parse_revocations(input);
+  if (const auto* found = value_of(revoked))
+    require(*value_of(parse_revocations(serialise(*found))) == *found);
+  const auto custody = parse_custody(input);
+  if (const auto* found = value_of(custody))
+    require(*value_of(parse_custody(serialise(*found))) == *found);
 }
 
 }  // namespace

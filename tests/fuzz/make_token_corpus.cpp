@@ -5,6 +5,8 @@
 
 #include "tests/token/sample_items.h"
 #include "tests/token/token_fixture.h"
+#include "token/custody.h"
+#include "token/revocations.h"
 #include "wrap/base/durable_file.h"
 
 namespace {
@@ -77,6 +79,25 @@ int main(int argc, char** argv) {
   put(root / "enrolment/token-card", serialise(test::sample_token_card()));
   put(root / "enrolment/signed-card", encode(test::sample_signed_card()));
   put(root / "enrolment/signed-request", encode(test::sample_signed_request()));
+  const RevocationList revoked{.appliance_id = test::id_filled<ApplianceId>(0xa1),
+                               .environment = Environment::Development,
+                               .number = 7,
+                               .time = UtcMillis{5},
+                               .batches = {test::id_filled<BatchId>(0x01), test::id_filled<BatchId>(0x02)},
+                               .stations = {test::id_filled<StationId>(0x51)}};
+  put(root / "enrolment/revocations", serialise(revoked));
+  const CustodyStatement custody{.appliance_id = test::id_filled<ApplianceId>(0xa1),
+                                 .token_id = test::id_filled<TokenId>(0x70),
+                                 .sequence = 2,
+                                 .event = "handed-out",
+                                 .direction = "out",
+                                 .bag = "A-4711",
+                                 .officer = 1,
+                                 .receiver_name_hash = test::id_filled<Digest>(0x33),
+                                 .due = UtcMillis{9},
+                                 .time = UtcMillis{5},
+                                 .previous = test::id_filled<Digest>(0x44)};
+  put(root / "enrolment/custody", serialise(custody));
   put(root / "enrolment/name-receipts",
       as_bytes("keyferry/receipts/51515151515151515151515151515151-1-0-3.kf"));
   put(root / "enrolment/name-segment",
