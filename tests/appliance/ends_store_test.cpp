@@ -90,7 +90,7 @@ TEST_F(Ends, AReceiptAfterTheEndIsAnIncidentAndChangesNoSum) {
 TEST_F(Ends, AStationTakesItsBatchesWithItAndTheirSesMayHaveANewRecord) {
   end_three();
   EXPECT_EQ(ends().open_batches(station_id_), std::vector<BatchId>{batch_});
-  apply(station_retired_action({.station = station_id_, .log_generation = 1, .log_size = 3}, kNow));
+  apply(station_retired_action({station_id_, 1, 3, {}, "burnt"}, kNow));
   EXPECT_TRUE(ends().open_batches(station_id_).empty());
   EXPECT_EQ(sums().revoked, 1U);
   EXPECT_TRUE(agrees());
