@@ -21,45 +21,63 @@ namespace {
 constexpr const char* kList = "revocations";
 constexpr const char* kListNumber = "revocations_number";
 
-void need_same(const RecordSet& planned, const RecordSet& now, std::string_view what) {
-  if (planned == now) return;
-  const std::string difference = planned.count == now.count
-                                     ? std::string{"the same number, but other ones"}
-                                     : fmt::format("the plan has {}, the ledger has {}", planned.count, now.count);
-  throw Error{Code::Refused,
-              fmt::format("{} are not those of the plan any more: {}", what, difference),
-              "receipts came in or another plan was run since: make the plan again"};
+using Answer = std::optional<Refusal>;
+
+Answer changed(std::string text) {
+  return Refusal{"records-changed", std::move(text), "receipts came in or another plan was run since: make the plan again"};
 }
 
-[[noreturn]] void refuse(std::string text) {
-  throw Error{Code::Refused, std::move(text), "make the plan again"};
+Answer same(const RecordSet& planned, const RecordSet& now, std::string_view what) {
+  if (planned == now) return std::nullopt;
+  return changed(fmt::format("{} are not those of the plan any more: {}", what,
+                             planned.count == now.count
+                                 ? std::string{"the same number, but other ones"}
+                                 : fmt::format("the plan has {}, the ledger has {}", planned.count, now.count)));
 }
 
 /// What the ledger will do when it has happened must be possible, before anything happens.
-void need_open_batch(Context& context, const BatchId& batch) {
+Answer open_batch(Context& context, const BatchId& batch) {
   const auto row = BatchStore{context.ledger()}.find(batch);
-  if (!row) refuse(fmt::format("there is no batch {} in this ledger", batch.hex()));
-  if (!next(row->state, BatchEvent::ClosedByQuorum)) {
-    refuse(fmt::format("batch {} is {}: it cannot be closed", batch.hex(), state_name(row->state)));
-  }
+  if (!row) return Refusal{"batch-unknown", fmt::format("there is no batch {} in this ledger", batch.hex())};
+  if (next(row->state, BatchEvent::ClosedByQuorum)) return std::nullopt;
+  return Refusal{"batch-state", fmt::format("batch {} is {}: it cannot be closed", batch.hex(), state_name(row->state))};
 }
 
-void need_same_log(Context& context, const StationRetirePlan& plan) {
+Answer check(Context& context, const BatchClosePlan& plan) {
+  if (auto no = open_batch(context, plan.batch)) return no;
+  return same(plan.outstanding, EndsStore{context.ledger()}.outstanding({plan.batch}), "the outstanding records of the batch");
+}
+
+Answer check(Context& context, const TokenLostPlan& plan) {
+  if (plan.decision == "revoke") {
+    if (auto no = open_batch(context, plan.batch)) return no;
+  }
+  return same(plan.exposed, EndsStore{context.ledger()}.outstanding({plan.batch}), "the exposed records");
+}
+
+Answer check(Context& context, const StationRetirePlan& plan) {
   const auto log = ReceiptStore{context.ledger()}.station_log(plan.station);
   const std::uint32_t generation = log ? log->generation : 0;
   const std::uint64_t size = log ? log->frontier.size() : 0;
-  if (generation == plan.log_generation && size == plan.log_size) return;
-  refuse(fmt::format("the station's log ends at generation {}, size {}; the plan says {}, {}", generation, size,
-                     plan.log_generation, plan.log_size));
+  if (generation != plan.log_generation || size != plan.log_size) {
+    return changed(fmt::format("the station's log ends at generation {}, size {}; the plan says {}, {}", generation, size,
+                               plan.log_generation, plan.log_size));
+  }
+  EndsStore ends{context.ledger()};
+  return same(plan.outstanding, ends.outstanding(ends.open_batches(plan.station)), "the outstanding records of the station");
 }
 
-void need_releasable(EndsStore& ends, const QuarantineReleasePlan& plan) {
-  const auto record = ends.releasable(plan.batch, RecordNo{plan.record_no});
+Answer check(Context& context, const QuarantineReleasePlan& plan) {
+  const auto record = EndsStore{context.ledger()}.releasable(plan.batch, RecordNo{plan.record_no});
   const bool ended = record && (record->state == RecordState::Quarantined || record->state == RecordState::Returned ||
                                 record->state == RecordState::Revoked);
-  if (!ended) {
-    refuse(fmt::format("record {} of batch {} is neither quarantined nor returned nor revoked", plan.record_no, plan.batch.hex()));
-  }
+  if (ended) return std::nullopt;
+  return Refusal{"record-state", fmt::format("record {} of batch {} is neither quarantined nor returned nor revoked",
+                                             plan.record_no, plan.batch.hex())};
+}
+
+Answer check(Context& context, const CrlIssuePlan& plan) {
+  return same(plan.entries, crl_record_set(CrlStore{context.ledger()}.next_entries(plan.authority)), "the entries of the CRL");
 }
 
 std::uint64_t stored_number(Context& context) {
@@ -83,29 +101,29 @@ void refresh_list(Context& context, GateSession& gate) {
 
 }  // namespace
 
+std::optional<Refusal> end_refusal(Context& context, const Plan& plan) {
+  if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) return check(context, *close);
+  if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) return check(context, *lost);
+  if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) return check(context, *retire);
+  if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) return check(context, *release);
+  if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) return check(context, *crl);
+  return std::nullopt;
+}
+
 OperationInput with_end_input(Context& context, const Plan& plan, const OperationInput& input) {
+  if (const auto refusal = end_refusal(context, plan)) throw to_error(*refusal);
   OperationInput full = input;
-  EndsStore ends{context.ledger()};
   const UtcMillis now = context.clock().now();
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) {
-    need_open_batch(context, close->batch);
-    need_same(close->outstanding, ends.outstanding({close->batch}), "the outstanding records of the batch");
     full.action = batches_closed_action({close->batch}, now);
   } else if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) {
-    if (lost->decision == "revoke") need_open_batch(context, lost->batch);
-    need_same(lost->exposed, ends.outstanding({lost->batch}), "the exposed records");
     if (lost->decision == "revoke") full.action = batches_closed_action({lost->batch}, now);
   } else if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) {
-    need_same_log(context, *retire);
-    need_same(retire->outstanding, ends.outstanding(ends.open_batches(retire->station)),
-              "the outstanding records of the station");
     full.action = station_retired_action(*retire, now);
   } else if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) {
-    need_releasable(ends, *release);
     full.action = quarantine_released_action(release->batch, RecordNo{release->record_no});
   } else if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) {
     full.crl_entries = CrlStore{context.ledger()}.next_entries(crl->authority);
-    need_same(crl->entries, crl_record_set(full.crl_entries), "the entries of the CRL");
     full.action = crl_issued_action(*crl, now);
   }
   return full;

@@ -42,8 +42,11 @@ int se_in_hand(Context& context, std::string_view batch, const std::vector<std::
 int ca_retire(Context& context, const std::string& name, const EndOptions& options);
 int hsm_destroy(Context& context, const std::string& label, const EndOptions& options);
 
-/// For a plan of one of these operations: what the gate needs beside it and what the ledger does when it has happened.
-/// The records that the plan binds are compared with the ledger as it is now. Error{Refused} naming the difference.
+/// The records that a plan of one of these operations binds, compared with the ledger as it is now; nothing for other
+/// plans. Refusals: "records-changed" naming the difference, "batch-unknown", "batch-state", "record-state".
+[[nodiscard]] std::optional<Refusal> end_refusal(Context& context, const Plan& plan);
+
+/// What the gate needs beside such a plan, and what the ledger does when it has happened. Error{Refused} as above.
 [[nodiscard]] OperationInput with_end_input(Context& context, const Plan& plan, const OperationInput& input);
 
 /// After such a plan was run, and at each opening of the gate: what a cut left undone.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "appliance/front/context.h"
+#include "appliance/front/ends.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/ledger/plan_store.h"
 #include "token/audit/merkle.h"
@@ -40,6 +41,7 @@ class Checker {
     check_frame();
     for (const auto& [name, digest] : plan_.files) check_file(name, digest);
     if (plan_.operation == Operation::Batch) check_batch(plan_.batch());
+    refuse(end_refusal(context_, plan_));
     return std::move(result_);
   }
 

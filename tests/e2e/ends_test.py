@@ -61,6 +61,8 @@ class Ends(FerryCase):
         self.assertEqual((first["revoked"], first["never_left"], first["done_before"]), (3, 0, False))
         again = self.close()
         self.assertEqual((again["revoked"], again["revocation_number"], again["done_before"]), (3, 1, True))
+        [plan] = [path for path in (self.ferry.home / "plans").glob("*.toml") if "batch-close" in path.read_text()]
+        self.assert_clear(self.ferry.appliance("plan", "check", plan, expect=None), "it cannot be closed", "is used")
         [batch] = self.ferry.reconcile()["batches"]
         self.assertTrue(batch["agree"] and sums_agree(batch))
 
