@@ -244,7 +244,8 @@ int command_status(const CommonOptions& common) {
                     batch["returned"].dump()));
   }
   if (revocations) {
-    print(fmt::format("revocation list {}{}", revocations->number, revocations->retired ? ": this station is retired" : ""));
+    print(fmt::format("revocation list {}{}", revocations->number,
+                      revocations->retired ? ": this station is retired" : ""));
   }
   for (const Json& one : quarantine) {
     print(fmt::format("quarantine: se {} record {} ({})",

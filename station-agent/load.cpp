@@ -166,7 +166,8 @@ class Loader {
 
   std::optional<Refusal> may_load(const BatchId& batch) const {
     if (missing_list_) {
-      return Refusal{"revocations-missing", "nothing is loaded while the revocation list that the card names is not here"};
+      return Refusal{"revocations-missing",
+                     "nothing is loaded while the revocation list that the card names is not here"};
     }
     return revoked_refusal(context_.store, batch);
   }

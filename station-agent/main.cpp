@@ -135,7 +135,8 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
       ->type_name("DIR")
       ->required();
   std::optional<std::uint64_t> unload_again;
-  unload_command->add_option("--from", unload_again, "leaves from this position on again (default: what the appliance lacks)")
+  unload_command
+      ->add_option("--from", unload_again, "leaves from this position on again (default: what the appliance lacks)")
       ->type_name("N");
   add_pin(unload_command, common);
 

@@ -47,8 +47,9 @@ std::variant<std::monostate, ReadList, Refusal> read_list(token::Medium& medium,
 
 }  // namespace
 
-std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Medium& medium, const StationFacts& station,
-                                                      const PinnedAppliance& appliance, std::uint64_t needed) {
+std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Medium& medium,
+                                                      const StationFacts& station, const PinnedAppliance& appliance,
+                                                      std::uint64_t needed) {
   const auto read = read_list(medium, station, appliance);
   if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
   const auto here = store.revocation_state();
@@ -56,8 +57,9 @@ std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Mediu
   if (const auto* found = std::get_if<ReadList>(&read)) {
     const token::RevocationList& list = found->list;
     if (list.number < number) {
-      return refuse("older", "the token has revocation list " + std::to_string(list.number) + ", this station has list " +
-                                 std::to_string(number) + " already",
+      return refuse("older",
+                    "the token has revocation list " + std::to_string(list.number) + ", this station has list " +
+                        std::to_string(number) + " already",
                     "the newer list stays in force; if this token was not written before it, tell the officers");
     }
     const bool retired = std::ranges::binary_search(list.stations, station.station_id);
@@ -65,7 +67,8 @@ std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Mediu
                                (!store.same_revocations(list) || (retired && !here->retired));
     if (other_content) {
       store.note_incident("revocations-forged", std::to_string(number));
-      return refuse("forged", "there are two revocation lists of number " + std::to_string(number) + " with other content",
+      return refuse("forged",
+                    "there are two revocation lists of number " + std::to_string(number) + " with other content",
                     "keep this token as it is and tell the officers");
     }
     if (list.number > number) {
@@ -76,9 +79,10 @@ std::variant<std::uint64_t, Refusal> take_revocations(Store& store, token::Mediu
     }
   }
   if (needed > number) {
-    return refuse("missing", "the token's card says that revocation list " + std::to_string(needed) +
-                                 " goes with it, and it is not there",
-                  "somebody took it off: have the token written again");
+    return refuse(
+        "missing",
+        "the token's card says that revocation list " + std::to_string(needed) + " goes with it, and it is not there",
+        "somebody took it off: have the token written again");
   }
   return number;
 }

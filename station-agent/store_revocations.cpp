@@ -40,10 +40,10 @@ bool Store::same_revocations(const token::RevocationList& list) const {
 void Store::set_revocations(const token::RevocationList& list, const Digest& sha256, bool retired) {
   guarded("station store: keep a revocation list", [&] {
     WriteTransaction transaction{database_};
-    SQLite::Statement upsert{
-        database_,
-        "INSERT INTO revocation_list VALUES (1, :number, :sha256, :retired, :now) ON CONFLICT (one) DO UPDATE SET number = "
-        ":number, sha256 = :sha256, retired = max(retired, :retired), seen_ms = :now"};
+    SQLite::Statement upsert{database_,
+                             "INSERT INTO revocation_list VALUES (1, :number, :sha256, :retired, :now) ON CONFLICT "
+                             "(one) DO UPDATE SET number = "
+                             ":number, sha256 = :sha256, retired = max(retired, :retired), seen_ms = :now"};
     upsert.bind(":number", static_cast<std::int64_t>(list.number));
     bind_blob(upsert, ":sha256", sha256.bytes());
     upsert.bind(":retired", retired ? 1 : 0);

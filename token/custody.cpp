@@ -11,12 +11,17 @@ namespace {
 
 namespace pb = keyferry::v1;
 
-constexpr std::array<std::string_view, 6> kEvents{"enrolled", "handed-out", "returned", "inspected", "retired", "lost"};
+constexpr std::array<std::string_view, 6> kEvents{"enrolled",  "handed-out", "returned",
+                                                  "inspected", "retired",    "lost"};
 constexpr std::size_t kMaxCustodyBytes = 4096;
 
-bool is_event_name(std::string_view text) { return std::ranges::find(kEvents, text) != kEvents.end(); }
+bool is_event_name(std::string_view text) {
+  return std::ranges::find(kEvents, text) != kEvents.end();
+}
 
-bool is_direction(std::string_view text) { return text.empty() || text == "out" || text == "home"; }
+bool is_direction(std::string_view text) {
+  return text.empty() || text == "out" || text == "home";
+}
 
 std::optional<Digest> optional_digest(Fields& fields, const std::string& raw, const char* field) {
   if (raw.empty()) return std::nullopt;

@@ -16,16 +16,16 @@ namespace keyferry::token {
 struct CustodyStatement {
   ApplianceId appliance_id;
   TokenId token_id;
-  std::uint64_t sequence = 1;             // of the token's acts
-  std::string event;                      // "enrolled", "handed-out", "returned", "inspected", "retired", "lost"
-  std::string direction = {};             // handed-out: "out" or "home"
-  std::string bag = {};                   // number of the tamper-evident bag: letters, digits, '-'; at most 64
-  std::uint32_t officer = 0;              // person number
-  std::uint32_t receiver = 0;             // who gave or took it: person number; 0: nobody, or by the hash
+  std::uint64_t sequence = 1;  // of the token's acts
+  std::string event;           // "enrolled", "handed-out", "returned", "inspected", "retired", "lost"
+  std::string direction = {};  // handed-out: "out" or "home"
+  std::string bag = {};        // number of the tamper-evident bag: letters, digits, '-'; at most 64
+  std::uint32_t officer = 0;   // person number
+  std::uint32_t receiver = 0;  // who gave or took it: person number; 0: nobody, or by the hash
   std::optional<Digest> receiver_name_hash = {};  // SHA-256(salt || name)
   std::optional<UtcMillis> due = {};
   UtcMillis time;
-  std::optional<Digest> previous = {};    // SHA-256 of the statement before; nothing for the first
+  std::optional<Digest> previous = {};  // SHA-256 of the statement before; nothing for the first
 
   friend bool operator==(const CustodyStatement&, const CustodyStatement&) = default;
 };

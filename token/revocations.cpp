@@ -28,8 +28,8 @@ std::optional<RevocationList> from_message(Fields& fields, const pb::RevocationL
   if (fields.bad()) return std::nullopt;
   RevocationList list{
       .appliance_id = fields.id<ApplianceId>(message.appliance_id(), "appliance-id"),
-      .environment = fields.known(
-          environment_from_number(static_cast<std::uint32_t>(message.environment())), "environment"),
+      .environment =
+          fields.known(environment_from_number(static_cast<std::uint32_t>(message.environment())), "environment"),
       .number = message.number(),
       .time = fields.time(message.time_ms(), "time-ms"),
       .batches = ascending<BatchId>(fields, message.batches(), "batches"),

@@ -27,7 +27,8 @@ KnownAuthority authority_of(Context& context, const std::string& name) {
   const Registry registry = context.ledger().registry();
   const KnownAuthority* authority = registry.authority(name);
   if (authority != nullptr) return *authority;
-  throw Error{Code::NotFound, fmt::format("there is no CA \"{}\"", printable(name)), "keyferry-appliance ca create NAME"};
+  throw Error{Code::NotFound, fmt::format("there is no CA \"{}\"", printable(name)),
+              "keyferry-appliance ca create NAME"};
 }
 
 int print(Context& context, const CrlRow& crl) {
@@ -38,19 +39,19 @@ int print(Context& context, const CrlRow& crl) {
   write_file_durably(der, crl.der, Overwrite::Replace);
   write_file_durably(pem, as_bytes(x509::to_pem(kPemCrl, crl.der)), Overwrite::Replace);
   const std::string sha256 = crypto::sha256(crl.der).hex();
-  context.out().result("crl",
-                       Json{{"authority", crl.authority},
-                            {"number", crl.number},
-                            {"entries", crl.entries},
-                            {"this_update", to_rfc3339(crl.this_update)},
-                            {"next_update", to_rfc3339(crl.next_update)},
-                            {"sha256", sha256},
-                            {"der", der.string()},
-                            {"pem", pem.string()}},
-                       {fmt::format("CRL {} of kf-ca/{}: {} certificates", crl.number, crl.authority, crl.entries),
-                        fmt::format("next update  {}", to_rfc3339(crl.next_update)),
-                        fmt::format("SHA-256      {}", sha256),
-                        fmt::format("files        {} and {}", der.string(), pem.string())});
+  context.out().result(
+      "crl",
+      Json{{"authority", crl.authority},
+           {"number", crl.number},
+           {"entries", crl.entries},
+           {"this_update", to_rfc3339(crl.this_update)},
+           {"next_update", to_rfc3339(crl.next_update)},
+           {"sha256", sha256},
+           {"der", der.string()},
+           {"pem", pem.string()}},
+      {fmt::format("CRL {} of kf-ca/{}: {} certificates", crl.number, crl.authority, crl.entries),
+       fmt::format("next update  {}", to_rfc3339(crl.next_update)), fmt::format("SHA-256      {}", sha256),
+       fmt::format("files        {} and {}", der.string(), pem.string())});
   return 0;
 }
 
@@ -68,10 +69,12 @@ int crl_issue(Context& context, const CrlOptions& options) {
   static_cast<void>(context.gate());
   const KnownAuthority authority = authority_of(context, options.authority);
   const UtcMillis now = context.clock().now();
-  UtcMillis next_update = read_time_or("--next-update", options.next_update, UtcMillis{now.value + kDefaultDays * kDayMs});
+  UtcMillis next_update =
+      read_time_or("--next-update", options.next_update, UtcMillis{now.value + kDefaultDays * kDayMs});
   if (options.final_one) {
     if (!authority.retired || options.next_update) {
-      throw Error{Code::Usage, "--final: for a retired CA, without --next-update", "keyferry-appliance ca retire NAME"};
+      throw Error{Code::Usage, "--final: for a retired CA, without --next-update",
+                  "keyferry-appliance ca retire NAME"};
     }
     const auto parsed = x509::parse_certificate(authority.certificate);
     if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);

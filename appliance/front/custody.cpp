@@ -50,13 +50,16 @@ std::uint32_t officer_number(Context& context, const crypto::PublicKey& key) {
   for (const KnownOfficer& one : registry.officers) {
     if (!one.disabled && equal(one.public_key, key.point())) return one.number;
   }
-  throw Error{Code::Refused, "this key belongs to no officer of this appliance", "name another key file with --officer-key"};
+  throw Error{Code::Refused, "this key belongs to no officer of this appliance",
+              "name another key file with --officer-key"};
 }
 
-void add_receiver(Context& context, const CustodyOptions& options, const CustodyAct& act, token::SignedBytes& statement) {
+void add_receiver(Context& context, const CustodyOptions& options, const CustodyAct& act,
+                  token::SignedBytes& statement) {
   if (!options.receiver_key) return;
-  const SecretBytes passphrase = options.receiver_passphrase_fd ? read_secret_line(*options.receiver_passphrase_fd)
-                                                                : prompt_secret("passphrase of the other person's key: ");
+  const SecretBytes passphrase = options.receiver_passphrase_fd
+                                     ? read_secret_line(*options.receiver_passphrase_fd)
+                                     : prompt_secret("passphrase of the other person's key: ");
   crypto::SoftKey key = read_officer_key(*options.receiver_key, passphrase);
   const token::SignedBytes theirs = token::sign_payload(key, crypto::SignatureKind::Custody, statement.payload);
   if (theirs.signatures.front().key_id == statement.signatures.front().key_id) {
@@ -77,8 +80,8 @@ CustodyAct drafted(Context& context, const TokenId& token, CustodyEvent event, c
   const auto to = next(from, event);
   if (!to) {
     throw Error{Code::Refused,
-                fmt::format("token {} is {}: it cannot be {}", token.hex(), from == CustodyState::None ? "not enrolled" : state_name(from),
-                            event_name(event)),
+                fmt::format("token {} is {}: it cannot be {}", token.hex(),
+                            from == CustodyState::None ? "not enrolled" : state_name(from), event_name(event)),
                 "keyferry-appliance token status"};
   }
   const Who who = who_of(options.who);
@@ -113,7 +116,8 @@ token::CustodyStatement statement_of(Context& context, const CustodyAct& act, st
   if (!act.name.empty()) statement.receiver_name_hash = crypto::sha256_of({act.name_salt, as_bytes(act.name)});
   if (const auto last = CustodyStore{context.ledger()}.newest(act.token)) {
     const auto before = token::parse_signed_bytes(last->statement);
-    if (const auto* bytes = std::get_if<token::SignedBytes>(&before)) statement.previous = crypto::sha256(bytes->payload);
+    if (const auto* bytes = std::get_if<token::SignedBytes>(&before))
+      statement.previous = crypto::sha256(bytes->payload);
   }
   return statement;
 }
@@ -121,8 +125,8 @@ token::CustodyStatement statement_of(Context& context, const CustodyAct& act, st
 token::SignedBytes sign(Context& context, const CustodyAct& act, const CustodyOptions& options) {
   auto officer = officer_key(context);
   const std::uint32_t number = officer_number(context, officer.public_key());
-  token::SignedBytes statement = token::sign_payload(
-      officer, crypto::SignatureKind::Custody, token::serialise(statement_of(context, act, number)));
+  token::SignedBytes statement = token::sign_payload(officer, crypto::SignatureKind::Custody,
+                                                     token::serialise(statement_of(context, act, number)));
   add_receiver(context, options, act, statement);
   return statement;
 }
@@ -162,11 +166,14 @@ Json json_of(const CustodyAct& act, UtcMillis now) {
 }
 
 std::string line_of(const CustodyAct& act, UtcMillis now) {
-  std::string line = fmt::format("token {} {}  {} since {}", act.token.hex(), act.label, state_name(act.state), to_rfc3339(act.time));
+  std::string line = fmt::format("token {} {}  {} since {}", act.token.hex(), act.label, state_name(act.state),
+                                 to_rfc3339(act.time));
   if (act.person != 0) line += fmt::format(", person {}", act.person);
   if (!act.name.empty()) line += ", " + act.name;
   if (!act.direction.empty()) line += fmt::format(", on its way {}, bag {}", act.direction, act.bag);
-  if (act.due) line += fmt::format(", due {}{}", to_rfc3339(*act.due), act.state == CustodyState::Out && *act.due <= now ? ": OVERDUE" : "");
+  if (act.due)
+    line += fmt::format(", due {}{}", to_rfc3339(*act.due),
+                        act.state == CustodyState::Out && *act.due <= now ? ": OVERDUE" : "");
   return line;
 }
 
@@ -181,7 +188,8 @@ int act_on(Context& context, CustodyEvent event, const CustodyOptions& options) 
 }
 
 /// A statement of ours on the token that a cut left unrecorded, or that is recorded.
-std::optional<std::pair<token::CustodyStatement, token::SignedBytes>> statement_on(Context& context, token::Medium& medium) {
+std::optional<std::pair<token::CustodyStatement, token::SignedBytes>> statement_on(Context& context,
+                                                                                   token::Medium& medium) {
   const auto read = token::read_in(medium, std::string{token::kCustodyName});
   if (!std::holds_alternative<Bytes>(read)) return std::nullopt;
   auto parsed = token::parse_signed_bytes(std::get<Bytes>(read));
@@ -189,7 +197,8 @@ std::optional<std::pair<token::CustodyStatement, token::SignedBytes>> statement_
   if (bytes == nullptr) return std::nullopt;
   auto statement = token::parse_custody(bytes->payload);
   auto* found = std::get_if<token::CustodyStatement>(&statement);
-  if (found == nullptr || found->appliance_id != context.appliance_id() || found->event != "enrolled") return std::nullopt;
+  if (found == nullptr || found->appliance_id != context.appliance_id() || found->event != "enrolled")
+    return std::nullopt;
   const Registry registry = context.ledger().registry();
   for (const KnownOfficer& one : registry.officers) {
     const auto key = crypto::PublicKey::from_point(one.public_key);
@@ -211,7 +220,8 @@ TokenId find_token(Context& context, const std::string& text) {
   }
   if (found.size() == 1) return *found.begin();
   throw Error{Code::NotFound,
-              fmt::format("{} token has the label \"{}\" or an id that begins so", found.empty() ? "no" : "more than one", printable(text)),
+              fmt::format("{} token has the label \"{}\" or an id that begins so",
+                          found.empty() ? "no" : "more than one", printable(text)),
               "keyferry-appliance token status lists them"};
 }
 
@@ -228,7 +238,8 @@ int token_enrol(Context& context, const std::filesystem::path& folder, const Cus
     return 0;
   }
   for (const CustodyAct& other : store.newest()) {
-    if (other.label == options.label) throw Error{Code::Refused, fmt::format("another token is labelled \"{}\"", options.label)};
+    if (other.label == options.label)
+      throw Error{Code::Refused, fmt::format("another token is labelled \"{}\"", options.label)};
   }
   const TokenId token = there ? there->first.token_id : context.random().id<TokenId>();
   CustodyAct act = drafted(context, token, CustodyEvent::Enrolled, options);
@@ -243,7 +254,8 @@ int token_enrol(Context& context, const std::filesystem::path& folder, const Cus
   KF_CUT("front.ends.token-marked");  // cut here: the statement on the token is recorded by the same command
   record(context, act, statement);
   const CustodyAct done = *store.newest(token);
-  context.out().result("token-custody", json_of(done, done.time), {line_of(done, done.time), "put the label on it, where people see it"});
+  context.out().result("token-custody", json_of(done, done.time),
+                       {line_of(done, done.time), "put the label on it, where people see it"});
   return 0;
 }
 
@@ -255,11 +267,17 @@ int token_hand_out(Context& context, const CustodyOptions& options) {
   return act_on(context, CustodyEvent::HandedOut, options);
 }
 
-int token_return(Context& context, const CustodyOptions& options) { return act_on(context, CustodyEvent::Returned, options); }
+int token_return(Context& context, const CustodyOptions& options) {
+  return act_on(context, CustodyEvent::Returned, options);
+}
 
-int token_inspect(Context& context, const CustodyOptions& options) { return act_on(context, CustodyEvent::Inspected, options); }
+int token_inspect(Context& context, const CustodyOptions& options) {
+  return act_on(context, CustodyEvent::Inspected, options);
+}
 
-int token_retire(Context& context, const CustodyOptions& options) { return act_on(context, CustodyEvent::Retired, options); }
+int token_retire(Context& context, const CustodyOptions& options) {
+  return act_on(context, CustodyEvent::Retired, options);
+}
 
 int token_status(Context& context) {
   const UtcMillis now = context.clock().now();

@@ -17,12 +17,12 @@ namespace keyferry::appliance {
 class Context;
 
 struct CustodyOptions {
-  std::string token;                                 // hex, or a beginning of it; or its label
-  std::string label;                                 // enrol
-  std::string who;                                   // person number, or a name
-  std::string direction;                             // hand-out: "out" or "home"
-  std::string bag;                                   // number of the tamper-evident bag
-  std::optional<std::string> due;                    // hand-out: when it is expected back
+  std::string token;                                  // hex, or a beginning of it; or its label
+  std::string label;                                  // enrol
+  std::string who;                                    // person number, or a name
+  std::string direction;                              // hand-out: "out" or "home"
+  std::string bag;                                    // number of the tamper-evident bag
+  std::optional<std::string> due;                     // hand-out: when it is expected back
   std::optional<std::filesystem::path> receiver_key;  // of who gave or took it: signs too
   std::optional<int> receiver_passphrase_fd;
 };

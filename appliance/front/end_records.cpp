@@ -24,7 +24,8 @@ constexpr const char* kListNumber = "revocations_number";
 using Answer = std::optional<Refusal>;
 
 Answer changed(std::string text) {
-  return Refusal{"records-changed", std::move(text), "receipts came in or another plan was run since: make the plan again"};
+  return Refusal{"records-changed", std::move(text),
+                 "receipts came in or another plan was run since: make the plan again"};
 }
 
 Answer same(const RecordSet& planned, const RecordSet& now, std::string_view what) {
@@ -40,12 +41,14 @@ Answer open_batch(Context& context, const BatchId& batch) {
   const auto row = BatchStore{context.ledger()}.find(batch);
   if (!row) return Refusal{"batch-unknown", fmt::format("there is no batch {} in this ledger", batch.hex())};
   if (next(row->state, BatchEvent::ClosedByQuorum)) return std::nullopt;
-  return Refusal{"batch-state", fmt::format("batch {} is {}: it cannot be closed", batch.hex(), state_name(row->state))};
+  return Refusal{"batch-state",
+                 fmt::format("batch {} is {}: it cannot be closed", batch.hex(), state_name(row->state))};
 }
 
 Answer check(Context& context, const BatchClosePlan& plan) {
   if (auto no = open_batch(context, plan.batch)) return no;
-  return same(plan.outstanding, EndsStore{context.ledger()}.outstanding({plan.batch}), "the outstanding records of the batch");
+  return same(plan.outstanding, EndsStore{context.ledger()}.outstanding({plan.batch}),
+              "the outstanding records of the batch");
 }
 
 Answer check(Context& context, const TokenLostPlan& plan) {
@@ -60,11 +63,12 @@ Answer check(Context& context, const StationRetirePlan& plan) {
   const std::uint32_t generation = log ? log->generation : 0;
   const std::uint64_t size = log ? log->frontier.size() : 0;
   if (generation != plan.log_generation || size != plan.log_size) {
-    return changed(fmt::format("the station's log ends at generation {}, size {}; the plan says {}, {}", generation, size,
-                               plan.log_generation, plan.log_size));
+    return changed(fmt::format("the station's log ends at generation {}, size {}; the plan says {}, {}", generation,
+                               size, plan.log_generation, plan.log_size));
   }
   EndsStore ends{context.ledger()};
-  return same(plan.outstanding, ends.outstanding(ends.open_batches(plan.station)), "the outstanding records of the station");
+  return same(plan.outstanding, ends.outstanding(ends.open_batches(plan.station)),
+              "the outstanding records of the station");
 }
 
 Answer check(Context& context, const QuarantineReleasePlan& plan) {
@@ -77,7 +81,8 @@ Answer check(Context& context, const QuarantineReleasePlan& plan) {
 }
 
 Answer check(Context& context, const CrlIssuePlan& plan) {
-  return same(plan.entries, crl_record_set(CrlStore{context.ledger()}.next_entries(plan.authority)), "the entries of the CRL");
+  return same(plan.entries, crl_record_set(CrlStore{context.ledger()}.next_entries(plan.authority)),
+              "the entries of the CRL");
 }
 
 std::uint64_t stored_number(Context& context) {

@@ -42,7 +42,8 @@ BatchRow ended_batch(Context& context, std::string_view text) {
   return std::get<BatchRow>(std::move(found));
 }
 
-std::uint64_t write_records(Context& context, const std::vector<BatchId>& batches, const std::filesystem::path& file) {
+std::uint64_t write_records(Context& context, const std::vector<BatchId>& batches,
+                            const std::filesystem::path& file) {
   make_private_directory(file.parent_path());
   DurableWriter writer{file};
   writer.write(as_bytes("batch,record_no,family,se_serial,key_name,certificate_serial,certificate_sha256\n"));
@@ -50,9 +51,10 @@ std::uint64_t write_records(Context& context, const std::vector<BatchId>& batche
   EndsStore{context.ledger()}.visit(batches, [&](const OutstandingRecord& record) {
     const auto family = se::family_from_name(record.family);
     const auto serial = SeSerial::from_bytes(record.se_serial);
-    writer.write(as_bytes(fmt::format("{},{},{},{},{},{},{}\n", record.batch.hex(), record.record_no, record.family,
-                                      family && serial ? printable(se::serial_text(*family, *serial)) : to_hex(record.se_serial),
-                                      record.key_name, to_hex(record.certificate_serial), record.certificate_sha256.hex())));
+    writer.write(as_bytes(
+        fmt::format("{},{},{},{},{},{},{}\n", record.batch.hex(), record.record_no, record.family,
+                    family && serial ? printable(se::serial_text(*family, *serial)) : to_hex(record.se_serial),
+                    record.key_name, to_hex(record.certificate_serial), record.certificate_sha256.hex())));
     ++count;
   });
   writer.commit();

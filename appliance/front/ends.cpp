@@ -20,7 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(Context& context, std::string_view what, const Refusal& refusal, const std::string& subject) {
+[[noreturn]] void refuse(Context& context, std::string_view what, const Refusal& refusal,
+                         const std::string& subject) {
   context.gate().report_refused(what, refusal, subject);
   throw to_error(refusal);
 }
@@ -28,28 +29,29 @@ namespace fs = std::filesystem;
 void print_closed(Context& context, const BatchId& batch, bool done_before) {
   const BatchRow row = *BatchStore{context.ledger()}.find(batch);
   const Sums sums = ReconcileStore{context.ledger()}.sums(row);
-  context.out().result(
-      "batch-close",
-      Json{{"batch", batch.hex()},
-           {"revoked", sums.revoked},
-           {"never_left", sums.never_left},
-           {"revocation_number", context.gate().state().revocation_number()},
-           {"done_before", done_before}},
-      {fmt::format("batch {} {}: {} revoked, {} never left", batch.hex(), done_before ? "is closed already" : "closed",
-                   sums.revoked, sums.never_left),
-       revocation_hint(context)});
+  context.out().result("batch-close",
+                       Json{{"batch", batch.hex()},
+                            {"revoked", sums.revoked},
+                            {"never_left", sums.never_left},
+                            {"revocation_number", context.gate().state().revocation_number()},
+                            {"done_before", done_before}},
+                       {fmt::format("batch {} {}: {} revoked, {} never left", batch.hex(),
+                                    done_before ? "is closed already" : "closed", sums.revoked, sums.never_left),
+                        revocation_hint(context)});
 }
 
 BatchId batch_on(Context& context, const TokenId& token, const TokenLostOptions& options) {
   if (options.batch) return ended_batch(context, *options.batch).id;
   std::vector<BatchId> found;
-  SQLite::Statement query{context.ledger().database(), "SELECT batch_id FROM export WHERE token_id = :token ORDER BY batch_id"};
+  SQLite::Statement query{context.ledger().database(),
+                          "SELECT batch_id FROM export WHERE token_id = :token ORDER BY batch_id"};
   store::bind_blob(query, ":token", token.bytes());
   while (query.executeStep()) {
     if (const auto id = BatchId::from_bytes(store::column_blob(query, 0))) found.push_back(*id);
   }
   if (found.size() == 1) return found.front();
-  throw Error{Code::Usage, fmt::format("token {} carried {} batches", token.hex(), found.size()), "name one with --batch ID"};
+  throw Error{Code::Usage, fmt::format("token {} carried {} batches", token.hex(), found.size()),
+              "name one with --batch ID"};
 }
 
 int lost_homebound(Context& context, const TokenId& token, const std::string& reason) {
@@ -60,8 +62,7 @@ int lost_homebound(Context& context, const TokenId& token, const std::string& re
   said.set_reason(reason);
   context.gate().report({leaf});
   note_token_lost(context, token);
-  context.out().result("token-lost",
-                       Json{{"token", token.hex()}, {"decision", "unload-again"}, {"exposed", 0}},
+  context.out().result("token-lost", Json{{"token", token.hex()}, {"decision", "unload-again"}, {"exposed", 0}},
                        {fmt::format("token {} is noted as lost on its way home: nothing is revoked", token.hex()),
                         "receipts are sealed to this appliance: who finds it learns nothing",
                         "unload again at the station: keyferry-station unload --to DIR"});
@@ -87,7 +88,8 @@ std::optional<BatchPlan> a_plan_of(Context& context, const StationId& station) {
 }
 
 /// For exactly the SEs whose records were revoked with the station: nothing when there are none.
-std::optional<std::uint32_t> write_follow_up(Context& context, const StationId& station, const StationRetireOptions& options) {
+std::optional<std::uint32_t> write_follow_up(Context& context, const StationId& station,
+                                             const StationRetireOptions& options) {
   const auto like = a_plan_of(context, station);
   if (!like || !options.follow_up) return std::nullopt;
   const Selection selection{.family = like->family, .key_name = like->key_name, .revoked_at = station};
@@ -132,8 +134,9 @@ int batch_close(Context& context, std::string_view batch, const EndOptions& opti
 
 int token_lost(Context& context, const TokenLostOptions& options) {
   if (options.revoke + options.accept + options.homebound != 1) {
-    throw Error{Code::Usage, "say what is to be done: --revoke or --accept for a token on its way out, --homebound for one on "
-                             "its way home"};
+    throw Error{Code::Usage,
+                "say what is to be done: --revoke or --accept for a token on its way out, --homebound for one on "
+                "its way home"};
   }
   static_cast<void>(context.gate());
   const TokenId token = find_token(context, options.token);
@@ -143,37 +146,45 @@ int token_lost(Context& context, const TokenLostOptions& options) {
   if (row.state == BatchState::Closed && options.revoke) {  // also: the same command after a cut
     note_token_lost(context, token);
     context.out().result("token-lost",
-                         Json{{"token", token.hex()}, {"batch", batch.hex()}, {"decision", "revoke"}, {"exposed", 0},
-                              {"revocation_number", context.gate().state().revocation_number()}, {"done_before", true}},
+                         Json{{"token", token.hex()},
+                              {"batch", batch.hex()},
+                              {"decision", "revoke"},
+                              {"exposed", 0},
+                              {"revocation_number", context.gate().state().revocation_number()},
+                              {"done_before", true}},
                          {fmt::format("batch {} is closed already: nothing of it is outstanding", batch.hex()),
                           revocation_hint(context)});
     return 0;
   }
   if (row.state == BatchState::Closed) {
     refuse(context, "token-lost",
-           {"batch-closed", fmt::format("batch {} is closed: nothing of it is outstanding", batch.hex())}, token.hex());
+           {"batch-closed", fmt::format("batch {} is closed: nothing of it is outstanding", batch.hex())},
+           token.hex());
   }
-  const fs::path list = options.list.value_or(context.paths().home / "lost" / fmt::format("{}-{}.csv", token.hex(), batch.hex()));
+  const fs::path list =
+      options.list.value_or(context.paths().home / "lost" / fmt::format("{}-{}.csv", token.hex(), batch.hex()));
   const std::uint64_t exposed = write_records(context, {batch}, fs::absolute(list));
-  context.out().note(fmt::format("{} SEs with their certificates are exposed; by name in {}", exposed, list.string()));
+  context.out().note(
+      fmt::format("{} SEs with their certificates are exposed; by name in {}", exposed, list.string()));
   if (options.revoke) need_typed(context, options.end.confirm, batch.hex(), "revoking what a lost token carried");
   const RecordSet records = EndsStore{context.ledger()}.outstanding({batch});
   const std::string decision = options.revoke ? "revoke" : "accept";
   run_operation(context, Operation::TokenLost, TokenLostPlan{token, batch, decision, records, options.end.reason});
   note_token_lost(context, token);
-  context.out().result("token-lost",
-                       Json{{"token", token.hex()},
-                            {"batch", batch.hex()},
-                            {"decision", decision},
-                            {"exposed", exposed},
-                            {"list", list.string()},
-                            {"revocation_number", context.gate().state().revocation_number()},
-                            {"done_before", false}},
-                       {fmt::format("token {} with batch {}: {} records {}", token.hex(), batch.hex(), exposed,
-                                    options.revoke ? "revoked, the batch is closed" : "stay valid: each opens in its own SE only"),
-                        "by name: " + list.string(),
-                        options.revoke ? revocation_hint(context)
-                                       : "a second token needs officers: keyferry-appliance batch reexport ID --reason TEXT"});
+  context.out().result(
+      "token-lost",
+      Json{{"token", token.hex()},
+           {"batch", batch.hex()},
+           {"decision", decision},
+           {"exposed", exposed},
+           {"list", list.string()},
+           {"revocation_number", context.gate().state().revocation_number()},
+           {"done_before", false}},
+      {fmt::format("token {} with batch {}: {} records {}", token.hex(), batch.hex(), exposed,
+                   options.revoke ? "revoked, the batch is closed" : "stay valid: each opens in its own SE only"),
+       "by name: " + list.string(),
+       options.revoke ? revocation_hint(context)
+                      : "a second token needs officers: keyferry-appliance batch reexport ID --reason TEXT"});
   return 0;
 }
 
@@ -203,9 +214,11 @@ int station_retire(Context& context, const StationRetireOptions& options) {
   }
   const auto follow_up = write_follow_up(context, station.id, options);
   const std::string next =
-      follow_up ? fmt::format("a plan for exactly these {} SEs is in {}: have it approved", *follow_up, options.out.string())
-      : options.follow_up ? std::string{"no SE is left over: there is no follow-up plan"}
-                          : std::string{"for the SEs that are left over: the same command with --follow-up STATION --out FILE"};
+      follow_up ? fmt::format("a plan for exactly these {} SEs is in {}: have it approved", *follow_up,
+                              options.out.string())
+      : options.follow_up
+          ? std::string{"no SE is left over: there is no follow-up plan"}
+          : std::string{"for the SEs that are left over: the same command with --follow-up STATION --out FILE"};
   context.out().result("station-retire",
                        Json{{"station", station.id.hex()},
                             {"name", station.name},
@@ -239,10 +252,10 @@ int quarantine_release(Context& context, std::string_view batch, std::uint32_t r
   if (!record->released) {
     run_operation(context, Operation::QuarantineRelease, QuarantineReleasePlan{id, record_no, reason});
   }
-  context.out().result("quarantine-release",
-                       Json{{"batch", id.hex()}, {"record_no", record_no}, {"done_before", record->released}},
-                       {fmt::format("the SE of {} may get a new record in a new batch; its certificate is revoked", name),
-                        "its transport key is of the next generation: have the SE prepared for it first"});
+  context.out().result(
+      "quarantine-release", Json{{"batch", id.hex()}, {"record_no", record_no}, {"done_before", record->released}},
+      {fmt::format("the SE of {} may get a new record in a new batch; its certificate is revoked", name),
+       "its transport key is of the next generation: have the SE prepared for it first"});
   return 0;
 }
 
@@ -252,7 +265,8 @@ int se_in_hand(Context& context, std::string_view batch, const std::vector<std::
   EndsStore ends{context.ledger()};
   for (const std::uint32_t record : records) {
     if (!ends.note_in_hand(id, RecordNo{record}, context.clock().now())) {
-      throw Error{Code::Refused, fmt::format("record {} of batch {} is neither quarantined nor returned", record, id.hex()),
+      throw Error{Code::Refused,
+                  fmt::format("record {} of batch {} is neither quarantined nor returned", record, id.hex()),
                   "keyferry-appliance reconcile ID --json names what is what"};
     }
   }
@@ -298,10 +312,11 @@ int hsm_destroy(Context& context, const std::string& label, const EndOptions& op
     need_typed(context, options.confirm, label, "destroying a key");
     run_operation(context, Operation::HsmDestroyKey, HsmDestroyKeyPlan{label, options.reason});
   }
-  context.out().result("hsm-destroy", Json{{"label", label}, {"found", 0}, {"done_before", done_before}},
-                       {fmt::format("key {} {}: another process opened the HSM anew and found nothing under that label", label,
-                                    done_before ? "was destroyed before" : "is destroyed"),
-                        "copies in backups, or with the vendor whom it came from, are not touched"});
+  context.out().result(
+      "hsm-destroy", Json{{"label", label}, {"found", 0}, {"done_before", done_before}},
+      {fmt::format("key {} {}: another process opened the HSM anew and found nothing under that label", label,
+                   done_before ? "was destroyed before" : "is destroyed"),
+       "copies in backups, or with the vendor whom it came from, are not touched"});
   return 0;
 }
 

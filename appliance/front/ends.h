@@ -1,5 +1,6 @@
-// What ends by quorum: batches, lost tokens, stations, quarantined SEs, CAs, keys. Each command makes a plan that binds
-// exactly the records it is about, shows it, has it approved and runs it; what cannot be undone wants the id typed.
+// What ends by quorum: batches, lost tokens, stations, quarantined SEs, CAs, keys. Each command makes a plan that
+// binds exactly the records it is about, shows it, has it approved and runs it; what cannot be undone wants the id
+// typed.
 #pragma once
 
 #include <filesystem>

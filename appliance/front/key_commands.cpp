@@ -41,7 +41,8 @@ Bytes read_check_value(const std::string& text) {
 /// The name of a key that officers destroyed is used up.
 template <typename Known>
 void refuse_destroyed(Context& context, std::string_view what, const std::string& name, const Known* known) {
-  if (known != nullptr && known->destroyed) refuse_taken(context, what, name, fmt::format("key \"{}\" was destroyed", name));
+  if (known != nullptr && known->destroyed)
+    refuse_taken(context, what, name, fmt::format("key \"{}\" was destroyed", name));
 }
 
 std::string already(bool done_before) {

@@ -577,11 +577,13 @@ void add_custody(CLI::App& group, Line& line) {
     command->add_option("TOKEN", custody.token, "id, a beginning of it, or label")->required();
     command->add_option("--bag", custody.bag, "number of the tamper-evident bag");
     command->add_option("--receiver-key", custody.receiver_key, "key file of who gives or takes it: signs too");
-    command->add_option("--receiver-passphrase-fd", custody.receiver_passphrase_fd, "descriptor to read its passphrase from");
+    command->add_option("--receiver-passphrase-fd", custody.receiver_passphrase_fd,
+                        "descriptor to read its passphrase from");
     bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.custody); });
     return command;
   };
-  CLI::App* out = add("hand-out", "give a token to somebody", "token hand-out t7 --to 12 --direction out --bag A-4711", token_hand_out);
+  CLI::App* out = add("hand-out", "give a token to somebody",
+                      "token hand-out t7 --to 12 --direction out --bag A-4711", token_hand_out);
   out->add_option("--to", custody.who, "person number, or a name")->required();
   out->add_option("--direction", custody.direction, "out or home")->required();
   out->add_option("--due", custody.due, "when it is expected back");
@@ -613,15 +615,17 @@ void add_ends(CLI::App& app, Line& line) {
   lost->add_flag("--homebound", line.lost.homebound, "it was on its way home: nothing is revoked");
   lost->add_option("--list", line.lost.list, "file for the exposed SEs (default: HOME/lost/TOKEN-BATCH.csv)");
   bind(lost, line, Access::Write, [&line](Context& context) { return token_lost(context, line.lost); });
-  CLI::App* list = add_command(*token, "revocations", "put the revocation list on a token", "token revocations /media/usb");
+  CLI::App* list =
+      add_command(*token, "revocations", "put the revocation list on a token", "token revocations /media/usb");
   list->add_option("TOKEN-DIR", line.file)->required();
   bind(list, line, Access::Write, [&line](Context& context) { return token_revocations(context, line.file); });
 
   add_custody(*token, line);
 
-  CLI::App* retire = add_end(*app.get_subcommand("station"), "retire", "end a station: its outstanding records are revoked",
-                             "station retire line1 --reason \"burnt\" --follow-up line2 --out rest.toml", line.retire.end,
-                             "the station's name");
+  CLI::App* retire =
+      add_end(*app.get_subcommand("station"), "retire", "end a station: its outstanding records are revoked",
+              "station retire line1 --reason \"burnt\" --follow-up line2 --out rest.toml", line.retire.end,
+              "the station's name");
   retire->add_option("STATION", line.retire.station, "id or name")->required();
   retire->add_option("--follow-up", line.retire.follow_up, "station that gets what is left over");
   retire->add_option("--out", line.retire.out, "file for that plan");
@@ -635,13 +639,15 @@ void add_ends(CLI::App& app, Line& line) {
   bind(release, line, Access::Write, [&line](Context& context) {
     return quarantine_release(context, line.id, line.records.front(), line.end.reason);
   });
-  CLI::App* hand = add_command(*app.get_subcommand("se"), "in-hand", "quarantined or returned SEs that lie here", "se in-hand 7f3a 12 13");
+  CLI::App* hand = add_command(*app.get_subcommand("se"), "in-hand", "quarantined or returned SEs that lie here",
+                               "se in-hand 7f3a 12 13");
   hand->add_option("BATCH", line.id, "hex, or a beginning of it")->required();
   hand->add_option("RECORD", line.records, "record numbers")->required();
   bind(hand, line, Access::Write, [&line](Context& context) { return se_in_hand(context, line.id, line.records); });
 
   CLI::App* group = add_group(app, "crl", "certificate revocation lists");
-  CLI::App* issue = add_command(*group, "issue", "sign the CA's next CRL", "crl issue --ca dev1 --next-update 2027-01-01");
+  CLI::App* issue =
+      add_command(*group, "issue", "sign the CA's next CRL", "crl issue --ca dev1 --next-update 2027-01-01");
   issue->add_option("--ca", line.crl.authority, "which CA")->required();
   issue->add_option("--next-update", line.crl.next_update, "when the next one is due (default: 30 days)");
   issue->add_flag("--final", line.crl.final_one, "the last one of a retired CA: as long as its certificate");

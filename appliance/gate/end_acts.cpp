@@ -16,7 +16,9 @@
 namespace keyferry::appliance {
 namespace {
 
-[[noreturn]] void refuse(std::string text) { throw Error{Code::Refused, std::move(text)}; }
+[[noreturn]] void refuse(std::string text) {
+  throw Error{Code::Refused, std::move(text)};
+}
 
 template <typename Id>
 void add_sorted(std::vector<Id>& ids, const std::string& octets) {
@@ -44,7 +46,8 @@ Plan crl_plan(const std::string& octets) {
 void make_revocations(Hsm& hsm, const v1::MakeRevocations& request, v1::SignedBytes& out) {
   const auto octets = StateStore{hsm}.read();
   v1::HsmState state;
-  if (!octets || !state.ParseFromArray(octets->data(), static_cast<int>(octets->size()))) refuse("the HSM has no kf-state");
+  if (!octets || !state.ParseFromArray(octets->data(), static_cast<int>(octets->size())))
+    refuse("the HSM has no kf-state");
   v1::Registry registry;
   if (crypto::sha256(as_bytes(request.registry())).str() != state.registry_digest() ||
       !registry.ParseFromString(request.registry())) {
@@ -65,7 +68,8 @@ void make_revocations(Hsm& hsm, const v1::MakeRevocations& request, v1::SignedBy
   make_ascending(list.batches);
   make_ascending(list.stations);
   p11::Session& session = hsm.session();
-  p11::HsmSigner signer{session, find_role_key(session, KeyRole::Export, ""), find_role_point(session, KeyRole::Export, "")};
+  p11::HsmSigner signer{session, find_role_key(session, KeyRole::Export, ""),
+                        find_role_point(session, KeyRole::Export, "")};
   const Bytes encoded =
       token::encode(token::sign_payload(signer, crypto::SignatureKind::RevocationList, token::serialise(list)));
   if (!out.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()))) {
@@ -84,7 +88,8 @@ void make_crl(Hsm& hsm, const v1::MakeCrl& request, v1::Octets& out) {
   const auto* authority = std::get_if<x509::CertificateFacts>(&parsed);
   p11::Session& session = hsm.session();
   const auto point = find_role_point(session, KeyRole::CertificateAuthority, detail.authority);
-  if (authority == nullptr || authority->key != point) refuse("the CA's certificate is not that of its key in the HSM");
+  if (authority == nullptr || authority->key != point)
+    refuse("the CA's certificate is not that of its key in the HSM");
   x509::CrlBuilder crl{{.issuer_name = authority->subject_name,
                         .issuer_key_identifier = authority->subject_key_identifier,
                         .number = detail.number,

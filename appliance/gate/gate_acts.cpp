@@ -301,7 +301,8 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   };
   co_await commit(front, id, std::move(leaves), change, std::move(registry), crl ? ByteView{crl->der} : ByteView{});
   if (plan.operation == Operation::InsecureAllow) note_permits();
-  if (const auto* detail = std::get_if<HsmDestroyKeyPlan>(&plan.detail)) co_await destroy_given_up(front, id, detail->label);
+  if (const auto* detail = std::get_if<HsmDestroyKeyPlan>(&plan.detail))
+    co_await destroy_given_up(front, id, detail->label);
 
   v1::GateReply reply;
   if (plan.operation == Operation::StationEnroll) {

@@ -43,7 +43,8 @@ asio::awaitable<IssuedCrl> Gate::Impl::make_crl(const Plan& plan, const v1::RunP
 
 asio::awaitable<void> Gate::Impl::revocations(FrontLink& front, std::uint64_t id) {
   const auto guard = co_await mutex.lock();
-  if (state->hsm.revocation_number() == 0) throw Error{Code::NotFound, "nothing was revoked yet: there is no revocation list"};
+  if (state->hsm.revocation_number() == 0)
+    throw Error{Code::NotFound, "nothing was revoked yet: there is no revocation list"};
   v1::WorkerRequest ask;
   ask.mutable_make_revocations()->set_registry(to_string(state->registry_octets));
   ask.mutable_make_revocations()->set_now_ms(leaf_now().value);
@@ -82,7 +83,8 @@ asio::awaitable<void> Gate::Impl::destroy_given_up(FrontLink& front, std::uint64
     for (const v1::HsmObject& object : answer.inventory().objects()) found += object.label() == label ? 1 : 0;
   }
   if (found != 0) {
-    throw Error{Code::Hsm, fmt::format("{} objects of {} are still in the HSM after they were destroyed", found, label),
+    throw Error{Code::Hsm,
+                fmt::format("{} objects of {} are still in the HSM after they were destroyed", found, label),
                 "the module keeps what it said it destroyed: stop using it, treat the key as alive"};
   }
   v1::LogLeaf leaf;
@@ -105,7 +107,8 @@ asio::awaitable<void> Gate::Impl::destroy_given_up(FrontLink& front, std::uint64
   co_await commit(front, id, one_leaf(std::move(leaf), leaf_now()), change, std::nullopt);
 }
 
-asio::awaitable<void> Gate::Impl::finish_destroy(FrontLink& front, std::uint64_t id, const v1::FinishDestroyRequest& request) {
+asio::awaitable<void> Gate::Impl::finish_destroy(FrontLink& front, std::uint64_t id,
+                                                 const v1::FinishDestroyRequest& request) {
   const auto guard = co_await mutex.lock();
   co_await destroy_given_up(front, id, request.label());
   v1::GateReply reply;

@@ -79,7 +79,8 @@ Answer check(const BatchPlan& plan, const GateState& state) {
     return Refusal{"batch-authority", fmt::format("there is no certificate authority \"{}\"", plan.certificate_authority)};
   }
   if (authority->retired() || authority->destroyed()) {
-    return Refusal{"batch-authority", fmt::format("certificate authority \"{}\" is retired", plan.certificate_authority),
+    return Refusal{"batch-authority",
+                   fmt::format("certificate authority \"{}\" is retired", plan.certificate_authority),
                    "make a plan with another CA"};
   }
   if (auto refusal = se::unsupported(plan.family)) return refusal;

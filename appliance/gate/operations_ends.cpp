@@ -11,7 +11,9 @@ namespace {
 using Answer = std::optional<Refusal>;
 
 /// A batch of an HSM that this one took over from is in the ledger alone.
-bool may_be_of_lost_hsm(const GateState& state) { return state.hsm.hsm_epoch() > 1; }
+bool may_be_of_lost_hsm(const GateState& state) {
+  return state.hsm.hsm_epoch() > 1;
+}
 
 bool is_closed(const GateState& state, const BatchId& batch) {
   const auto& closed = state.hsm.closed_batches();
@@ -38,7 +40,8 @@ Answer check(const TokenLostPlan& plan, const GateState& state) {
   const bool exported = open == nullptr || std::find(open->exported_to().begin(), open->exported_to().end(),
                                                      plan.token.str()) != open->exported_to().end();
   if (exported) return std::nullopt;
-  return Refusal{"token-unknown", fmt::format("batch {} was never exported to token {}", plan.batch.hex(), plan.token.hex()),
+  return Refusal{"token-unknown",
+                 fmt::format("batch {} was never exported to token {}", plan.batch.hex(), plan.token.hex()),
                  "keyferry-appliance token status lists the tokens"};
 }
 
@@ -49,7 +52,8 @@ const v1::CrlNumber* crl_of(const v1::HsmState& hsm, const std::string& authorit
 }
 
 Answer unknown_authority(const std::string& name) {
-  return Refusal{"authority-unknown", fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", name)};
+  return Refusal{"authority-unknown",
+                 fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", name)};
 }
 
 Answer check(const CrlIssuePlan& plan, const GateState& state) {
@@ -60,35 +64,41 @@ Answer check(const CrlIssuePlan& plan, const GateState& state) {
   const bool open = last == nullptr && may_be_of_lost_hsm(state);
   const std::uint64_t wanted = last == nullptr ? 1 : last->number() + 1;
   if (plan.number != wanted && !open) {
-    return Refusal{"crl-number", fmt::format("the next CRL of kf-ca/{} has number {}, the plan says {}", plan.authority, wanted,
-                                             plan.number)};
+    return Refusal{"crl-number", fmt::format("the next CRL of kf-ca/{} has number {}, the plan says {}",
+                                             plan.authority, wanted, plan.number)};
   }
   if (plan.entries.count > kMaxCrlEntries) {
-    return Refusal{"crl-too-many", fmt::format("a CRL of {} entries is more than {}", plan.entries.count, kMaxCrlEntries),
+    return Refusal{"crl-too-many",
+                   fmt::format("a CRL of {} entries is more than {}", plan.entries.count, kMaxCrlEntries),
                    "retire this CA and issue new batches under another one, so that each has a CRL of its own"};
   }
   if (last != nullptr && plan.entries.count < last->entries()) {
-    return Refusal{"crl-entries", fmt::format("CRL {} had {} entries, the plan has {}: none may be taken off", last->number(),
-                                              last->entries(), plan.entries.count)};
+    return Refusal{"crl-entries", fmt::format("CRL {} had {} entries, the plan has {}: none may be taken off",
+                                              last->number(), last->entries(), plan.entries.count)};
   }
   return std::nullopt;
 }
 
 Answer check(const StationRetirePlan& plan, const GateState& state) {
   const v1::Station* station = state.station(plan.station);
-  if (station == nullptr) return Refusal{"station-unknown", fmt::format("no station {} is enrolled", plan.station.hex())};
-  if (station->retired()) return Refusal{"station-retired", fmt::format("station {} was retired before", plan.station.hex())};
+  if (station == nullptr)
+    return Refusal{"station-unknown", fmt::format("no station {} is enrolled", plan.station.hex())};
+  if (station->retired())
+    return Refusal{"station-retired", fmt::format("station {} was retired before", plan.station.hex())};
   return std::nullopt;
 }
 
 Answer check(const CaRetirePlan& plan, const GateState& state) {
   const v1::CertificateAuthority* authority = state.authority(plan.name);
   if (authority == nullptr || authority->destroyed()) return unknown_authority(plan.name);
-  if (authority->retired()) return Refusal{"authority-retired", fmt::format("kf-ca/{} was retired before", plan.name)};
+  if (authority->retired())
+    return Refusal{"authority-retired", fmt::format("kf-ca/{} was retired before", plan.name)};
   return std::nullopt;
 }
 
-std::string name_in(const std::string& label) { return label.substr(label.find('/') + 1); }
+std::string name_in(const std::string& label) {
+  return label.substr(label.find('/') + 1);
+}
 
 Answer check_authority_is_done(const std::string& name, const GateState& state) {
   const v1::CertificateAuthority* authority = state.authority(name);
@@ -102,7 +112,8 @@ Answer check_authority_is_done(const std::string& name, const GateState& state) 
   const v1::CrlNumber* last = crl_of(state.hsm, name);
   const bool final_crl = facts != nullptr && last != nullptr && last->next_update_ms() >= facts->not_after.value;
   if (final_crl) return std::nullopt;
-  return Refusal{"authority-in-use", fmt::format("kf-ca/{} has no final CRL: without its key none can be signed any more", name),
+  return Refusal{"authority-in-use",
+                 fmt::format("kf-ca/{} has no final CRL: without its key none can be signed any more", name),
                  fmt::format("first: keyferry-appliance crl issue --ca {} --final", name)};
 }
 
@@ -115,7 +126,9 @@ Answer check(const HsmDestroyKeyPlan& plan, const GateState& state) {
     const v1::VendorKey* vendor = state.vendor_key(name);
     const bool there = plan.label.starts_with("kf-tk/") ? master != nullptr && !master->destroyed()
                                                         : vendor != nullptr && !vendor->destroyed();
-    if (!there) return Refusal{"key-unknown", fmt::format("there is no key {}", plan.label), "keyferry-appliance hsm inventory"};
+    if (!there)
+      return Refusal{"key-unknown", fmt::format("there is no key {}", plan.label),
+                     "keyferry-appliance hsm inventory"};
   }
   for (const v1::OpenPlan& open : state.hsm.open_plans()) {
     if (open.operation() != operation_name(Operation::Batch) || open.sealed() || open.closed()) continue;
@@ -157,7 +170,8 @@ std::vector<v1::OpenPlan*> open_batches_of(GateState& state, const StationId& st
 std::optional<Refusal> check_end_operation(const Plan& plan, const GateState& state) {
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) return check_not_closed(close->batch, state);
   if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) return check(*lost, state);
-  if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) return check_batch(release->batch, state);
+  if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail))
+    return check_batch(release->batch, state);
   if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) return check(*crl, state);
   if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) return check(*retire, state);
   if (const auto* ca = std::get_if<CaRetirePlan>(&plan.detail)) return check(*ca, state);
@@ -192,7 +206,8 @@ bool end_in_registry(const Plan& plan, v1::Registry& after) {
   return false;
 }
 
-std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& plan, const GateState& state, ByteView entries) {
+std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& plan, const GateState& state,
+                                                         ByteView entries) {
   if (entries.size() != plan.entries.count * kCrlEntryBytes) {
     return Refusal{"crl-entries", fmt::format("the plan has {} CRL entries, the request brings {} octets of them",
                                               plan.entries.count, entries.size())};
@@ -202,15 +217,17 @@ std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& pla
   audit::Frontier frontier;
   for (std::uint64_t i = 0;; ++i) {
     if (last != nullptr && i == known) {
-      const bool same = std::ranges::equal(last->frontier(), frontier.hashes(), [](const std::string& a, const Digest& b) {
-        return a == b.str();
-      });
-      if (!same) return Refusal{"crl-entries", "the list does not begin with the entries of the last CRL: none is taken off or changed"};
+      const bool same = std::ranges::equal(last->frontier(), frontier.hashes(),
+                                           [](const std::string& a, const Digest& b) { return a == b.str(); });
+      if (!same)
+        return Refusal{"crl-entries",
+                       "the list does not begin with the entries of the last CRL: none is taken off or changed"};
     }
     if (i == plan.entries.count) break;
     frontier.append(audit::leaf_hash(entries.subspan(i * kCrlEntryBytes, kCrlEntryBytes)));
   }
-  if (frontier.root() != plan.entries.root) return Refusal{"crl-entries", "the CRL entries are not those that officers approved"};
+  if (frontier.root() != plan.entries.root)
+    return Refusal{"crl-entries", "the CRL entries are not those that officers approved"};
   return frontier;
 }
 
@@ -219,7 +236,8 @@ void apply_end_operation(GateState& next, const Plan& plan, const std::optional<
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) {
     close_in(next, close->batch);
     list_grows();
-  } else if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail); lost != nullptr && lost->decision == "revoke") {
+  } else if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail);
+             lost != nullptr && lost->decision == "revoke") {
     close_in(next, lost->batch);
     list_grows();
   } else if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) {

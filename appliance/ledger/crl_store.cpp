@@ -16,10 +16,13 @@ constexpr std::size_t kEntryBytes = 25;
 // RFC 5280 section 5.3.1. A quarantined SE may hold a key that nobody proved: keyCompromise. What was closed or came
 // back unused: cessationOfOperation.
 constexpr const char* kDue =
-    "SELECT record.batch_id, record.record_no, certificate_serial, CASE WHEN record.state = 'revoked' THEN closed_ms ELSE "
+    "SELECT record.batch_id, record.record_no, certificate_serial, CASE WHEN record.state = 'revoked' THEN closed_ms "
+    "ELSE "
     "accepted_ms END AS revoked_ms, CASE WHEN record.state = 'quarantined' THEN 1 ELSE 5 END AS reason "
-    "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND receipt.record_no = "
-    "record.record_no WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE "
+    "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
+    "receipt.record_no = "
+    "record.record_no WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry "
+    "WHERE "
     "crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no) "
     "ORDER BY record.batch_id, record.record_no";
 
@@ -36,19 +39,22 @@ void read_entries(SQLite::Statement& query, int first, Bytes& out) {
   }
 }
 
-std::int64_t sql_number(ByteView octets) { return static_cast<std::int64_t>(read_u64be(octets)); }
+std::int64_t sql_number(ByteView octets) {
+  return static_cast<std::int64_t>(read_u64be(octets));
+}
 
 void issued(store::Database& database, ByteView data) {
   const std::size_t name = read_u16be(data);
   const std::string authority = to_string(data.subspan(2, name));
   const ByteView numbers = data.subspan(2 + name);
   const std::int64_t entries = sql_number(numbers.subspan(8));
-  SQLite::Statement add{database,
-                        std::string{"INSERT INTO crl_entry (authority, position, certificate_serial, revoked_ms, reason, "
-                                    "batch_id, record_no) SELECT :authority, (SELECT count(*) FROM crl_entry WHERE authority = "
-                                    ":authority) + row_number() OVER (ORDER BY batch_id, record_no) - 1, certificate_serial, "
-                                    "revoked_ms, reason, batch_id, record_no FROM ("} +
-                            kDue + ") WHERE true"};
+  SQLite::Statement add{
+      database,
+      std::string{"INSERT INTO crl_entry (authority, position, certificate_serial, revoked_ms, reason, "
+                  "batch_id, record_no) SELECT :authority, (SELECT count(*) FROM crl_entry WHERE authority = "
+                  ":authority) + row_number() OVER (ORDER BY batch_id, record_no) - 1, certificate_serial, "
+                  "revoked_ms, reason, batch_id, record_no FROM ("} +
+          kDue + ") WHERE true"};
   add.bind(":authority", authority);
   add.exec();
   SQLite::Statement count{database, "SELECT count(*) FROM crl_entry WHERE authority = :authority"};
@@ -60,9 +66,10 @@ void issued(store::Database& database, ByteView data) {
                             count.getColumn(0).getInt64()),
                 "the ledger was changed meanwhile: restore it from its newest backup"};
   }
-  SQLite::Statement row{database,
-                        "INSERT INTO crl (authority, number, entries, this_update_ms, next_update_ms, der) VALUES (:authority, "
-                        ":number, :entries, :this, :next, :der)"};
+  SQLite::Statement row{
+      database,
+      "INSERT INTO crl (authority, number, entries, this_update_ms, next_update_ms, der) VALUES (:authority, "
+      ":number, :entries, :this, :next, :der)"};
   row.bind(":authority", authority);
   row.bind(":number", sql_number(numbers));
   row.bind(":entries", entries);
@@ -77,9 +84,10 @@ void issued(store::Database& database, ByteView data) {
 Bytes CrlStore::next_entries(const std::string& authority) {
   return guarded("ledger: list the entries of a CRL", [&] {
     Bytes entries;
-    SQLite::Statement listed{ledger_.database(),
-                             "SELECT certificate_serial, revoked_ms, reason FROM crl_entry WHERE authority = :authority ORDER "
-                             "BY position"};
+    SQLite::Statement listed{
+        ledger_.database(),
+        "SELECT certificate_serial, revoked_ms, reason FROM crl_entry WHERE authority = :authority ORDER "
+        "BY position"};
     listed.bind(":authority", authority);
     read_entries(listed, 0, entries);
     SQLite::Statement due{ledger_.database(), kDue};
@@ -91,9 +99,10 @@ Bytes CrlStore::next_entries(const std::string& authority) {
 
 std::optional<CrlRow> CrlStore::newest(const std::string& authority) {
   return guarded("ledger: read a CRL", [&]() -> std::optional<CrlRow> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT number, entries, this_update_ms, next_update_ms, der FROM crl WHERE authority = :authority "
-                            "ORDER BY number DESC LIMIT 1"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT number, entries, this_update_ms, next_update_ms, der FROM crl WHERE authority = :authority "
+        "ORDER BY number DESC LIMIT 1"};
     query.bind(":authority", authority);
     if (!query.executeStep()) return std::nullopt;
     return CrlRow{authority,

@@ -23,8 +23,8 @@ class CrlStore {
  public:
   explicit CrlStore(Ledger& ledger) : ledger_{ledger} {}
 
-  /// What the next CRL of this CA has: the entries of the last one, then those due since by batch id and record number.
-  /// Each as the gate takes them: serial (16), u64be revocation time, reason.
+  /// What the next CRL of this CA has: the entries of the last one, then those due since by batch id and record
+  /// number. Each as the gate takes them: serial (16), u64be revocation time, reason.
   [[nodiscard]] Bytes next_entries(const std::string& authority);
 
   [[nodiscard]] std::optional<CrlRow> newest(const std::string& authority);
@@ -36,8 +36,8 @@ class CrlStore {
 /// Count and root of entries as a plan binds them.
 [[nodiscard]] RecordSet crl_record_set(ByteView entries);
 
-/// `crl-issued`: data = authority with u16be length, u64be number, u64be count of entries, u64be this and next update,
-/// then the CRL, which the gate's reply adds.
+/// `crl-issued`: data = authority with u16be length, u64be number, u64be count of entries, u64be this and next
+/// update, then the CRL, which the gate's reply adds.
 void register_crl_actions(Ledger& ledger);
 [[nodiscard]] Action crl_issued_action(const CrlIssuePlan& plan, UtcMillis now);
 

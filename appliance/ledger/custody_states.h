@@ -1,5 +1,5 @@
-// What can become of a token between its enrolment and its end: one table (style.md section 7). Names are those of the
-// ledger's columns and of the signed statements.
+// What can become of a token between its enrolment and its end: one table (style.md section 7). Names are those of
+// the ledger's columns and of the signed statements.
 #pragma once
 
 #include <array>
@@ -67,9 +67,9 @@ inline constexpr std::array kCustodyStateNames{
 };
 
 inline constexpr std::array kCustodyEventNames{
-    CustodyEventName{CustodyEvent::Enrolled, "enrolled"},   CustodyEventName{CustodyEvent::HandedOut, "handed-out"},
-    CustodyEventName{CustodyEvent::Returned, "returned"},   CustodyEventName{CustodyEvent::Inspected, "inspected"},
-    CustodyEventName{CustodyEvent::Retired, "retired"},     CustodyEventName{CustodyEvent::Lost, "lost"},
+    CustodyEventName{CustodyEvent::Enrolled, "enrolled"}, CustodyEventName{CustodyEvent::HandedOut, "handed-out"},
+    CustodyEventName{CustodyEvent::Returned, "returned"}, CustodyEventName{CustodyEvent::Inspected, "inspected"},
+    CustodyEventName{CustodyEvent::Retired, "retired"},   CustodyEventName{CustodyEvent::Lost, "lost"},
 };
 
 [[nodiscard]] constexpr std::string_view state_name(CustodyState state) {

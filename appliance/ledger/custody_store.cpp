@@ -9,15 +9,18 @@ namespace {
 
 using store::guarded;
 
-// data: token id, u64be sequence, event and state (1 octet each), u32be person, u64be due (0: none), u64be time, then with
-// u16be length each: label, direction, bag, name, salt; the statement behind them.
+// data: token id, u64be sequence, event and state (1 octet each), u32be person, u64be due (0: none), u64be time, then
+// with u16be length each: label, direction, bag, name, salt; the statement behind them.
 constexpr const char* kCustody = "custody";
 
 constexpr const char* kColumns =
-    "SELECT token_id, seq, event, state, label, direction, bag, person, due_ms, time_ms, statement, coalesce(name, ''), "
+    "SELECT token_id, seq, event, state, label, direction, bag, person, due_ms, time_ms, statement, coalesce(name, "
+    "''), "
     "coalesce(salt, x'') FROM custody LEFT JOIN custody_name USING (token_id, seq) ";
 
-Error damaged() { return Error{Code::Storage, "ledger: an act of custody is damaged", "restore the ledger from its newest backup"}; }
+Error damaged() {
+  return Error{Code::Storage, "ledger: an act of custody is damaged", "restore the ledger from its newest backup"};
+}
 
 std::optional<CustodyEvent> event_from_name(std::string_view name) {
   const auto* const found = std::ranges::find(kCustodyEventNames, name, &CustodyEventName::name);
@@ -74,13 +77,15 @@ void insert_act(store::Database& database, ByteView data) {
   const std::uint32_t person = read_u32be(parts.take(4));
   const std::uint64_t due = read_u64be(parts.take(8));
   const std::uint64_t time = read_u64be(parts.take(8));
-  const std::string label = to_string(parts.prefixed()), direction = to_string(parts.prefixed()), bag = to_string(parts.prefixed());
+  const std::string label = to_string(parts.prefixed()), direction = to_string(parts.prefixed()),
+                    bag = to_string(parts.prefixed());
   const std::string name = to_string(parts.prefixed());
   const ByteView salt = parts.prefixed();
-  SQLite::Statement insert{database,
-                           "INSERT INTO custody (token_id, seq, event, state, label, direction, bag, person, due_ms, time_ms, "
-                           "statement) VALUES (:token, :seq, :event, :state, :label, :direction, :bag, :person, :due, :time, "
-                           ":statement)"};
+  SQLite::Statement insert{
+      database,
+      "INSERT INTO custody (token_id, seq, event, state, label, direction, bag, person, due_ms, time_ms, "
+      "statement) VALUES (:token, :seq, :event, :state, :label, :direction, :bag, :person, :due, :time, "
+      ":statement)"};
   store::bind_blob(insert, ":token", token);
   insert.bind(":seq", static_cast<std::int64_t>(sequence));
   insert.bind(":event", std::string{event_name(event)});
@@ -94,7 +99,8 @@ void insert_act(store::Database& database, ByteView data) {
   store::bind_blob(insert, ":statement", parts.rest());
   insert.exec();
   if (name.empty()) return;
-  SQLite::Statement named{database, "INSERT INTO custody_name (token_id, seq, salt, name) VALUES (:token, :seq, :salt, :name)"};
+  SQLite::Statement named{database,
+                          "INSERT INTO custody_name (token_id, seq, salt, name) VALUES (:token, :seq, :salt, :name)"};
   store::bind_blob(named, ":token", token);
   named.bind(":seq", static_cast<std::int64_t>(sequence));
   store::bind_blob(named, ":salt", salt);
@@ -115,7 +121,8 @@ std::vector<CustodyAct> CustodyStore::read(const std::string& where, const std::
 }
 
 std::vector<CustodyAct> CustodyStore::newest() {
-  return read("WHERE seq = (SELECT max(seq) FROM custody AS later WHERE later.token_id = custody.token_id)", std::nullopt);
+  return read("WHERE seq = (SELECT max(seq) FROM custody AS later WHERE later.token_id = custody.token_id)",
+              std::nullopt);
 }
 
 std::optional<CustodyAct> CustodyStore::newest(const TokenId& token) {
@@ -124,7 +131,9 @@ std::optional<CustodyAct> CustodyStore::newest(const TokenId& token) {
   return std::move(all.back());
 }
 
-std::vector<CustodyAct> CustodyStore::acts(const TokenId& token) { return read("WHERE token_id = :token", token); }
+std::vector<CustodyAct> CustodyStore::acts(const TokenId& token) {
+  return read("WHERE token_id = :token", token);
+}
 
 void register_custody_actions(Ledger& ledger) {
   ledger.on_action(kCustody, insert_act);

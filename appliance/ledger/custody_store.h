@@ -18,12 +18,12 @@ struct CustodyAct {
   CustodyEvent event = CustodyEvent::Enrolled;
   CustodyState state = CustodyState::None;  // after it
   std::string label = {}, direction = {}, bag = {};
-  std::uint32_t person = 0;     // who gave or took it; 0: nobody, or the name below
-  std::string name = {};        // of one who is no person of the registry; may have been erased
-  Bytes name_salt = {};         // 16, with a name
+  std::uint32_t person = 0;  // who gave or took it; 0: nobody, or the name below
+  std::string name = {};     // of one who is no person of the registry; may have been erased
+  Bytes name_salt = {};      // 16, with a name
   std::optional<UtcMillis> due = {};
   UtcMillis time = {};
-  Bytes statement = {};         // encoded token::SignedBytes
+  Bytes statement = {};  // encoded token::SignedBytes
 };
 
 class CustodyStore {

@@ -15,11 +15,13 @@ namespace {
 using store::guarded;
 
 constexpr const char* kBatchesClosed = "batches-closed";  // data: u64be time, then batch ids
-constexpr const char* kStationRetired = "station-retired";  // data: u64be time, station id, u32be generation, u64be size
+constexpr const char* kStationRetired =
+    "station-retired";  // data: u64be time, station id, u32be generation, u64be size
 constexpr const char* kQuarantineReleased = "quarantine-released";  // data: batch id, u32be record number
 
 constexpr const char* kOpenBatches =
-    "SELECT batch_id FROM batch WHERE station_id = :station AND state IN ('generating', 'sealed', 'out', 'reconciling') "
+    "SELECT batch_id FROM batch WHERE station_id = :station AND state IN ('generating', 'sealed', 'out', "
+    "'reconciling') "
     "ORDER BY batch_id";
 
 template <typename Id>
@@ -43,7 +45,9 @@ std::vector<BatchId> open_batches_in(store::Database& database, const StationId&
   return found;
 }
 
-UtcMillis time_of(ByteView data) { return UtcMillis{static_cast<std::int64_t>(read_u64be(data))}; }
+UtcMillis time_of(ByteView data) {
+  return UtcMillis{static_cast<std::int64_t>(read_u64be(data))};
+}
 
 void close_batches(store::Database& database, ByteView data) {
   const UtcMillis now = time_of(data);
@@ -58,15 +62,18 @@ void retire_station(store::Database& database, ByteView data) {
   const ByteView end = data.subspan(8 + StationId::kSizeBytes);
   for (const BatchId& batch : open_batches_in(database, station)) {
     close_batch_in(database, batch, BatchEvent::ClosedByQuorum, now);
-    run_for(database, batch,
-            "UPDATE se SET generation = generation + 1 WHERE se_id IN (SELECT se_id FROM record WHERE record.batch_id = "
-            ":batch AND record.state = 'revoked' AND record.generation = se.generation)");
+    run_for(
+        database, batch,
+        "UPDATE se SET generation = generation + 1 WHERE se_id IN (SELECT se_id FROM record WHERE record.batch_id = "
+        ":batch AND record.state = 'revoked' AND record.generation = se.generation)");
   }
   Incident incident;
   incident.kind = "station-retired";
   incident.station = station;
-  incident.subject = fmt::format("station={} generation={} size={}", station.hex(), read_u32be(end), read_u64be(end.subspan(4)));
-  incident.text = "officers retired this station: its log ends at what was accepted last; what it did since is unknown";
+  incident.subject =
+      fmt::format("station={} generation={} size={}", station.hex(), read_u32be(end), read_u64be(end.subspan(4)));
+  incident.text =
+      "officers retired this station: its log ends at what was accepted last; what it did since is unknown";
   incident.evidence = to_bytes(end);
   ReceiptStore::add_incident_in(database, incident, now);
 }
@@ -74,15 +81,17 @@ void retire_station(store::Database& database, ByteView data) {
 void release_from_quarantine(store::Database& database, ByteView data) {
   const auto batch = id_of<BatchId>(data.first(BatchId::kSizeBytes));
   const std::uint32_t record = read_u32be(data.subspan(BatchId::kSizeBytes));
-  SQLite::Statement mark{database,
-                         "UPDATE record SET revoked = 1, crl_due = 1 WHERE batch_id = :batch AND record_no = :no AND state "
-                         "IN ('quarantined', 'returned', 'revoked')"};
+  SQLite::Statement mark{
+      database,
+      "UPDATE record SET revoked = 1, crl_due = 1 WHERE batch_id = :batch AND record_no = :no AND state "
+      "IN ('quarantined', 'returned', 'revoked')"};
   store::bind_blob(mark, ":batch", batch.bytes());
   mark.bind(":no", record);
   if (mark.exec() != 1) throw Error{Code::Storage, "ledger: a record that was released is in another state"};
-  SQLite::Statement grow{database,
-                         "UPDATE se SET generation = generation + 1 WHERE se_id = (SELECT se_id FROM record WHERE batch_id = "
-                         ":batch AND record_no = :no AND record.generation = se.generation)"};
+  SQLite::Statement grow{
+      database,
+      "UPDATE se SET generation = generation + 1 WHERE se_id = (SELECT se_id FROM record WHERE batch_id = "
+      ":batch AND record_no = :no AND record.generation = se.generation)"};
   store::bind_blob(grow, ":batch", batch.bytes());
   grow.bind(":no", record);
   grow.exec();
@@ -115,9 +124,11 @@ void EndsStore::visit(std::vector<BatchId> batches, const std::function<void(con
     for (const BatchId& batch : batches) {
       SQLite::Statement query{
           ledger_.database(),
-          "SELECT record_no, family, se_serial, key_name, certificate_serial, certificate_sha256 FROM record JOIN se USING "
+          "SELECT record_no, family, se_serial, key_name, certificate_serial, certificate_sha256 FROM record JOIN se "
+          "USING "
           "(se_id) JOIN segment ON segment.batch_id = record.batch_id AND segment.idx = record.segment_idx "
-          "WHERE record.batch_id = :batch AND record.state = 'issued' AND segment.state = 'sealed' ORDER BY record_no"};
+          "WHERE record.batch_id = :batch AND record.state = 'issued' AND segment.state = 'sealed' ORDER BY "
+          "record_no"};
       store::bind_blob(query, ":batch", batch.bytes());
       while (query.executeStep()) {
         visit(OutstandingRecord{.batch = batch,
@@ -149,9 +160,10 @@ std::vector<BatchId> EndsStore::open_batches(const StationId& station) {
 
 std::optional<ReleasableRecord> EndsStore::releasable(const BatchId& batch, RecordNo record) {
   return guarded("ledger: find a record", [&]() -> std::optional<ReleasableRecord> {
-    SQLite::Statement query{ledger_.database(),
-                            "SELECT state, revoked AND record.generation < se.generation, family, se_serial FROM record JOIN "
-                            "se USING (se_id) WHERE batch_id = :batch AND record_no = :no"};
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT state, revoked AND record.generation < se.generation, family, se_serial FROM record JOIN "
+        "se USING (se_id) WHERE batch_id = :batch AND record_no = :no"};
     store::bind_blob(query, ":batch", batch.bytes());
     query.bind(":no", record.value);
     if (!query.executeStep()) return std::nullopt;

@@ -62,8 +62,8 @@ void close_batch_in(store::Database& database, const BatchId& batch, BatchEvent 
 /// `batches-closed`, `station-retired`, `quarantine-released`.
 void register_end_actions(Ledger& ledger);
 [[nodiscard]] Action batches_closed_action(const std::vector<BatchId>& batches, UtcMillis now);
-/// Its open batches are closed as above, the SEs of what was revoked may get a new record, and the end of its log is an
-/// incident.
+/// Its open batches are closed as above, the SEs of what was revoked may get a new record, and the end of its log is
+/// an incident.
 [[nodiscard]] Action station_retired_action(const StationRetirePlan& plan, UtcMillis now);
 [[nodiscard]] Action quarantine_released_action(const BatchId& batch, RecordNo record);
 

@@ -214,8 +214,10 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
     if (selection.lot) sql += " AND se.lot = :lot";
     if (selection.source) sql += " AND import.source = :source";
     if (selection.revoked_at) {
-      sql += " AND EXISTS (SELECT 1 FROM record old JOIN batch old_batch USING (batch_id) WHERE old.se_id = se.se_id AND "
-             "old.state = 'revoked' AND old_batch.station_id = :revoked_at)";
+      sql +=
+          " AND EXISTS (SELECT 1 FROM record old JOIN batch old_batch USING (batch_id) WHERE old.se_id = se.se_id "
+          "AND "
+          "old.state = 'revoked' AND old_batch.station_id = :revoked_at)";
     }
     sql += " ORDER BY se.family, se.se_serial, se.key_name LIMIT :count";
 
@@ -227,7 +229,8 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
     if (selection.lot) query.bind(":lot", *selection.lot);
     if (selection.source) query.bind(":source", *selection.source);
     if (selection.revoked_at) store::bind_blob(query, ":revoked_at", selection.revoked_at->bytes());
-    query.bind(":count", selection.count == 0 ? std::int64_t{kMaxBatchRecords} : static_cast<std::int64_t>(selection.count));
+    query.bind(":count",
+               selection.count == 0 ? std::int64_t{kMaxBatchRecords} : static_cast<std::int64_t>(selection.count));
     audit::Frontier frontier;
     std::vector<std::pair<SeId, Digest>> chosen;
     while (query.executeStep()) {

@@ -6,7 +6,8 @@ CREATE TABLE revocation_list (
   retired INTEGER NOT NULL CHECK (retired IN (0, 1)),  -- this station itself
   seen_ms INTEGER NOT NULL
 ) STRICT;
-CREATE TRIGGER revocation_list_grows BEFORE UPDATE ON revocation_list WHEN NEW.number <= OLD.number OR NEW.retired < OLD.retired
+CREATE TRIGGER revocation_list_grows BEFORE UPDATE ON revocation_list
+WHEN NEW.number <= OLD.number OR NEW.retired < OLD.retired
 BEGIN SELECT RAISE(ABORT, 'a revocation list is followed by higher ones only'); END;
 
 CREATE TABLE revoked_batch (

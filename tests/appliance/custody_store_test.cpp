@@ -8,10 +8,10 @@
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::array kStates{CustodyState::None, CustodyState::Here, CustodyState::Out,
+constexpr std::array kStates{CustodyState::None, CustodyState::Here,    CustodyState::Out,
                              CustodyState::Back, CustodyState::Retired, CustodyState::Lost};
-constexpr std::array kEvents{CustodyEvent::Enrolled, CustodyEvent::HandedOut, CustodyEvent::Returned,
-                             CustodyEvent::Inspected, CustodyEvent::Retired, CustodyEvent::Lost};
+constexpr std::array kEvents{CustodyEvent::Enrolled,  CustodyEvent::HandedOut, CustodyEvent::Returned,
+                             CustodyEvent::Inspected, CustodyEvent::Retired,   CustodyEvent::Lost};
 
 TEST(CustodyStates, ATokenIsEnrolledOnceAndFirst) {
   for (const CustodyState from : kStates) {
@@ -91,7 +91,8 @@ TEST_F(Custody, AnActIsReadBackAsItWasMade) {
 }
 
 TEST_F(Custody, AnErasedNameLeavesTheActAsItIs) {
-  CustodyAct act{.token = random_.id<TokenId>(), .sequence = 1, .event = CustodyEvent::Enrolled, .state = CustodyState::Here};
+  CustodyAct act{
+      .token = random_.id<TokenId>(), .sequence = 1, .event = CustodyEvent::Enrolled, .state = CustodyState::Here};
   act.name = "C. Courier";
   act.name_salt = random_.bytes(16);
   apply(act);
@@ -101,7 +102,8 @@ TEST_F(Custody, AnErasedNameLeavesTheActAsItIs) {
 }
 
 TEST_F(Custody, ACutActIsDamageAndNotHalfAnAct) {
-  CustodyAct act{.token = random_.id<TokenId>(), .sequence = 1, .event = CustodyEvent::Enrolled, .state = CustodyState::Here};
+  CustodyAct act{
+      .token = random_.id<TokenId>(), .sequence = 1, .event = CustodyEvent::Enrolled, .state = CustodyState::Here};
   Action action = custody_action(act);
   action.data.resize(20);
   store::WriteTransaction transaction{ledger_.database()};

@@ -1,5 +1,5 @@
-// How batches, stations and records end in the ledger: what a plan binds, what is done in one transaction, and that the
-// sums agree whatever ended.
+// How batches, stations and records end in the ledger: what a plan binds, what is done in one transaction, and that
+// the sums agree whatever ended.
 #include "appliance/ledger/ends_store.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +40,8 @@ class Ends : public FerryTest {
 
   /// Three ended in three ways, one is outstanding.
   void end_three() {
-    expect_imported({.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))}});
+    expect_imported(
+        {.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))}});
   }
 
   [[nodiscard]] std::int64_t generation(std::uint32_t record) {
@@ -71,7 +72,9 @@ TEST_F(Ends, WhatWasNotSealedNeverLeft) {
   // One segment of two is only prepared.
   exec("UPDATE batch SET state = 'generating', segment_count = 2, segment_size = 2");
   exec("UPDATE record SET segment_idx = 1 WHERE record_no >= 2");
-  exec("INSERT INTO segment SELECT batch_id, 1, 'prepared', 2, randomblob(16), randomblob(32), 1, 9, NULL FROM segment");
+  exec(
+      "INSERT INTO segment SELECT batch_id, 1, 'prepared', 2, randomblob(16), randomblob(32), 1, 9, NULL FROM "
+      "segment");
   EXPECT_EQ(ends().outstanding({batch_}).count, 2U);
   close();
   EXPECT_EQ(sums(), (Sums{.issued = 4, .never_left = 2, .revoked = 2}));

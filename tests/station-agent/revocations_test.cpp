@@ -37,8 +37,8 @@ class StationRevocations : public testing::Test {
 
   void put(const token::RevocationList& revoked, crypto::SoftKey* signer = nullptr,
            crypto::SignatureKind kind = crypto::SignatureKind::RevocationList) {
-    const Bytes octets = token::encode(
-        token::sign_payload(signer != nullptr ? *signer : place_.appliance.export_key, kind, token::serialise(revoked)));
+    const Bytes octets = token::encode(token::sign_payload(signer != nullptr ? *signer : place_.appliance.export_key,
+                                                           kind, token::serialise(revoked)));
     std::ofstream out{file(), std::ios::binary | std::ios::trunc};
     out.write(as_chars(octets).data(), static_cast<std::streamsize>(octets.size()));
   }

@@ -40,7 +40,11 @@ TEST(Custody, RefusesEachFieldThatIsWrong) {
       {"direction", [](auto& m) { m.clear_direction(); }},
       {"direction", [](auto& m) { m.set_direction("sideways"); }},
       {"direction", [](auto& m) { m.set_event("returned"); }},
-      {"event", [](auto& m) { m.set_event("eaten"); m.clear_direction(); }},
+      {"event",
+       [](auto& m) {
+         m.set_event("eaten");
+         m.clear_direction();
+       }},
       {"bag", [](auto& m) { m.set_bag("A 4711"); }},
       {"token-id", [](auto& m) { m.set_token_id("short"); }},
       {"receiver-name-hash", [](auto& m) { m.set_receiver_name_hash("short"); }},

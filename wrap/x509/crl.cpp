@@ -36,7 +36,8 @@ void CrlBuilder::add(ByteView serial, UtcMillis revoked, std::uint8_t reason) {
   }
   const Bytes number = der::integer(serial);
   const Bytes time = der::time(revoked);
-  append(revoked_, reason == 0 ? der::sequence({number, time}) : der::sequence({number, time, reason_extension(reason)}));
+  append(revoked_,
+         reason == 0 ? der::sequence({number, time}) : der::sequence({number, time, reason_extension(reason)}));
 }
 
 Bytes CrlBuilder::to_be_signed() const {

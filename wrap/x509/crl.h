@@ -1,5 +1,6 @@
-// CRLs that we issue: X.509 v2 (RFC 5280 section 5), complete ones, ecdsa-with-SHA256, with authorityKeyIdentifier and
-// cRLNumber, and a reasonCode at each entry that has one. Signing is somebody else's, as in certificate_builder.h.
+// CRLs that we issue: X.509 v2 (RFC 5280 section 5), complete ones, ecdsa-with-SHA256, with authorityKeyIdentifier
+// and cRLNumber, and a reasonCode at each entry that has one. Signing is somebody else's, as in
+// certificate_builder.h.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,9 @@ struct CrlFacts {
 };
 
 /// RFC 5280 section 5.3.1 without removeFromCRL, which complete CRLs do not have. 0 (unspecified) is left out.
-[[nodiscard]] constexpr bool is_crl_reason(std::uint8_t code) { return code <= 10 && code != 7 && code != 8; }
+[[nodiscard]] constexpr bool is_crl_reason(std::uint8_t code) {
+  return code <= 10 && code != 7 && code != 8;
+}
 
 class CrlBuilder {
  public:

@@ -15,8 +15,8 @@ inline constexpr std::size_t kCrlEntryBytes = 25;
 /// A CRL of so many entries just fits into one message of 16 MiB.
 inline constexpr std::uint64_t kMaxCrlEntries = 300'000;
 
-/// batch-close, token-lost, quarantine-release, crl-issue, station-retire, ca-retire, hsm-destroy-key; nothing for the
-/// others. Reasons: batch-unknown, batch-closed, token-unknown, crl-number, crl-entries, station-unknown,
+/// batch-close, token-lost, quarantine-release, crl-issue, station-retire, ca-retire, hsm-destroy-key; nothing for
+/// the others. Reasons: batch-unknown, batch-closed, token-unknown, crl-number, crl-entries, station-unknown,
 /// station-retired, authority-unknown, authority-retired, authority-in-use, key-unknown, key-in-use.
 [[nodiscard]] std::optional<Refusal> check_end_operation(const Plan& plan, const GateState& state);
 
@@ -25,8 +25,8 @@ bool end_in_registry(const Plan& plan, v1::Registry& after);
 
 /// A CRL is the last one's with more entries behind it: the frontier of all, held against the plan's root and against
 /// the part that kf-state remembers. Refusal "crl-entries", "crl-too-many".
-[[nodiscard]] std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& plan, const GateState& state,
-                                                                       ByteView entries);
+[[nodiscard]] std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& plan,
+                                                                       const GateState& state, ByteView entries);
 
 /// kf-state afterwards. `crl`: crl-issue's, checked.
 void apply_end_operation(GateState& next, const Plan& plan, const std::optional<audit::Frontier>& crl);

@@ -1,6 +1,7 @@
 // The inside of the gate, split over gate.cpp (connections), gate_open.cpp (login, comparison with the ledger, init),
 // gate_acts.cpp (plans, reports, export, inbox), gate_keys.cpp (delivered transport keys, inventory, probe),
-// gate_ends.cpp (CRLs, revocation list, destruction of keys), gate_backup.cpp (backup, restore, take-over), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
+// gate_ends.cpp (CRLs, revocation list, destruction of keys),
+// gate_backup.cpp (backup, restore, take-over), gate_workers.cpp (the pool of key workers) and gate_segments.cpp (segments,
 // manifest). Includes Asio and protobuf: nobody else includes this.
 #pragma once
 

@@ -15,7 +15,9 @@ UtcMillis in_days(int days) {
   return from_rfc3339(to_rfc3339(UtcMillis{SystemClock{}.now().value + days * 86'400'000LL})).value();
 }
 
-RecordSet some_records(std::uint64_t count = 3) { return {count, crypto::sha256(as_bytes("records"))}; }
+RecordSet some_records(std::uint64_t count = 3) {
+  return {count, crypto::sha256(as_bytes("records"))};
+}
 
 /// CRL entries as a request has them: serial of `fill`, a time, a reason.
 Bytes entries_of(std::initializer_list<std::uint8_t> fills) {
@@ -143,10 +145,12 @@ TEST_F(GateEnds, AClosedBatchIsOnTheListAndNothingIsMadeOrExportedOfIt) {
   EXPECT_EQ(leaf.batch_closed().records_root(), some_records().root.str());
   EXPECT_TRUE(says(refusal_of(*gate_, export_request(batch)), "closed"));
   static_cast<void>(open(*gate_));
-  EXPECT_TRUE(says(refused_plan(plan_of(Operation::BatchReexport, BatchReexportPlan{batch.batch_id(), "again"})), "closed"));
+  EXPECT_TRUE(
+      says(refused_plan(plan_of(Operation::BatchReexport, BatchReexportPlan{batch.batch_id(), "again"})), "closed"));
   static_cast<void>(open(*gate_));
-  EXPECT_TRUE(says(refused_plan(plan_of(Operation::BatchClose, BatchClosePlan{batch.batch_id(), some_records(), "again"})),
-                   "closed before"));
+  EXPECT_TRUE(
+      says(refused_plan(plan_of(Operation::BatchClose, BatchClosePlan{batch.batch_id(), some_records(), "again"})),
+           "closed before"));
 }
 
 TEST_F(GateEnds, ABatchThatIsClosedInTheMakingGetsNoMoreSegmentAndNoManifest) {
@@ -237,7 +241,8 @@ TEST_F(GateEnds, ACrlHasTheNextNumberAndTheEntriesThatWereApproved) {
 TEST_F(GateEnds, ALaterCrlBeginsWithTheEntriesOfTheLastOne) {
   const Bytes first = entries_of({0x41, 0x42, 0x43});
   issue_crl(crl_plan(1, first), first);
-  for (const Bytes& spoilt : {entries_of({0x41, 0x42}), entries_of({0x41, 0x44, 0x43, 0x45}), entries_of({0x42, 0x41, 0x43})}) {
+  for (const Bytes& spoilt :
+       {entries_of({0x41, 0x42}), entries_of({0x41, 0x44, 0x43, 0x45}), entries_of({0x42, 0x41, 0x43})}) {
     EXPECT_EQ(refused_crl(crl_plan(2, spoilt), spoilt).code(), Code::Refused);
   }
   const Bytes more = entries_of({0x41, 0x42, 0x43, 0x44});
@@ -284,16 +289,20 @@ TEST_F(GateEnds, ADestroyedMasterIsGoneAfterAReopeningAndItsNameStaysUsedUp) {
   v1::GateRequest inventory;
   inventory.mutable_inventory();
   const v1::GateReply found = gate_->call(std::move(inventory));
-  EXPECT_TRUE(std::ranges::none_of(found.inventory().objects(), [](const auto& one) { return one.label() == "kf-tk/m"; }));
-  EXPECT_TRUE(std::ranges::any_of(found.inventory().objects(), [](const auto& one) { return one.label() == "kf-ca/ca"; }));
-  EXPECT_TRUE(says(refused_plan(plan_of(Operation::TransportMasterCreate, TransportMasterPlan{"m", "kf-kdf-1"})), "already"));
+  EXPECT_TRUE(
+      std::ranges::none_of(found.inventory().objects(), [](const auto& one) { return one.label() == "kf-tk/m"; }));
+  EXPECT_TRUE(
+      std::ranges::any_of(found.inventory().objects(), [](const auto& one) { return one.label() == "kf-ca/ca"; }));
+  EXPECT_TRUE(
+      says(refused_plan(plan_of(Operation::TransportMasterCreate, TransportMasterPlan{"m", "kf-kdf-1"})), "already"));
   static_cast<void>(open(*gate_));
   EXPECT_TRUE(says(refused_plan(plan_of(Operation::HsmDestroyKey, HsmDestroyKeyPlan{"kf-tk/m", "again"})), "no key"));
 }
 
 TEST_F(GateEnds, AKeyIsNotDestroyedWhileABatchIsBeingMade) {
   a_batch();
-  EXPECT_TRUE(says(refused_plan(plan_of(Operation::HsmDestroyKey, HsmDestroyKeyPlan{"kf-tk/m", "over"})), "being made"));
+  EXPECT_TRUE(
+      says(refused_plan(plan_of(Operation::HsmDestroyKey, HsmDestroyKeyPlan{"kf-tk/m", "over"})), "being made"));
 }
 
 TEST_F(GateEnds, ADestructionIsFinishedOnlyForWhatOfficersGaveUp) {
@@ -310,14 +319,16 @@ TEST_F(GateEnds, TheFrontEndReportsALossOnTheWayHomeAndNoOtherEnd) {
     fill(*request.mutable_report()->add_leaves());
     return request;
   };
-  static_cast<void>(gate_->call(report([](v1::LogLeaf& leaf) { leaf.mutable_token_lost()->set_decision("unload-again"); })));
+  static_cast<void>(
+      gate_->call(report([](v1::LogLeaf& leaf) { leaf.mutable_token_lost()->set_decision("unload-again"); })));
   const std::vector<v1::GateRequest> others{
       report([](v1::LogLeaf& leaf) { leaf.mutable_token_lost()->set_decision("revoke"); }),
       report([](v1::LogLeaf& leaf) { leaf.mutable_batch_closed()->set_records(1); }),
       report([](v1::LogLeaf& leaf) { leaf.mutable_station_retired()->set_records(1); }),
       report([](v1::LogLeaf& leaf) { leaf.mutable_key_destroyed()->set_label("kf-tk/m"); }),
       report([](v1::LogLeaf& leaf) { leaf.mutable_crl_issued()->set_number(1); })};
-  for (const v1::GateRequest& other : others) EXPECT_TRUE(says(refusal_of(*gate_, other), "not the front end's to report"));
+  for (const v1::GateRequest& other : others)
+    EXPECT_TRUE(says(refusal_of(*gate_, other), "not the front end's to report"));
 }
 
 }  // namespace

@@ -19,8 +19,9 @@ constexpr UtcMillis kNext{1'800'000'000'000};
 struct Ca {
   Ca() {
     SystemRandom random;
-    const Bytes tbs = ca_to_be_signed({"CN=CRL test CA", UtcMillis{1'700'000'000'000}, UtcMillis{1'900'000'000'000}, 0},
-                                      make_serial(random), key.public_key());
+    const Bytes tbs =
+        ca_to_be_signed({"CN=CRL test CA", UtcMillis{1'700'000'000'000}, UtcMillis{1'900'000'000'000}, 0},
+                        make_serial(random), key.public_key());
     der = assemble(tbs, key.sign_digest(crypto::sha256(tbs)));
     facts.emplace(std::get<CertificateFacts>(parse_certificate(der)));
   }
@@ -48,7 +49,8 @@ std::string openssl_says(Ca& ca, const Bytes& crl) {
   write("crl.der", crl);
   write("ca.pem", as_bytes(to_pem(kPemCertificate, ca.der)));
   const std::string path = folder.path().string();
-  return keyferry::test::run_command("openssl crl -inform DER -in " + path + "/crl.der -noout -text -CAfile " + path + "/ca.pem 2>&1")
+  return keyferry::test::run_command("openssl crl -inform DER -in " + path + "/crl.der -noout -text -CAfile " + path +
+                                     "/ca.pem 2>&1")
       .output;
 }
 
@@ -72,9 +74,9 @@ TEST(Crl, NamesSerialsTimesAndReasonsAsOpenSslReadsThem) {
   builder.add(serial, kThis, 1);
   const std::string said = openssl_says(ca, ca.sign(builder));
   EXPECT_NE(said.find("verify OK"), std::string::npos) << said;
-  for (const char* words : {"7A111111111111111111111111111111", "41111111111111111111111111111111", "Cessation Of Operation",
-                            "Key Compromise", "Sep 21", "2052 GMT", "X509v3 CRL Number", "300",
-                            "X509v3 Authority Key Identifier", "ecdsa-with-SHA256"}) {
+  for (const char* words : {"7A111111111111111111111111111111", "41111111111111111111111111111111",
+                            "Cessation Of Operation", "Key Compromise", "Sep 21", "2052 GMT", "X509v3 CRL Number",
+                            "300", "X509v3 Authority Key Identifier", "ecdsa-with-SHA256"}) {
     EXPECT_NE(said.find(words), std::string::npos) << words << "\n" << said;
   }
 }
