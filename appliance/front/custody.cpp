@@ -124,8 +124,8 @@ token::CustodyStatement statement_of(Context& context, const CustodyAct& act, st
 
 token::SignedBytes sign(Context& context, const CustodyAct& act, const CustodyOptions& options) {
   auto officer = officer_key(context);
-  const std::uint32_t number = officer_number(context, officer.public_key());
-  token::SignedBytes statement = token::sign_payload(officer, crypto::SignatureKind::Custody,
+  const std::uint32_t number = officer_number(context, officer->public_key());
+  token::SignedBytes statement = token::sign_payload(*officer, crypto::SignatureKind::Custody,
                                                      token::serialise(statement_of(context, act, number)));
   add_receiver(context, options, act, statement);
   return statement;
