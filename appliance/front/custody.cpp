@@ -48,7 +48,7 @@ Who who_of(const std::string& text) {
 std::uint32_t officer_number(Context& context, const crypto::PublicKey& key) {
   const Registry registry = context.ledger().registry();
   for (const KnownOfficer& one : registry.officers) {
-    if (!one.disabled && equal(one.public_key, key.point())) return one.number;
+    if (one.approves() && equal(one.public_key, key.point())) return one.number;
   }
   throw Error{Code::Refused, "this key belongs to no officer of this appliance",
               "name another key file with --officer-key"};
