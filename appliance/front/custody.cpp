@@ -48,7 +48,7 @@ Who who_of(const std::string& text) {
 std::uint32_t officer_number(Context& context, const crypto::PublicKey& key) {
   const Registry registry = context.ledger().registry();
   for (const KnownOfficer& one : registry.officers) {
-    if (!one.disabled && equal(one.public_key, key.point())) return one.number;
+    if (one.approves() && equal(one.public_key, key.point())) return one.number;
   }
   throw Error{Code::Refused, "this key belongs to no officer of this appliance",
               "name another key file with --officer-key"};
@@ -124,8 +124,8 @@ token::CustodyStatement statement_of(Context& context, const CustodyAct& act, st
 
 token::SignedBytes sign(Context& context, const CustodyAct& act, const CustodyOptions& options) {
   auto officer = officer_key(context);
-  const std::uint32_t number = officer_number(context, officer.public_key());
-  token::SignedBytes statement = token::sign_payload(officer, crypto::SignatureKind::Custody,
+  const std::uint32_t number = officer_number(context, officer->public_key());
+  token::SignedBytes statement = token::sign_payload(*officer, crypto::SignatureKind::Custody,
                                                      token::serialise(statement_of(context, act, number)));
   add_receiver(context, options, act, statement);
   return statement;
