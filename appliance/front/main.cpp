@@ -353,8 +353,10 @@ void add_plan(CLI::App& app, Line& line) {
       "carry out an approved plan of any kind; the same again goes on after a cut",
       Access::Write,
       plan_run);
-  group->get_subcommand("run")->add_option("--token", line.common.token, "station-enroll: the token that the answer goes to");
-  group->get_subcommand("run")->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from");
+  group->get_subcommand("run")->add_option(
+      "--token", line.common.token, "station-enroll: the token that the answer goes to");
+  group->get_subcommand("run")->add_option(
+      "--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from");
 }
 
 void add_batch(CLI::App& app, Line& line) {
@@ -383,12 +385,17 @@ void add_batch(CLI::App& app, Line& line) {
     return reexport_batch(context, line.id, line.reason);
   });
 
-  const auto hold = [&](const std::string& name, const std::string& description, const std::string& reason,
+  const auto hold = [&](const std::string& name,
+                        const std::string& description,
+                        const std::string& reason,
                         int (*function)(Context&, const std::string&, const std::string&)) {
-    CLI::App* command = add_command(*group, name, description, fmt::format("batch {} 7f3a --reason \"{}\"", name, reason));
+    CLI::App* command =
+        add_command(*group, name, description, fmt::format("batch {} 7f3a --reason \"{}\"", name, reason));
     command->add_option("ID", line.id, "hex, or a beginning of it")->required();
     command->add_option("--reason", line.reason)->required();
-    bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.id, line.reason); });
+    bind(command, line, Access::Write, [&line, function](Context& context) {
+      return function(context, line.id, line.reason);
+    });
   };
   hold("suspend", "one officer stops a batch: nothing is made or goes out", "a stick is missing", batch_suspend);
   hold("resume", "officers let a suspended batch go on", "the stick was found", batch_resume);
@@ -424,33 +431,47 @@ void add_return(CLI::App& app, Line& line) {
 
 void add_officers(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "officer", "persons of every role, and their keys");
-  CLI::App* request = add_command(*group, "request", "where the key is: make it if it is absent, and the card of its owner",
+  CLI::App* request = add_command(*group,
+                                  "request",
+                                  "where the key is: make it if it is absent, and the card of its owner",
                                   "officer request --officer-key key.pem --name \"A. Smith\" --out smith.card");
   request->add_option("--name", line.card_request.name)->required();
   request->add_option("--role", line.card_request.role, "officer, custodian, technician, line-lead, auditor, witness")
       ->capture_default_str();
-  request->add_option("--environment", line.card_request.environment, "of the appliance that it is for")->capture_default_str();
+  request->add_option("--environment", line.card_request.environment, "of the appliance that it is for")
+      ->capture_default_str();
   request->add_option("--out", line.card_request.out)->required();
   request->callback([&line] {
     line.needs_home = false;
-    line.run = [&line](Output& out) { return officer_request(line.common, line.card_request, line.clock, line.random, out); };
+    line.run = [&line](Output& out) {
+      return officer_request(line.common, line.card_request, line.clock, line.random, out);
+    };
   });
-  const auto take = [&](const std::string& name, const std::string& description, bool replaces,
+  const auto take = [&](const std::string& name,
+                        const std::string& description,
+                        bool replaces,
                         int (*function)(Context&, const OfficerCardOptions&)) {
-    CLI::App* command = add_command(*group, name, description,
-                                    replaces ? "officer replace 3 smith.card --reason \"lost\"" : "officer add smith.card");
+    CLI::App* command =
+        add_command(*group,
+                    name,
+                    description,
+                    replaces ? "officer replace 3 smith.card --reason \"lost\"" : "officer add smith.card");
     if (replaces) command->add_option("NUMBER", line.card.number)->required();
     command->add_option("CARD", line.card.card)->required();
     if (replaces) command->add_option("--reason", line.card.reason)->required();
-    command->add_option("--fingerprint", line.card.fingerprint, "the words that its owner saw (else they are asked for)");
+    command->add_option(
+        "--fingerprint", line.card.fingerprint, "the words that its owner saw (else they are asked for)");
     bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.card); });
   };
   take("add", "enroll a person of any role by a card", false, officer_add);
   take("replace", "give a person another key, at once", true, officer_replace);
-  CLI::App* disable = add_command(*group, "disable", "a person approves nothing any more", "officer disable 3 --reason left");
+  CLI::App* disable =
+      add_command(*group, "disable", "a person approves nothing any more", "officer disable 3 --reason left");
   disable->add_option("NUMBER", line.card.number)->required();
   disable->add_option("--reason", line.reason)->required();
-  bind(disable, line, Access::Write, [&line](Context& context) { return officer_disable(context, line.card.number, line.reason); });
+  bind(disable, line, Access::Write, [&line](Context& context) {
+    return officer_disable(context, line.card.number, line.reason);
+  });
   bind(add_command(*group, "list", "who is enrolled", "officer list"), line, Access::Read,
        [](Context& context) { return officer_list(context); });
   CLI::App* forget = add_command(*group, "forget", "erase a person's name; number and hash stay", "officer forget 3");
@@ -463,7 +484,8 @@ void add_officers(CLI::App& app, Line& line) {
   CLI::App* change = add_command(*policy, "change", "another policy, as a whole",
                                  "policy change --officers-needed 2 --rule batch-close=3 --reason \"a third officer\"");
   change->add_option("--officers-needed", line.policy.needed, "M: every rule anew from it");
-  change->add_option("--rule", line.policy.rules, "OPERATION=N, repeatable; 0: nobody may do it any more")->allow_extra_args(false);
+  change->add_option("--rule", line.policy.rules, "OPERATION=N, repeatable; 0: nobody may do it any more")
+      ->allow_extra_args(false);
   change->add_option("--rehearsal-required", line.policy.rehearsal_required, "true or false: of a ceremony's real run");
   change->add_option("--reason", line.policy.reason)->required();
   bind(change, line, Access::Write, [&line](Context& context) { return policy_change(context, line.policy); });
