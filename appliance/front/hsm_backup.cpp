@@ -286,7 +286,8 @@ int hsm_restore(Context& context, const RestoreOptions& options) {
   const v1::Restored& restored = reply.restored();
   KF_CUT("front.restore.done");
   v1::HsmState restored_state;
-  if (!restored_state.ParseFromString(restored.state())) throw Error{Code::Channel, "the gate answered with no HSM state"};
+  if (!restored_state.ParseFromString(restored.state()))
+    throw Error{Code::Channel, "the gate answered with no HSM state"};
   context.ledger().set_value(kRestoredAppliance, as_bytes(restored_state.appliance_id()));
   context.ledger().set_value(kRestoredCheckpoint, as_bytes(restored_state.checkpoint()));
   context.ledger().set_value(kRestoredRegistry, as_bytes(restored.registry()));

@@ -49,7 +49,8 @@ void check_options(const CommonOptions& common, const InitOptions& options) {
     }
     if (!common.officer_key) throw Error{Code::Usage, "--officer-key is needed"};
     if (options.officers_needed.value_or(1) != 1) {
-      throw Error{Code::Usage, "--officers-needed: there is one officer", "give each officer's card: --officer-card FILE"};
+      throw Error{
+          Code::Usage, "--officers-needed: there is one officer", "give each officer's card: --officer-card FILE"};
     }
   } else if (!options.officer_name.empty()) {
     throw Error{Code::Usage, "--officer-name is for one officer: with --officer-card the cards name them"};

@@ -22,7 +22,9 @@ namespace {
 
 constexpr const char* kKeptCard = "card.kf";
 
-std::string words_of(const OfficerCard& card) { return key_words(card.sha256.bytes()); }
+std::string words_of(const OfficerCard& card) {
+  return key_words(card.sha256.bytes());
+}
 
 std::string asked_words(Output& out) {
   std::ifstream terminal{"/dev/tty"};
@@ -41,7 +43,8 @@ void compare_words(Context& context, const OfficerCardFile& file, const std::opt
   const auto typed = from_words(fingerprint ? *fingerprint : asked_words(context.out()));
   const auto meant = from_words(words_of(file.card));
   if (typed && meant && equal(*typed, *meant)) return;
-  const Refusal refusal{"fingerprint", "the words are not those of this card",
+  const Refusal refusal{"fingerprint",
+                        "the words are not those of this card",
                         "read them from the person's own screen; do not take the card when they differ"};
   context.gate().report_refused("officer-card", refusal, file.card.sha256.hex());
   throw to_error(refusal);
@@ -50,7 +53,8 @@ void compare_words(Context& context, const OfficerCardFile& file, const std::opt
 void check_environment(Context& context, const OfficerCard& card) {
   if (card.environment == context.settings().environment) return;
   throw Error{Code::Refused,
-              fmt::format("the card was made for environment {}, this appliance is in {}", environment_name(card.environment),
+              fmt::format("the card was made for environment {}, this appliance is in {}",
+                          environment_name(card.environment),
                           environment_name(context.settings().environment)),
               "make it anew: keyferry-appliance officer request --environment NAME"};
 }
@@ -73,7 +77,8 @@ PolicyChangePlan::Rule read_rule(const std::string& text) {
   const std::size_t sign = text.find('=');
   const auto operation = sign == std::string::npos ? std::nullopt : operation_from_name(text.substr(0, sign));
   const std::string digits = sign == std::string::npos ? "" : text.substr(sign + 1);
-  if (!operation || digits.empty() || digits.size() > 2 || digits.find_first_not_of("0123456789") != std::string::npos) {
+  if (!operation || digits.empty() || digits.size() > 2 ||
+      digits.find_first_not_of("0123456789") != std::string::npos) {
     throw Error{Code::Usage, "--rule: OPERATION=N", "keyferry-appliance policy show names the operations"};
   }
   return {*operation, static_cast<std::uint32_t>(std::stoul(digits))};
@@ -87,8 +92,11 @@ BatchId batch_named(Context& context, const std::string& text) {
 
 }  // namespace
 
-int officer_request(const CommonOptions& common, const OfficerRequestOptions& options, const Clock& clock,
-                    RandomSource& random, Output& out) {
+int officer_request(const CommonOptions& common,
+                    const OfficerRequestOptions& options,
+                    const Clock& clock,
+                    RandomSource& random,
+                    Output& out) {
   const auto role = role_from_name(options.role);
   const auto environment = environment_from_name(options.environment);
   if (!role) throw Error{Code::Usage, "--role: officer, custodian, technician, line-lead, auditor or witness"};
@@ -96,12 +104,14 @@ int officer_request(const CommonOptions& common, const OfficerRequestOptions& op
   if (!is_person_name(options.name)) throw Error{Code::Usage, "--name: 1 to 100 printable ASCII characters"};
   const std::unique_ptr<crypto::Signer> key = make_or_read_officer_key(common);
   const bool done_before = std::filesystem::exists(options.out);
-  const OfficerCardFile file = done_before ? read_officer_card(options.out)
-                                           : make_officer_card(*key, *role, options.name, *environment, clock.now(), random);
+  const OfficerCardFile file = done_before
+                                   ? read_officer_card(options.out)
+                                   : make_officer_card(*key, *role, options.name, *environment, clock.now(), random);
   if (!done_before) write_file_durably(options.out, encode(file), Overwrite::Refuse);
   if (file.card.public_key != key->public_key() || file.name != options.name || file.card.role != *role ||
       file.card.environment != *environment) {
-    throw Error{Code::Refused, options.out.string() + " is there already and is another card", "name another file: --out FILE"};
+    throw Error{
+        Code::Refused, options.out.string() + " is there already and is another card", "name another file: --out FILE"};
   }
   const std::string words = words_of(file.card);
   out.result("officer-card",
@@ -142,11 +152,12 @@ int officer_add(Context& context, const OfficerCardOptions& options) {
   OperationInput input;
   input.action = person_name_action({number, file.salt, file.name});
   input.keep.push_back({kKeptCard, {}, encode(file)});
-  run_operation(context,
-                Operation::OfficerAdd,
-                OfficerAddPlan{number, std::string{role_name(file.card.role)}, file.card.name_hash,
-                               to_bytes(file.card.public_key.point())},
-                input);
+  run_operation(
+      context,
+      Operation::OfficerAdd,
+      OfficerAddPlan{
+          number, std::string{role_name(file.card.role)}, file.card.name_hash, to_bytes(file.card.public_key.point())},
+      input);
   return tell_person(context, number, "is enrolled");
 }
 
@@ -154,7 +165,8 @@ int run_officer_add(Context& context, const Plan& plan, const std::vector<Bytes>
   const auto& detail = std::get<OfficerAddPlan>(plan.detail);
   const OfficerCardFile file = read_officer_card(kept_input(context, plan, kKeptCard));
   if (file.card.name_hash != detail.name_hash || !equal(file.card.public_key.point(), detail.public_key)) {
-    throw Error{Code::Refused, "the card kept here is not the one that the plan names", "make the plan again from the card"};
+    throw Error{
+        Code::Refused, "the card kept here is not the one that the plan names", "make the plan again from the card"};
   }
   OperationInput input;
   input.action = person_name_action({detail.number, file.salt, file.name});
@@ -167,7 +179,8 @@ int officer_replace(Context& context, const OfficerCardOptions& options) {
   check_environment(context, file.card);
   static_cast<void>(context.gate());
   compare_words(context, file, options.fingerprint);
-  run_operation(context, Operation::OfficerReplace,
+  run_operation(context,
+                Operation::OfficerReplace,
                 OfficerReplacePlan{options.number, to_bytes(file.card.public_key.point()), options.reason});
   return tell_person(context, options.number, "has a new key; the old one approves nothing any more");
 }
@@ -194,8 +207,8 @@ int officer_list(Context& context) {
                                {"disabled", known.disabled},
                                {"keys_before", known.former_keys.size()},
                                {"key_words", words}});
-    lines.push_back(fmt::format("{:>4}  {:<10}  {:<8}  {}", known.number, role_name(known.role),
-                                known.disabled ? "disabled" : "", shown));
+    lines.push_back(fmt::format(
+        "{:>4}  {:<10}  {:<8}  {}", known.number, role_name(known.role), known.disabled ? "disabled" : "", shown));
     lines.push_back("      key " + words);
   }
   context.out().result("officers", json, lines);
@@ -207,8 +220,10 @@ int officer_forget(Context& context, std::uint32_t number) {
     throw Error{Code::NotFound, fmt::format("there is no person {}", number), "see keyferry-appliance officer list"};
   }
   const bool was_there = PersonStore{context.ledger()}.forget(number);
-  context.out().result("officer-forget", Json{{"number", number}, {"done_before", !was_there}},
-                       {fmt::format("the name of person {} {}; number and salted hash stay in the log", number,
+  context.out().result("officer-forget",
+                       Json{{"number", number}, {"done_before", !was_there}},
+                       {fmt::format("the name of person {} {}; number and salted hash stay in the log",
+                                    number,
                                     was_there ? "is erased" : "was erased before")});
   return 0;
 }
@@ -223,10 +238,13 @@ int policy_show(Context& context) {
             {"rules", Json::array()},
             {"roles", Json::array()}};
   std::vector<std::string> lines{
-      fmt::format("policy {}, environment {}, {} officers enabled, rehearsal {}", registry.policy_epoch,
-                  environment_name(environment), registry.enabled_officers(),
+      fmt::format("policy {}, environment {}, {} officers enabled, rehearsal {}",
+                  registry.policy_epoch,
+                  environment_name(environment),
+                  registry.enabled_officers(),
                   registry.rehearsal_required ? "required" : "not required"),
-      fmt::format("{:<24} {:<10} {:<12} {:<9} {:<12} {}", "operation", "state", "environment", "who", "class", "needed")};
+      fmt::format(
+          "{:<24} {:<10} {:<12} {:<9} {:<12} {}", "operation", "state", "environment", "who", "class", "needed")};
   for (const OperationRow& row : kOperationTable) {
     const auto needed = registry.officers_needed(row.operation);
     const bool here = row.allowed_in(environment);
@@ -236,8 +254,12 @@ int policy_show(Context& context) {
                              {"who", role_name(row.who)},
                              {"class", quorum_name(row.quorum)},
                              {"officers_needed", needed.value_or(0)}});
-    lines.push_back(fmt::format("{:<24} {:<10} {:<12} {:<9} {:<12} {}", operation_name(row.operation), state_name(row.state),
-                                here ? "any" : "not this one", role_name(row.who), quorum_name(row.quorum),
+    lines.push_back(fmt::format("{:<24} {:<10} {:<12} {:<9} {:<12} {}",
+                                operation_name(row.operation),
+                                state_name(row.state),
+                                here ? "any" : "not this one",
+                                role_name(row.who),
+                                quorum_name(row.quorum),
                                 needed ? std::to_string(*needed) : "nobody"));
   }
   lines.emplace_back("role        approves  holds shares  signs transcripts  receives tokens  reads reports");
@@ -249,8 +271,13 @@ int policy_show(Context& context) {
                              {"witnesses", row.witnesses},
                              {"receives_tokens", row.receives_tokens},
                              {"reads", row.reads}});
-    lines.push_back(fmt::format("{:<11} {:<9} {:<13} {:<18} {:<16} {}", role_name(row.role), mark(row.approves),
-                                mark(row.holds_share), mark(row.witnesses), mark(row.receives_tokens), mark(row.reads)));
+    lines.push_back(fmt::format("{:<11} {:<9} {:<13} {:<18} {:<16} {}",
+                                role_name(row.role),
+                                mark(row.approves),
+                                mark(row.holds_share),
+                                mark(row.witnesses),
+                                mark(row.receives_tokens),
+                                mark(row.reads)));
   }
   context.out().result("policy", json, lines);
   return 0;
@@ -259,10 +286,13 @@ int policy_show(Context& context) {
 int policy_change(Context& context, const PolicyChangeOptions& options) {
   static_cast<void>(context.gate());
   const Registry registry = context.ledger().registry();
-  PolicyChangePlan plan{registry.rules, options.rehearsal_required.value_or(registry.rehearsal_required), options.reason};
+  PolicyChangePlan plan{
+      registry.rules, options.rehearsal_required.value_or(registry.rehearsal_required), options.reason};
   if (options.needed) {
     if (*options.needed == 0 || *options.needed > registry.enabled_officers()) {
-      throw Error{Code::Usage, fmt::format("--officers-needed: 1 to {}, the officers that are enabled", registry.enabled_officers())};
+      throw Error{
+          Code::Usage,
+          fmt::format("--officers-needed: 1 to {}, the officers that are enabled", registry.enabled_officers())};
     }
     plan.rules = default_policy(registry.enabled_officers(), *options.needed);
   }
@@ -285,7 +315,8 @@ int batch_suspend(Context& context, const std::string& batch, const std::string&
   OperationInput input;
   input.action = suspended_action(id, true);
   run_operation(context, Operation::BatchSuspend, BatchSuspendPlan{id, reason}, input);
-  context.out().result("batch-suspend", Json{{"batch", id.hex()}, {"suspended", true}},
+  context.out().result("batch-suspend",
+                       Json{{"batch", id.hex()}, {"suspended", true}},
                        {fmt::format("batch {} is suspended: nothing is made, exported or exported again", id.hex())});
   return 0;
 }
@@ -295,8 +326,8 @@ int batch_resume(Context& context, const std::string& batch, const std::string& 
   OperationInput input;
   input.action = suspended_action(id, false);
   run_operation(context, Operation::BatchResume, BatchResumePlan{id, reason}, input);
-  context.out().result("batch-resume", Json{{"batch", id.hex()}, {"suspended", false}},
-                       {fmt::format("batch {} goes on", id.hex())});
+  context.out().result(
+      "batch-resume", Json{{"batch", id.hex()}, {"suspended", false}}, {fmt::format("batch {} goes on", id.hex())});
   return 0;
 }
 

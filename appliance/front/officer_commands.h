@@ -1,5 +1,5 @@
-// `officer request | add | replace | disable | list | forget`, `policy show | change`, `batch suspend | resume`: who decides,
-// and what one officer may stop.
+// `officer request | add | replace | disable | list | forget`, `policy show | change`, `batch suspend | resume`: who
+// decides, and what one officer may stop.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +21,11 @@ struct OfficerRequestOptions {
 };
 
 /// Where the person's key is, without an appliance: makes the key when it is absent, and the card. Tells its words.
-int officer_request(const CommonOptions& common, const OfficerRequestOptions& options, const Clock& clock,
-                    RandomSource& random, Output& out);
+int officer_request(const CommonOptions& common,
+                    const OfficerRequestOptions& options,
+                    const Clock& clock,
+                    RandomSource& random,
+                    Output& out);
 
 /// Error{Refused} with the path when it is no card.
 [[nodiscard]] OfficerCardFile read_officer_card(const std::filesystem::path& file);
@@ -47,9 +50,9 @@ int officer_forget(Context& context, std::uint32_t number);
 int policy_show(Context& context);
 
 struct PolicyChangeOptions {
-  std::vector<std::string> rules;            // "OPERATION=N"; N 0: nobody may do it any more
-  std::optional<std::uint32_t> needed;       // M: all rules anew from it, before `rules`
-  std::optional<bool> rehearsal_required;    // default: as it is
+  std::vector<std::string> rules;          // "OPERATION=N"; N 0: nobody may do it any more
+  std::optional<std::uint32_t> needed;     // M: all rules anew from it, before `rules`
+  std::optional<bool> rehearsal_required;  // default: as it is
   std::string reason;
 };
 

@@ -21,9 +21,10 @@ enum class MakePair { No, IfAbsent };
 
 class OfficerToken final : public crypto::Signer {
  public:
-  /// The P-256 pair with the URI's object label or id. IfAbsent: made when there is none, not extractable. Error{Usage}: a
-  /// URI without module-path, object and id. Error{NotFound}: no such token or key. Error{Refused}: wrong PIN (tried once);
-  /// the appliance's own HSM; several keys; a private key that does not sign as its public one says.
+  /// The P-256 pair with the URI's object label or id. IfAbsent: made when there is none, not extractable.
+  /// Error{Usage}: a URI without module-path, object and id. Error{NotFound}: no such token or key. Error{Refused}:
+  /// wrong PIN (tried once); the appliance's own HSM; several keys; a private key that does not sign as its public one
+  /// says.
   OfficerToken(const std::string& uri, const SecretBytes& pin, MakePair make = MakePair::No);
   ~OfficerToken() override;
   OfficerToken(const OfficerToken&) = delete;

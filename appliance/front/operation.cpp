@@ -56,7 +56,8 @@ std::optional<Plan> written_before(const Plan& plan, const fs::path& file) {
     same.expires = there->expires;
     if (plan_text(same) == to_string(*octets)) return std::move(*there);
   }
-  throw Error{Code::Refused, file.string() + " is there already and is another plan", "name another file: --plan-out FILE"};
+  throw Error{
+      Code::Refused, file.string() + " is there already and is another plan", "name another file: --plan-out FILE"};
 }
 
 }  // namespace

@@ -14,15 +14,19 @@ namespace {
 constexpr std::uint64_t kMaxNumbersAhead = 10'000;
 
 Refusal mismatch(std::string_view field) {
-  return Refusal{"approval-mismatch", fmt::format("an approval was given for another {}", field),
+  return Refusal{"approval-mismatch",
+                 fmt::format("an approval was given for another {}", field),
                  "have this very plan approved: keyferry-appliance plan approve FILE"};
 }
 
 v1::Environment message_environment(Environment environment) {
   switch (environment) {
-    case Environment::Development: return v1::ENVIRONMENT_DEVELOPMENT;
-    case Environment::Rehearsal: return v1::ENVIRONMENT_REHEARSAL;
-    case Environment::Production: return v1::ENVIRONMENT_PRODUCTION;
+    case Environment::Development:
+      return v1::ENVIRONMENT_DEVELOPMENT;
+    case Environment::Rehearsal:
+      return v1::ENVIRONMENT_REHEARSAL;
+    case Environment::Production:
+      return v1::ENVIRONMENT_PRODUCTION;
   }
   return v1::ENVIRONMENT_UNSPECIFIED;
 }
@@ -33,39 +37,50 @@ std::optional<Refusal> check_plan(const Plan& plan, const ApprovalContext& conte
     return Refusal{"plan-appliance", "the plan was made for another appliance"};
   }
   if (message_environment(plan.environment) != hsm.environment()) {
-    return Refusal{"plan-environment", fmt::format("the plan is for environment {}, this appliance is in another one",
-                                                   environment_name(plan.environment))};
+    return Refusal{"plan-environment",
+                   fmt::format("the plan is for environment {}, this appliance is in another one",
+                               environment_name(plan.environment))};
   }
   const OperationRow& row = operation_row(plan.operation);
   const ApplianceState state = hsm.has_restored() ? ApplianceState::Restored : ApplianceState::Operating;
   if (row.state != state) {
-    return Refusal{"policy-state", fmt::format("{} is done in state {} only, this appliance is in state {}",
-                                               operation_name(plan.operation), state_name(row.state), state_name(state)),
+    return Refusal{"policy-state",
+                   fmt::format("{} is done in state {} only, this appliance is in state {}",
+                               operation_name(plan.operation),
+                               state_name(row.state),
+                               state_name(state)),
                    "see keyferry-appliance policy show"};
   }
   if (!row.allowed_in(plan.environment)) {
-    return Refusal{"policy-environment", fmt::format("{} is not for environment {}", operation_name(plan.operation),
-                                                     environment_name(plan.environment)),
-                   "see keyferry-appliance policy show"};
+    return Refusal{
+        "policy-environment",
+        fmt::format("{} is not for environment {}", operation_name(plan.operation), environment_name(plan.environment)),
+        "see keyferry-appliance policy show"};
   }
   if (plan.number <= hsm.last_plan_number()) {
-    return Refusal{"plan-number", fmt::format("plan number {} is used: the last one was {}", plan.number,
-                                              hsm.last_plan_number()),
+    return Refusal{"plan-number",
+                   fmt::format("plan number {} is used: the last one was {}", plan.number, hsm.last_plan_number()),
                    fmt::format("give the plan number {} and have it approved again", hsm.last_plan_number() + 1)};
   }
   if (plan.number > hsm.last_plan_number() + kMaxNumbersAhead) {
-    return Refusal{"plan-number", fmt::format("plan number {} is more than {} ahead of the last one, {}", plan.number,
-                                              kMaxNumbersAhead, hsm.last_plan_number()),
+    return Refusal{"plan-number",
+                   fmt::format("plan number {} is more than {} ahead of the last one, {}",
+                               plan.number,
+                               kMaxNumbersAhead,
+                               hsm.last_plan_number()),
                    fmt::format("give the plan number {} and have it approved again", hsm.last_plan_number() + 1)};
   }
   if (plan.expires <= context.now) {
-    return Refusal{"plan-expired", fmt::format("the plan expired at {}", to_rfc3339(plan.expires)),
+    return Refusal{"plan-expired",
+                   fmt::format("the plan expired at {}", to_rfc3339(plan.expires)),
                    "make a new plan with a later date and have it approved"};
   }
   return std::nullopt;
 }
 
-std::optional<Refusal> check_content(const v1::Approval& approval, std::uint32_t officer, const Plan& plan,
+std::optional<Refusal> check_content(const v1::Approval& approval,
+                                     std::uint32_t officer,
+                                     const Plan& plan,
                                      const ApprovalContext& context) {
   if (approval.version() != 1 || approval.kind() != "keyferry/v1/approval") return mismatch("kind of thing");
   if (approval.digest() != plan.digest.str()) return mismatch("plan (its digest differs)");
@@ -74,11 +89,13 @@ std::optional<Refusal> check_content(const v1::Approval& approval, std::uint32_t
   if (approval.plan_number() != plan.number) return mismatch("plan number");
   if (approval.operation() != operation_name(plan.operation)) return mismatch("operation");
   if (approval.expires_ms() <= context.now.value) {
-    return Refusal{"approval-expired", fmt::format("officer {}'s approval has expired", officer), "approve the plan again"};
+    return Refusal{
+        "approval-expired", fmt::format("officer {}'s approval has expired", officer), "approve the plan again"};
   }
   if (approval.policy_epoch() != context.state.registry.policy().epoch() ||
       approval.registry_epoch() != context.state.registry.epoch()) {
-    return Refusal{"approval-epoch", fmt::format("policy or registry changed after officer {} gave the approval", officer),
+    return Refusal{"approval-epoch",
+                   fmt::format("policy or registry changed after officer {} gave the approval", officer),
                    "have each officer approve it again: keyferry-appliance plan approve FILE"};
   }
   const auto checkpoint = own_checkpoint(approval.last_checkpoint(), context.log_key, plan.appliance);
@@ -109,21 +126,25 @@ std::variant<Signer, Refusal> signer_of(const v1::Registry& registry, const KeyI
   for (const v1::Officer& one : registry.officers()) {
     for (const std::string& former : one.former_keys()) {
       if (!has_id(former)) continue;
-      return Refusal{"approval-officer", fmt::format("an approval is by the key that officer {} had before it was replaced",
-                                                     one.number()),
+      return Refusal{"approval-officer",
+                     fmt::format("an approval is by the key that officer {} had before it was replaced", one.number()),
                      "approve the plan with the new key"};
     }
     if (!has_id(one.public_key())) continue;
     const PersonRole who = operation_row(operation).who;
     const auto role = person_role(one.role());
     if (role != who) {
-      return Refusal{"approval-officer", fmt::format("person {} may not approve: role {}, and {} is for role {}", one.number(),
-                                                     role ? role_name(*role) : "unknown", operation_name(operation),
-                                                     role_name(who)),
+      return Refusal{"approval-officer",
+                     fmt::format("person {} may not approve: role {}, and {} is for role {}",
+                                 one.number(),
+                                 role ? role_name(*role) : "unknown",
+                                 operation_name(operation),
+                                 role_name(who)),
                      "have officers approve it: keyferry-appliance officer list"};
     }
     if (one.disabled()) {
-      return Refusal{"approval-officer", fmt::format("officer {} is disabled and approves nothing any more", one.number()),
+      return Refusal{"approval-officer",
+                     fmt::format("officer {} is disabled and approves nothing any more", one.number()),
                      "have other officers approve it: keyferry-appliance officer list"};
     }
     return Signer{&one, *crypto::PublicKey::from_point(as_bytes(one.public_key()))};
@@ -136,7 +157,8 @@ Refusal too_few(const std::map<std::uint32_t, std::uint32_t>& given, std::uint32
   for (const auto& [number, times] : given) {
     if (times > 1) twice += fmt::format("; officer {} approved it {} times and counts once", number, times);
   }
-  return Refusal{"quorum", fmt::format("{} of {} officers have approved this plan{}", given.size(), needed, twice),
+  return Refusal{"quorum",
+                 fmt::format("{} of {} officers have approved this plan{}", given.size(), needed, twice),
                  "have more officers approve it: keyferry-appliance plan approve FILE"};
 }
 
@@ -154,7 +176,8 @@ std::variant<std::vector<KeyId>, Refusal> check_approvals(const Plan& plan,
       if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
       const auto& [officer, key] = std::get<Signer>(found);
       if (!crypto::verify(key, crypto::SignatureKind::Approval, approval.payload, signature.signature)) {
-        return Refusal{"approval-signature", fmt::format("the signature of officer {} does not verify", officer->number()),
+        return Refusal{"approval-signature",
+                       fmt::format("the signature of officer {} does not verify", officer->number()),
                        "approve the plan again"};
       }
       v1::Approval content;

@@ -15,17 +15,20 @@ using Answer = std::optional<Refusal>;
 Answer key_taken(const v1::Registry& registry, ByteView key) {
   const auto owner = owner_of_key(registry, key);
   if (!owner) return std::nullopt;
-  return Refusal{"person-key", fmt::format("that key is there already: {} has it", *owner),
+  return Refusal{"person-key",
+                 fmt::format("that key is there already: {} has it", *owner),
                  "each person has a key of one's own, and no key comes back: make a new one"};
 }
 
 Answer check_known(const v1::Registry& registry, std::uint32_t number) {
   const v1::Officer* known = person(registry, number);
   if (known == nullptr) {
-    return Refusal{"person-unknown", fmt::format("there is no person {}", number), "see keyferry-appliance officer list"};
+    return Refusal{
+        "person-unknown", fmt::format("there is no person {}", number), "see keyferry-appliance officer list"};
   }
   if (known->disabled()) {
-    return Refusal{"person-disabled", fmt::format("person {} is disabled already", number),
+    return Refusal{"person-disabled",
+                   fmt::format("person {} is disabled already", number),
                    "who comes back gets a new number: keyferry-appliance officer add CARD"};
   }
   return std::nullopt;
@@ -35,12 +38,18 @@ Answer check_known(const v1::Registry& registry, std::uint32_t number) {
 
 v1::OfficerRole wire_role(PersonRole role) {
   switch (role) {
-    case PersonRole::Officer: return v1::OFFICER_ROLE_OFFICER;
-    case PersonRole::Custodian: return v1::OFFICER_ROLE_CUSTODIAN;
-    case PersonRole::Technician: return v1::OFFICER_ROLE_TECHNICIAN;
-    case PersonRole::LineLead: return v1::OFFICER_ROLE_LINE_LEAD;
-    case PersonRole::Auditor: return v1::OFFICER_ROLE_AUDITOR;
-    case PersonRole::Witness: return v1::OFFICER_ROLE_WITNESS;
+    case PersonRole::Officer:
+      return v1::OFFICER_ROLE_OFFICER;
+    case PersonRole::Custodian:
+      return v1::OFFICER_ROLE_CUSTODIAN;
+    case PersonRole::Technician:
+      return v1::OFFICER_ROLE_TECHNICIAN;
+    case PersonRole::LineLead:
+      return v1::OFFICER_ROLE_LINE_LEAD;
+    case PersonRole::Auditor:
+      return v1::OFFICER_ROLE_AUDITOR;
+    case PersonRole::Witness:
+      return v1::OFFICER_ROLE_WITNESS;
   }
   return v1::OFFICER_ROLE_UNSPECIFIED;
 }
@@ -55,7 +64,8 @@ std::optional<PersonRole> person_role(v1::OfficerRole role) {
 PolicyRules policy_rules(const v1::Policy& policy) {
   PolicyRules rules;
   for (const v1::PolicyRule& rule : policy.rules()) {
-    if (const auto operation = operation_from_name(rule.operation())) rules.push_back({*operation, rule.officers_needed()});
+    if (const auto operation = operation_from_name(rule.operation()))
+      rules.push_back({*operation, rule.officers_needed()});
   }
   return rules;
 }
@@ -98,7 +108,8 @@ std::optional<std::string> owner_of_key(const v1::Registry& registry, ByteView p
     }
   }
   for (const v1::Station& station : registry.stations()) {
-    if (station.signing_key() == key || station.agreement_key() == key) return fmt::format("station \"{}\"", station.name());
+    if (station.signing_key() == key || station.agreement_key() == key)
+      return fmt::format("station \"{}\"", station.name());
   }
   for (const v1::Source& source : registry.sources()) {
     if (source.public_key() == key) return fmt::format("source \"{}\"", source.name());
@@ -108,7 +119,9 @@ std::optional<std::string> owner_of_key(const v1::Registry& registry, ByteView p
 
 Answer check(const OfficerAddPlan& plan, const GateState& state) {
   if (person(state.registry, plan.number) != nullptr) {
-    return Refusal{"person-number", fmt::format("person {} is there already", plan.number), "a number stands for one person for good"};
+    return Refusal{"person-number",
+                   fmt::format("person {} is there already", plan.number),
+                   "a number stands for one person for good"};
   }
   return key_taken(state.registry, plan.public_key);
 }
@@ -124,9 +137,11 @@ Answer check(const OfficerDisablePlan& plan, const GateState& state) {
   const std::uint32_t left = enabled_officers(state.registry) - 1;
   const std::uint32_t highest = std::max<std::uint32_t>(highest_rule(policy_rules(state.registry.policy())), 1);
   if (left >= highest) return std::nullopt;
-  return Refusal{"person-quorum", fmt::format("{} officer{} would be left, and the policy's highest rule needs {}", left,
-                                              left == 1 ? "" : "s", highest),
-                 "give the person's place another key (officer replace), enroll another officer, or lower the policy first"};
+  return Refusal{
+      "person-quorum",
+      fmt::format(
+          "{} officer{} would be left, and the policy's highest rule needs {}", left, left == 1 ? "" : "s", highest),
+      "give the person's place another key (officer replace), enroll another officer, or lower the policy first"};
 }
 
 Answer check(const PolicyChangePlan& plan, const GateState& state) {
@@ -148,7 +163,9 @@ void apply(v1::Registry& registry, const OfficerReplacePlan& plan) {
   known.set_public_key(to_string(plan.public_key));
 }
 
-void apply(v1::Registry& registry, const OfficerDisablePlan& plan) { person(registry, plan.number)->set_disabled(true); }
+void apply(v1::Registry& registry, const OfficerDisablePlan& plan) {
+  person(registry, plan.number)->set_disabled(true);
+}
 
 void apply(v1::Registry& registry, const PolicyChangePlan& plan) {
   v1::Policy& policy = *registry.mutable_policy();
@@ -181,10 +198,13 @@ v1::LogLeaf policy_leaf(const v1::Policy& policy) {
   return leaf;
 }
 
-std::optional<Refusal> check_first_persons(std::uint32_t officers, std::uint32_t needed, Environment environment,
+std::optional<Refusal> check_first_persons(std::uint32_t officers,
+                                           std::uint32_t needed,
+                                           Environment environment,
                                            bool pins_are_shares) {
   if (officers == 0 || needed == 0 || needed > officers) {
-    return Refusal{"init-officers", fmt::format("{} officers are needed for an approval, and {} have a card", needed, officers),
+    return Refusal{"init-officers",
+                   fmt::format("{} officers are needed for an approval, and {} have a card", needed, officers),
                    "give each officer's card: --officer-card FILE, and --officers-needed M"};
   }
   if (environment != Environment::Production) return std::nullopt;
@@ -197,7 +217,8 @@ std::optional<Refusal> check_first_persons(std::uint32_t officers, std::uint32_t
                    fmt::format("enroll {} officers or more", needed + 1)};
   }
   if (!pins_are_shares) {
-    return Refusal{"init-pins", "in production nobody knows the HSM's PINs: they are random and split into shares",
+    return Refusal{"init-pins",
+                   "in production nobody knows the HSM's PINs: they are random and split into shares",
                    "give --pin-shares M/N"};
   }
   return std::nullopt;
@@ -215,12 +236,15 @@ std::vector<CardPerson> persons_of_cards(const google::protobuf::RepeatedPtrFiel
     }
     const auto& card = std::get<OfficerCard>(opened);
     if (static_cast<int>(card.environment) + 1 != static_cast<int>(environment)) {
-      throw Error{Code::Refused, fmt::format("card {} was made for environment {}, this appliance is for another one", number,
-                                             environment_name(card.environment)),
+      throw Error{Code::Refused,
+                  fmt::format("card {} was made for environment {}, this appliance is for another one",
+                              number,
+                              environment_name(card.environment)),
                   "make it anew: keyferry-appliance officer request --environment NAME"};
     }
     if (const auto owner = owner_of_key(seen, card.public_key.point())) {
-      throw Error{Code::Refused, fmt::format("card {} has the key of {}: each person has a key of one's own", number, *owner)};
+      throw Error{Code::Refused,
+                  fmt::format("card {} has the key of {}: each person has a key of one's own", number, *owner)};
     }
     CardPerson one{{}, card.sha256};
     one.person.set_number(static_cast<std::uint32_t>(number));

@@ -234,18 +234,6 @@ class Worker {
         need_looker();
         destroy_key(*hsm_, request.destroy_key(), *reply.mutable_key_destroyed());
         return;
-      case Case::kMakeRevocations:
-        need(v1::WORKER_ROLE_KEYS);
-        make_revocations(*hsm_, request.make_revocations(), *reply.mutable_signed_bytes());
-        return;
-      case Case::kMakeCrl:
-        need(v1::WORKER_ROLE_KEYS);
-        make_crl(*hsm_, request.make_crl(), *reply.mutable_crl());
-        return;
-      case Case::kDestroyKey:
-        need_looker();
-        destroy_key(*hsm_, request.destroy_key(), *reply.mutable_key_destroyed());
-        return;
       case Case::kBackup:
         need(v1::WORKER_ROLE_BACKUP);
         make_backup(*hsm_, random_, request.backup(), *reply.mutable_backup());

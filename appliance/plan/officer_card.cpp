@@ -11,7 +11,8 @@ namespace {
 constexpr const char* kKind = "keyferry/v1/officer-card";
 
 Refusal malformed(std::string text) {
-  return Refusal{"card-malformed", "the officer card " + std::move(text), "make it anew: keyferry-appliance officer request"};
+  return Refusal{
+      "card-malformed", "the officer card " + std::move(text), "make it anew: keyferry-appliance officer request"};
 }
 
 v1::OfficerRole wire_role(PersonRole role) {
@@ -20,15 +21,21 @@ v1::OfficerRole wire_role(PersonRole role) {
 
 }  // namespace
 
-Digest name_hash_of(ByteView salt, const std::string& name) { return crypto::sha256_of({salt, as_bytes(name)}); }
+Digest name_hash_of(ByteView salt, const std::string& name) {
+  return crypto::sha256_of({salt, as_bytes(name)});
+}
 
 bool is_person_name(const std::string& name) {
   return !name.empty() && name.size() <= kMaxPersonNameChars &&
          std::ranges::all_of(name, [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-OfficerCardFile make_officer_card(crypto::Signer& key, PersonRole role, const std::string& name, Environment environment,
-                                  UtcMillis now, RandomSource& random) {
+OfficerCardFile make_officer_card(crypto::Signer& key,
+                                  PersonRole role,
+                                  const std::string& name,
+                                  Environment environment,
+                                  UtcMillis now,
+                                  RandomSource& random) {
   if (!is_person_name(name)) throw Error{Code::Usage, "a person's name has 1 to 100 printable ASCII characters"};
   Bytes salt = random.bytes(kNameSaltBytes);
   v1::OfficerCard card;
@@ -39,8 +46,8 @@ OfficerCardFile make_officer_card(crypto::Signer& key, PersonRole role, const st
   card.set_public_key(to_string(key.public_key().point()));
   card.set_environment(static_cast<v1::Environment>(static_cast<int>(environment) + 1));
   card.set_time_ms(now.value);
-  token::SignedBytes signed_card = token::sign_payload(key, crypto::SignatureKind::OfficerCard,
-                                                       to_bytes(as_bytes(card.SerializeAsString())));
+  token::SignedBytes signed_card =
+      token::sign_payload(key, crypto::SignatureKind::OfficerCard, to_bytes(as_bytes(card.SerializeAsString())));
   auto opened = open_officer_card(signed_card);
   if (const auto* refusal = std::get_if<Refusal>(&opened)) throw to_error(*refusal);
   return {std::move(signed_card), std::get<OfficerCard>(std::move(opened)), std::move(salt), name};
@@ -55,7 +62,8 @@ std::variant<OfficerCard, Refusal> open_officer_card(const token::SignedBytes& s
   if (!key) return malformed("has no P-256 key");
   if (signed_card.signatures.size() != 1 || signed_card.signatures.front().key_id != key->key_id() ||
       !token::verify_signed(signed_card, crypto::SignatureKind::OfficerCard, *key)) {
-    return Refusal{"card-signature", "the officer card is not signed by the key that it is about",
+    return Refusal{"card-signature",
+                   "the officer card is not signed by the key that it is about",
                    "make it anew where the key is: keyferry-appliance officer request"};
   }
   const auto name_hash = Digest::from_bytes(as_bytes(content.name_hash()));
@@ -91,11 +99,14 @@ std::variant<OfficerCardFile, Refusal> parse_officer_card_file(ByteView octets) 
   if (std::holds_alternative<Refusal>(signed_card)) return malformed("file holds no card");
   auto opened = open_officer_card(std::get<token::SignedBytes>(signed_card));
   if (const auto* refusal = std::get_if<Refusal>(&opened)) return *refusal;
-  OfficerCardFile file{std::get<token::SignedBytes>(std::move(signed_card)), std::get<OfficerCard>(std::move(opened)),
-                       to_bytes(as_bytes(message.salt())), message.name()};
+  OfficerCardFile file{std::get<token::SignedBytes>(std::move(signed_card)),
+                       std::get<OfficerCard>(std::move(opened)),
+                       to_bytes(as_bytes(message.salt())),
+                       message.name()};
   if (file.salt.size() != kNameSaltBytes || !is_person_name(file.name) ||
       name_hash_of(file.salt, file.name) != file.card.name_hash) {
-    return Refusal{"card-name", "the name in the file is not the one that the officer card was made for",
+    return Refusal{"card-name",
+                   "the name in the file is not the one that the officer card was made for",
                    "somebody changed the file: take it from the person again"};
   }
   return file;

@@ -1,6 +1,6 @@
-// Officer cards: how a person of any role brings a key to the appliance. The card signs itself, which shows that the key is
-// held; people compare its words, which shows by whom. The name travels beside it and never enters a log: the card has
-// its salted hash only.
+// Officer cards: how a person of any role brings a key to the appliance. The card signs itself, which shows that the
+// key is held; people compare its words, which shows by whom. The name travels beside it and never enters a log: the
+// card has its salted hash only.
 #pragma once
 
 #include <string>
@@ -41,8 +41,12 @@ struct OfficerCardFile {
 [[nodiscard]] bool is_person_name(const std::string& name);
 
 /// Signs a new card with `key`; the salt is random. Error{Usage}: the name is not is_person_name.
-[[nodiscard]] OfficerCardFile make_officer_card(crypto::Signer& key, PersonRole role, const std::string& name,
-                                                Environment environment, UtcMillis now, RandomSource& random);
+[[nodiscard]] OfficerCardFile make_officer_card(crypto::Signer& key,
+                                                PersonRole role,
+                                                const std::string& name,
+                                                Environment environment,
+                                                UtcMillis now,
+                                                RandomSource& random);
 
 /// Verifies and parses. Refusals: card-signature, card-malformed.
 [[nodiscard]] std::variant<OfficerCard, Refusal> open_officer_card(const token::SignedBytes& signed_card);

@@ -30,7 +30,9 @@ std::string officers_text(std::uint32_t count) {
 
 }  // namespace
 
-std::string_view role_name(PersonRole role) { return kRoleNames[static_cast<std::size_t>(role)].second; }
+std::string_view role_name(PersonRole role) {
+  return kRoleNames[static_cast<std::size_t>(role)].second;
+}
 
 std::optional<PersonRole> role_from_name(std::string_view name) {
   for (const auto& [role, known] : kRoleNames) {
@@ -72,7 +74,9 @@ std::optional<Refusal> check_policy(const PolicyRules& rules, std::uint32_t offi
     const std::string_view name = operation_name(rule.operation);
     if (rule.officers_needed > officers) {
       return Refusal{"policy-officers",
-                     fmt::format("{} would need {}, {} enabled", name, officers_text(rule.officers_needed),
+                     fmt::format("{} would need {}, {} enabled",
+                                 name,
+                                 officers_text(rule.officers_needed),
                                  officers == 1 ? "1 is" : fmt::format("{} are", officers)),
                      "enroll officers first: keyferry-appliance officer add CARD"};
     }
@@ -81,12 +85,17 @@ std::optional<Refusal> check_policy(const PolicyRules& rules, std::uint32_t offi
       return Refusal{"policy-single", fmt::format("{} needs 1 officer always: stopping must not wait", name)};
     }
     if (row.quorum == QuorumClass::Higher && rule.officers_needed < quorum) {
-      return Refusal{"policy-higher", fmt::format("{} would need {}, a batch needs {}: it never needs fewer than a batch",
-                                                  name, officers_text(rule.officers_needed), quorum)};
+      return Refusal{"policy-higher",
+                     fmt::format("{} would need {}, a batch needs {}: it never needs fewer than a batch",
+                                 name,
+                                 officers_text(rule.officers_needed),
+                                 quorum)};
     }
     if (environment == Environment::Production && rule.officers_needed < 2) {
-      return Refusal{"policy-production", fmt::format("{} would need {}: in production nobody decides it alone", name,
-                                                      officers_text(rule.officers_needed))};
+      return Refusal{
+          "policy-production",
+          fmt::format(
+              "{} would need {}: in production nobody decides it alone", name, officers_text(rule.officers_needed))};
     }
   }
   return std::nullopt;
@@ -94,9 +103,12 @@ std::optional<Refusal> check_policy(const PolicyRules& rules, std::uint32_t offi
 
 std::string_view quorum_name(QuorumClass quorum) {
   switch (quorum) {
-    case QuorumClass::Single: return "one officer";
-    case QuorumClass::Quorum: return "M";
-    case QuorumClass::Higher: return "M + 1";
+    case QuorumClass::Single:
+      return "one officer";
+    case QuorumClass::Quorum:
+      return "M";
+    case QuorumClass::Higher:
+      return "M + 1";
   }
   return "";
 }

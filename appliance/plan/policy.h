@@ -1,6 +1,6 @@
-// Who may do what (I6): one table over all operations, one over the roles of people. The gate checks by it, `policy show`
-// prints it, a test walks it. How many officers an operation needs on one appliance stands in that appliance's own
-// policy, whose digest is in the HSM; the table says what such a policy may never fall below.
+// Who may do what (I6): one table over all operations, one over the roles of people. The gate checks by it, `policy
+// show` prints it, a test walks it. How many officers an operation needs on one appliance stands in that appliance's
+// own policy, whose digest is in the HSM; the table says what such a policy may never fall below.
 #pragma once
 
 #include <array>
@@ -39,18 +39,21 @@ struct OperationRow {
 
   [[nodiscard]] constexpr bool allowed_in(Environment environment) const {
     switch (environment) {
-      case Environment::Development: return development;
-      case Environment::Rehearsal: return rehearsal;
-      case Environment::Production: return production;
+      case Environment::Development:
+        return development;
+      case Environment::Rehearsal:
+        return rehearsal;
+      case Environment::Production:
+        return production;
     }
     return false;
   }
 };
 
-// officer-replace and officer-disable are of class Quorum: with one key lost, M officers must be able to act at once, and
-// M + 1 may be more than are left. hsm-adopt-state too: in a restored HSM no officer can be replaced first, and custodians
-// have opened the backup already. A batch's approval also covers its first export. Every operation is for every
-// environment: what is rehearsed is what is done.
+// officer-replace and officer-disable are of class Quorum: with one key lost, M officers must be able to act at once,
+// and M + 1 may be more than are left. hsm-adopt-state too: in a restored HSM no officer can be replaced first, and
+// custodians have opened the backup already. A batch's approval also covers its first export. Every operation is for
+// every environment: what is rehearsed is what is done.
 inline constexpr std::array kOperationTable{
     OperationRow{.operation = Operation::SourceAdd},
     OperationRow{.operation = Operation::TransportMasterCreate},
@@ -119,7 +122,9 @@ inline constexpr std::array kRoleTable{
     RoleRow{.role = PersonRole::Witness, .witnesses = true},
 };
 
-[[nodiscard]] constexpr const RoleRow& role_row(PersonRole role) { return kRoleTable[static_cast<std::size_t>(role)]; }
+[[nodiscard]] constexpr const RoleRow& role_row(PersonRole role) {
+  return kRoleTable[static_cast<std::size_t>(role)];
+}
 
 using PolicyRules = std::vector<PolicyChangePlan::Rule>;
 
@@ -127,14 +132,18 @@ using PolicyRules = std::vector<PolicyChangePlan::Rule>;
 /// With one officer everything needs one.
 [[nodiscard]] PolicyRules default_policy(std::uint32_t officers, std::uint32_t needed);
 
-/// How many officers `operation` needs by `rules`; nothing when it has no rule and so cannot be done. policy-change alone
-/// needs no rule (a registry of an older program version has none): one more than the highest rule, at most `officers`.
-[[nodiscard]] std::optional<std::uint32_t> officers_needed(const PolicyRules& rules, Operation operation,
+/// How many officers `operation` needs by `rules`; nothing when it has no rule and so cannot be done. policy-change
+/// alone needs no rule (a registry of an older program version has none): one more than the highest rule, at most
+/// `officers`.
+[[nodiscard]] std::optional<std::uint32_t> officers_needed(const PolicyRules& rules,
+                                                           Operation operation,
                                                            std::uint32_t officers);
 
 /// May `rules` be the policy of an appliance with `officers` enabled officers? Reasons: policy-single, policy-higher,
 /// policy-production (fewer than 2 in production), policy-officers (more than there are).
-[[nodiscard]] std::optional<Refusal> check_policy(const PolicyRules& rules, std::uint32_t officers, Environment environment);
+[[nodiscard]] std::optional<Refusal> check_policy(const PolicyRules& rules,
+                                                  std::uint32_t officers,
+                                                  Environment environment);
 
 /// The highest number in `rules`; 0 without any.
 [[nodiscard]] std::uint32_t highest_rule(const PolicyRules& rules);

@@ -22,8 +22,7 @@ class OfficerTokenTest : public testing::Test {
   static void TearDownTestSuite() { delete store; }
 
   static std::string uri(const std::string& token, const std::string& object) {
-    return "pkcs11:token=" + token + ";object=" + object +
-           "?module-path=" + test_support::softhsm_module().string();
+    return "pkcs11:token=" + token + ";object=" + object + "?module-path=" + test_support::softhsm_module().string();
   }
 
   static SecretBytes pin(std::string_view digits = test_support::kUserPin) { return test_support::pin(digits); }
@@ -79,13 +78,16 @@ TEST_F(OfficerTokenTest, RefusesAnAppliancesHsm) {
 
 TEST_F(OfficerTokenTest, NeedsAModuleAndAnObject) {
   EXPECT_EQ(refusal("pkcs11:token=smith;object=first", pin()).code(), Code::Usage);
-  EXPECT_EQ(refusal("pkcs11:token=smith?module-path=" + test_support::softhsm_module().string(), pin()).code(), Code::Usage);
+  EXPECT_EQ(refusal("pkcs11:token=smith?module-path=" + test_support::softhsm_module().string(), pin()).code(),
+            Code::Usage);
 }
 
 TEST_F(OfficerTokenTest, RefusesToChooseBetweenTwoKeysOfOneName) {
   const std::string two = uri("other", "twice");
-  const std::string with_id = "pkcs11:token=other;object=twice;id=%01?module-path=" + test_support::softhsm_module().string();
-  const std::string other_id = "pkcs11:token=other;object=twice;id=%02?module-path=" + test_support::softhsm_module().string();
+  const std::string with_id =
+      "pkcs11:token=other;object=twice;id=%01?module-path=" + test_support::softhsm_module().string();
+  const std::string other_id =
+      "pkcs11:token=other;object=twice;id=%02?module-path=" + test_support::softhsm_module().string();
   static_cast<void>(OfficerToken{with_id, pin(), MakePair::IfAbsent}.public_key());
   static_cast<void>(OfficerToken{other_id, pin(), MakePair::IfAbsent}.public_key());
   const Error error = refusal(two, pin());

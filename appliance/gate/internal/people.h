@@ -41,10 +41,12 @@ void apply(v1::Registry& registry, const PolicyChangePlan& plan);
 [[nodiscard]] v1::LogLeaf person_leaf(const v1::Officer& person, const std::string& event);
 [[nodiscard]] v1::LogLeaf policy_leaf(const v1::Policy& policy);
 
-/// May an appliance begin with these people? Reasons: init-officers (no officer, or M is more than there are, or fewer than
-/// M + 1 in production), init-quorum (M below 2 in production), init-pins (production without PINs as shares).
-[[nodiscard]] std::optional<Refusal> check_first_persons(std::uint32_t officers, std::uint32_t needed,
-                                                         Environment environment, bool pins_are_shares);
+/// May an appliance begin with these people? Reasons: init-officers (no officer, or M is more than there are, or fewer
+/// than M + 1 in production), init-quorum (M below 2 in production), init-pins (production without PINs as shares).
+[[nodiscard]] std::optional<Refusal> check_first_persons(std::uint32_t officers,
+                                                         std::uint32_t needed,
+                                                         Environment environment,
+                                                         bool pins_are_shares);
 
 /// A card that a person brings to init, as the gate takes it.
 struct CardPerson {

@@ -1,5 +1,5 @@
-// The quorum, past the front end: three officers of whom two are needed, and whatever a front end may try with fewer. Every
-// operation of the policy table is tried.
+// The quorum, past the front end: three officers of whom two are needed, and whatever a front end may try with fewer.
+// Every operation of the policy table is tried.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,9 +23,13 @@ v1::SignedBytes message_of(const token::SignedBytes& value) {
   return message;
 }
 
-Digest any_digest(std::uint8_t octet = 7) { return *Digest::from_bytes(Bytes(32, octet)); }
+Digest any_digest(std::uint8_t octet = 7) {
+  return *Digest::from_bytes(Bytes(32, octet));
+}
 
-BatchId any_batch() { return *BatchId::from_bytes(Bytes(16, 9)); }
+BatchId any_batch() {
+  return *BatchId::from_bytes(Bytes(16, 9));
+}
 
 UtcMillis in_a_year() {
   return from_rfc3339(to_rfc3339(UtcMillis{SystemClock{}.now().value + 365 * 86'400'000LL})).value();
@@ -39,7 +43,8 @@ class Quorum : public GateFixture {
     ASSERT_TRUE(open(*gate_).initialized());
   }
 
-  [[nodiscard]] v1::SignedBytes card(crypto::SoftKey& key, PersonRole role,
+  [[nodiscard]] v1::SignedBytes card(crypto::SoftKey& key,
+                                     PersonRole role,
                                      Environment environment = Environment::Development) {
     return message_of(make_officer_card(key, role, "Somebody", environment, SystemClock{}.now(), random_).signed_card);
   }
@@ -51,14 +56,16 @@ class Quorum : public GateFixture {
     initialize.set_name("test-appliance");
     initialize.set_environment(v1::ENVIRONMENT_DEVELOPMENT);
     initialize.set_officers_needed(kNeeded);
-    for (crypto::SoftKey* key : {&officer_, &second_, &third_}) *initialize.add_officer_cards() = card(*key, PersonRole::Officer);
+    for (crypto::SoftKey* key : {&officer_, &second_, &third_})
+      *initialize.add_officer_cards() = card(*key, PersonRole::Officer);
     *initialize.add_officer_cards() = card(technician_, PersonRole::Technician);
     *initialize.add_officer_cards() = card(custodian_, PersonRole::Custodian);
     *initialize.add_officer_cards() = card(witness_, PersonRole::Witness);
     return request;
   }
 
-  [[nodiscard]] v1::SignedBytes approval_by(crypto::SoftKey& key, const Plan& plan,
+  [[nodiscard]] v1::SignedBytes approval_by(crypto::SoftKey& key,
+                                            const Plan& plan,
                                             const std::function<void(v1::Approval&)>& change = nullptr) {
     v1::Approval approval = approval_of(plan);
     approval.set_officer_key_id(key.public_key().key_id().str());
@@ -149,40 +156,70 @@ Plan Quorum::sample(Operation operation) {
   const Bytes key = to_bytes(newcomer_.public_key().point());
   const StationId station = *StationId::from_bytes(Bytes(16, 3));
   switch (operation) {
-    case Operation::SourceAdd: return plan_for(operation, SourceAddPlan{"acme", "officer-approved", {}});
-    case Operation::TransportMasterCreate: return plan_for(operation, TransportMasterPlan{"m", "kf-kdf-1"});
-    case Operation::SeImport: return plan_for(operation, SeImportPlan{"acme", "a.csv", any_digest(), 4, std::nullopt, 0});
-    case Operation::StationEnroll: return plan_for(operation, StationEnrollPlan{"line-1", "site-1", any_digest(), station});
+    case Operation::SourceAdd:
+      return plan_for(operation, SourceAddPlan{"acme", "officer-approved", {}});
+    case Operation::TransportMasterCreate:
+      return plan_for(operation, TransportMasterPlan{"m", "kf-kdf-1"});
+    case Operation::SeImport:
+      return plan_for(operation, SeImportPlan{"acme", "a.csv", any_digest(), 4, std::nullopt, 0});
+    case Operation::StationEnroll:
+      return plan_for(operation, StationEnrollPlan{"line-1", "site-1", any_digest(), station});
     case Operation::CaCreate:
-      return plan_for(operation, CaCreatePlan{"ca", "CN=Test CA", *from_rfc3339("2026-01-01T00:00:00Z"), *from_rfc3339("2060-01-01T00:00:00Z")});
-    case Operation::Batch: return batch_plan(4, 4);
-    case Operation::BatchReexport: return plan_for(operation, BatchReexportPlan{any_batch(), "lost"});
+      return plan_for(
+          operation,
+          CaCreatePlan{
+              "ca", "CN=Test CA", *from_rfc3339("2026-01-01T00:00:00Z"), *from_rfc3339("2060-01-01T00:00:00Z")});
+    case Operation::Batch:
+      return batch_plan(4, 4);
+    case Operation::BatchReexport:
+      return plan_for(operation, BatchReexportPlan{any_batch(), "lost"});
     case Operation::TransportMasterImport:
       return plan_for(operation, TransportMasterImportPlan{"m", "kf-kdf-1", Bytes(kCheckValueBytes, 1)});
     case Operation::VendorKeyImport:
       return plan_for(operation, VendorKeyImportPlan{"v", "aes-kwp", Bytes(kCheckValueBytes, 1)});
-    case Operation::VendorKeyCreate: return plan_for(operation, VendorKeyCreatePlan{"v", "rsa-oaep-sha256", 3072});
-    case Operation::HsmBackup: return plan_for(operation, HsmBackupPlan{2, 3, "regular"});
+    case Operation::VendorKeyCreate:
+      return plan_for(operation, VendorKeyCreatePlan{"v", "rsa-oaep-sha256", 3072});
+    case Operation::HsmBackup:
+      return plan_for(operation, HsmBackupPlan{2, 3, "regular"});
     case Operation::HsmAdoptState:
-      return plan_for(operation, HsmAdoptStatePlan{*ApplianceId::from_bytes(Bytes(32, 1)), 5, any_digest(), 3, any_digest(),
-                                                   Bytes(kBackupIdBytes, 1)});
-    case Operation::OfficerAdd: return plan_for(operation, OfficerAddPlan{7, "officer", any_digest(), key});
-    case Operation::OfficerReplace: return plan_for(operation, OfficerReplacePlan{3, key, "lost"});
-    case Operation::OfficerDisable: return disable(4);
-    case Operation::PolicyChange: return plan_for(operation, policy(3, 1));
-    case Operation::HsmPinChange: return plan_for(operation, HsmPinChangePlan{{1, 2}, 2, "refresh"});
-    case Operation::BatchSuspend: return plan_for(operation, BatchSuspendPlan{any_batch(), "look"});
-    case Operation::BatchResume: return plan_for(operation, BatchResumePlan{any_batch(), "looked"});
-    case Operation::BatchClose: return plan_for(operation, BatchClosePlan{any_batch(), {1, any_digest()}, "over"});
+      return plan_for(
+          operation,
+          HsmAdoptStatePlan{
+              *ApplianceId::from_bytes(Bytes(32, 1)), 5, any_digest(), 3, any_digest(), Bytes(kBackupIdBytes, 1)});
+    case Operation::OfficerAdd:
+      return plan_for(operation, OfficerAddPlan{7, "officer", any_digest(), key});
+    case Operation::OfficerReplace:
+      return plan_for(operation, OfficerReplacePlan{3, key, "lost"});
+    case Operation::OfficerDisable:
+      return disable(4);
+    case Operation::PolicyChange:
+      return plan_for(operation, policy(3, 1));
+    case Operation::HsmPinChange:
+      return plan_for(operation, HsmPinChangePlan{{1, 2}, 2, "refresh"});
+    case Operation::BatchSuspend:
+      return plan_for(operation, BatchSuspendPlan{any_batch(), "look"});
+    case Operation::BatchResume:
+      return plan_for(operation, BatchResumePlan{any_batch(), "looked"});
+    case Operation::BatchClose:
+      return plan_for(operation, BatchClosePlan{any_batch(), {1, any_digest()}, "over"});
     case Operation::TokenLost:
-      return plan_for(operation, TokenLostPlan{*TokenId::from_bytes(Bytes(16, 1)), any_batch(), "revoke", {1, any_digest()}, "gone"});
-    case Operation::QuarantineRelease: return plan_for(operation, QuarantineReleasePlan{any_batch(), 1, "fixed"});
-    case Operation::CrlIssue: return plan_for(operation, CrlIssuePlan{"ca", 1, {1, any_digest()}, in_a_year()});
-    case Operation::StationRetire: return plan_for(operation, StationRetirePlan{station, 1, 4, {1, any_digest()}, "dead"});
-    case Operation::CaRetire: return plan_for(operation, CaRetirePlan{"ca", "over"});
-    case Operation::HsmDestroyKey: return plan_for(operation, HsmDestroyKeyPlan{"kf-tk/m", "over"});
-    case Operation::ClockSet: return plan_for(operation, ClockSetPlan{in_a_year(), "battery"});
-    case Operation::InsecureAllow: return plan_for(operation, InsecureAllowPlan{{"swap"}, in_a_year(), "repair"});
+      return plan_for(
+          operation,
+          TokenLostPlan{*TokenId::from_bytes(Bytes(16, 1)), any_batch(), "revoke", {1, any_digest()}, "gone"});
+    case Operation::QuarantineRelease:
+      return plan_for(operation, QuarantineReleasePlan{any_batch(), 1, "fixed"});
+    case Operation::CrlIssue:
+      return plan_for(operation, CrlIssuePlan{"ca", 1, {1, any_digest()}, in_a_year()});
+    case Operation::StationRetire:
+      return plan_for(operation, StationRetirePlan{station, 1, 4, {1, any_digest()}, "dead"});
+    case Operation::CaRetire:
+      return plan_for(operation, CaRetirePlan{"ca", "over"});
+    case Operation::HsmDestroyKey:
+      return plan_for(operation, HsmDestroyKeyPlan{"kf-tk/m", "over"});
+    case Operation::ClockSet:
+      return plan_for(operation, ClockSetPlan{in_a_year(), "battery"});
+    case Operation::InsecureAllow:
+      return plan_for(operation, InsecureAllowPlan{{"swap"}, in_a_year(), "repair"});
   }
   throw Error{Code::Internal, "an operation without a sample"};
 }
@@ -236,8 +273,9 @@ TEST_P(EveryOperation, DoesNothingWithoutItsQuorum) {
 TEST_P(EveryOperation, DoesNothingForAnOfficerWhoWasDisabledOrReplaced) {
   Plan lower = plan_for(Operation::PolicyChange, policy(2, 2));
   run_by(lower, {&officer_, &second_, &third_});
-  run_by(plan_for(Operation::OfficerReplace, OfficerReplacePlan{2, to_bytes(newcomer_.public_key().point()), "new key"}),
-         {&officer_, &second_});
+  run_by(
+      plan_for(Operation::OfficerReplace, OfficerReplacePlan{2, to_bytes(newcomer_.public_key().point()), "new key"}),
+      {&officer_, &second_});
   run_by(disable(3), {&officer_, &newcomer_});
   newcomer_ = crypto::SoftKey::generate();
   const Plan plan = sample(row_.operation);
@@ -245,7 +283,9 @@ TEST_P(EveryOperation, DoesNothingForAnOfficerWhoWasDisabledOrReplaced) {
   expect_refused(approved(plan, {&officer_, &second_}), says("before it was replaced"));
 }
 
-INSTANTIATE_TEST_SUITE_P(PolicyTable, EveryOperation, ::testing::ValuesIn(kOperationTable),
+INSTANTIATE_TEST_SUITE_P(PolicyTable,
+                         EveryOperation,
+                         ::testing::ValuesIn(kOperationTable),
                          [](const ::testing::TestParamInfo<OperationRow>& row) {
                            std::string name{operation_name(row.param.operation)};
                            std::ranges::replace(name, '-', '_');
@@ -295,7 +335,8 @@ TEST_F(Quorum, RefusesAnOperationWithoutARule) {
   PolicyChangePlan change = policy(3, 2);
   std::erase_if(change.rules, [](const PolicyChangePlan::Rule& rule) { return rule.operation == Operation::CaCreate; });
   run_by(plan_for(Operation::PolicyChange, change), {&officer_, &second_, &third_});
-  expect_refused(approved(sample(Operation::CaCreate), {&officer_, &second_, &third_}), "no rule for operation ca-create");
+  expect_refused(approved(sample(Operation::CaCreate), {&officer_, &second_, &third_}),
+                 "no rule for operation ca-create");
 }
 
 TEST_F(Quorum, PolicyChangeVoidsApprovalsGivenBefore) {
@@ -329,7 +370,8 @@ TEST_F(Quorum, RefusesAPolicyThatIsTooWeakOrCannotBeMet) {
 }
 
 TEST_F(Quorum, KeepsEnoughOfficersForTheHighestRule) {
-  expect_refused(approved(disable(3), {&officer_, &second_}), "2 officers would be left, and the policy's highest rule needs 3");
+  expect_refused(approved(disable(3), {&officer_, &second_}),
+                 "2 officers would be left, and the policy's highest rule needs 3");
 }
 
 TEST_F(Quorum, GivesEachNumberAndEachKeyOnce) {
@@ -349,10 +391,11 @@ TEST_F(Quorum, GivesEachNumberAndEachKeyOnce) {
                                    OfficerReplacePlan{1, to_bytes(newcomer_.public_key().point()), "mine"}),
                           {&officer_, &second_}),
                  "person 7 has it");
-  expect_refused(approved(plan_for(Operation::OfficerReplace,
-                                   OfficerReplacePlan{9, to_bytes(crypto::SoftKey::generate().public_key().point()), "?"}),
-                          {&officer_, &second_}),
-                 "no person 9");
+  expect_refused(
+      approved(plan_for(Operation::OfficerReplace,
+                        OfficerReplacePlan{9, to_bytes(crypto::SoftKey::generate().public_key().point()), "?"}),
+               {&officer_, &second_}),
+      "no person 9");
 }
 
 TEST_F(Quorum, ReplacesALostKeyWithTheOfficersThatAreLeft) {
@@ -370,7 +413,8 @@ TEST_F(Quorum, TakesNoInitializationWithBadCards) {
     const Error error = refusal_of(*gate_, std::move(request));
     EXPECT_NE(std::string{error.what()}.find(text), std::string::npos) << error.what();
   };
-  refused([&](auto& r) { *r.mutable_officer_cards(1) = card(officer_, PersonRole::Witness); }, "card 2 has the key of person 1");
+  refused([&](auto& r) { *r.mutable_officer_cards(1) = card(officer_, PersonRole::Witness); },
+          "card 2 has the key of person 1");
   refused([&](auto& r) { *r.mutable_officer_cards(1) = card(second_, PersonRole::Officer, Environment::Rehearsal); },
           "environment rehearsal");
   refused([&](auto& r) { r.mutable_officer_cards(0)->mutable_signatures(0)->mutable_signature()->back() ^= 1; },
@@ -386,10 +430,10 @@ class SuspendedBatch : public Quorum {
     run_by(sample(Operation::TransportMasterCreate), {&officer_, &second_});
     run_by(sample(Operation::CaCreate), {&officer_, &second_});
     const token::SignedBytes asked = station_.request();
-    v1::GateRequest enroll = approved(
-        plan_for(Operation::StationEnroll,
-                 StationEnrollPlan{station_.name, "site-1", crypto::sha256(asked.payload), station_.id()}),
-        {&officer_, &second_});
+    v1::GateRequest enroll =
+        approved(plan_for(Operation::StationEnroll,
+                          StationEnrollPlan{station_.name, "site-1", crypto::sha256(asked.payload), station_.id()}),
+                 {&officer_, &second_});
     *enroll.mutable_run_plan()->mutable_enrolment_request() = message_of(asked);
     static_cast<void>(gate_->call(std::move(enroll)));
     static_cast<void>(open(*gate_));
@@ -425,7 +469,8 @@ TEST_F(SuspendedBatch, IsNeitherMadeNorExportedUntilItIsResumed) {
   manifest.mutable_manifest()->set_plan(to_string(batch_.octets));
   expect_refused(manifest, "is suspended");
   expect_refused(export_request(), "is suspended");
-  expect_refused(approved(plan_for(Operation::BatchReexport, BatchReexportPlan{batch_.batch_id(), "again"}), {&officer_, &second_}),
+  expect_refused(approved(plan_for(Operation::BatchReexport, BatchReexportPlan{batch_.batch_id(), "again"}),
+                          {&officer_, &second_}),
                  "is suspended");
   expect_refused(approved(plan_for(Operation::BatchResume, BatchResumePlan{batch_.batch_id(), "fine"}), {&officer_}),
                  "1 of 2 officers");

@@ -10,9 +10,13 @@
 namespace keyferry::appliance {
 namespace {
 
-std::uint32_t rule(const PolicyRules& rules, Operation operation) { return officers_needed(rules, operation, 99).value(); }
+std::uint32_t rule(const PolicyRules& rules, Operation operation) {
+  return officers_needed(rules, operation, 99).value();
+}
 
-std::string reason(const std::optional<Refusal>& refusal) { return refusal ? refusal->reason : ""; }
+std::string reason(const std::optional<Refusal>& refusal) {
+  return refusal ? refusal->reason : "";
+}
 
 TEST(PolicyTable, GivesEveryOperationARuleOfItsClass) {
   const PolicyRules rules = default_policy(5, 2);
@@ -27,11 +31,14 @@ TEST(PolicyTable, NeedsOneOfficerForEverythingWhereThereIsOne) {
   for (const PolicyChangePlan::Rule& one : default_policy(1, 1)) EXPECT_EQ(one.officers_needed, 1U);
 }
 
-TEST(PolicyTable, NeverNeedsMoreOfficersThanThereAre) { EXPECT_EQ(highest_rule(default_policy(3, 3)), 3U); }
+TEST(PolicyTable, NeverNeedsMoreOfficersThanThereAre) {
+  EXPECT_EQ(highest_rule(default_policy(3, 3)), 3U);
+}
 
 TEST(PolicyTable, LetsOneOfficerStopSomethingAndNothingElse) {
   for (const OperationRow& row : kOperationTable) {
-    EXPECT_EQ(row.quorum == QuorumClass::Single, row.operation == Operation::BatchSuspend) << operation_name(row.operation);
+    EXPECT_EQ(row.quorum == QuorumClass::Single, row.operation == Operation::BatchSuspend)
+        << operation_name(row.operation);
   }
 }
 
@@ -100,7 +107,8 @@ TEST(FirstPersons, OfAProductionApplianceAreAQuorumAndOneMoreWithPinsInShares) {
 class OfficerCardTest : public ::testing::Test {
  protected:
   [[nodiscard]] OfficerCardFile make(const std::string& name = "A. Smith") {
-    return make_officer_card(key_, PersonRole::Custodian, name, Environment::Rehearsal, UtcMillis{1'800'000'000'000}, random_);
+    return make_officer_card(
+        key_, PersonRole::Custodian, name, Environment::Rehearsal, UtcMillis{1'800'000'000'000}, random_);
   }
 
   static std::string refusal_of(const Bytes& octets) {
