@@ -157,14 +157,13 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
         keys.mkdir(exist_ok=True)
         secrets = self.ferry.secrets
         text = people_of(plan) + "[fields]\nroom = \"B12\"\n"
-        for n in (1, 2, 3):
-            text += f'"key-of.officer-{n}" = "{keys}/officer-{n}.pem"\n'
+        people = ("officer-1", "officer-2", "officer-3", "witness-1")
+        text += "".join(f'"key-of.{who}" = "{keys}/{who}.pem"\n' for who in people)
         text += "[confirm]\nwords = true\n"
-        steps = [f"card-of-officer-{n}" for n in (1, 2, 3)] + [f"{what}-approval-{n}" for what in ("ca-device", "master-m1") for n in (1, 2)]
+        steps = [f"card-of-{who}" for who in people] + [f"{what}-approval-{n}" for what in ("ca-device", "master-m1") for n in (1, 2)]
         text += "".join(f"[command.{step}]\n" + PASSPHRASE.format(secrets=secrets) for step in steps)
         text += f'[command.init]\narguments = ["--pin-file", "{secrets}/hsm-pin"]\n'
-        text += "".join(f'[sign.{who}]\nkey = "{keys}/{key}.pem"\npassphrase_file = "{secrets}/officer-passphrase"\n'
-                        for who, key in (("officer-1", "officer-1"), ("officer-2", "officer-2"), ("officer-3", "officer-3")))
+        text += "".join(f'[sign.{who}]\nkey = "{keys}/{who}.pem"\npassphrase_file = "{secrets}/officer-passphrase"\n' for who in people)
         path = self.ferry.folder / "init-answers.toml"
         path.write_text(text)
         return path
@@ -193,7 +192,7 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
             if leaf["event"] == "plan.run":
                 self.assertEqual(len(leaf["fields"]["officers"]), 2)
         self.assertEqual([leaf["event"] for leaf in leaves][-1], "ceremony")
-        self.assertIn("signed by  officer-1, officer-2, officer-3", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
+        self.assertIn("signed by  officer-1, officer-2, officer-3, witness-1", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
 
 
 class WhatARehearsalMade(FerryCase):

@@ -12,8 +12,9 @@ import subprocess
 
 KILLED = -9
 PIN_CUTS = re.compile(r"(gate|worker|front)\.pin-(shares|change)\.")  # pin_shares_cut_test.py
-# Walked by backup_cut_test.py (an appliance with shares is another ferry than the crash test's) and ceremony_test.py.
-BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.|(front\.)?ceremony\.")
+# Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
+BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
+CEREMONY_CUTS = re.compile(r"(front\.)?ceremony\.")  # ceremony_test.py
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 

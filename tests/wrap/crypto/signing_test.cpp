@@ -88,7 +88,7 @@ TEST(SigningDigest, HasTheseKinds) {
                                            "custody",
                                            "challenge",
                                            "officer-card",
-                                           "officer-challenge"}));
+                                           "officer-challenge", "transcript"}));
 }
 
 TEST(PublicKeyParsing, GoesThereAndBack) {
