@@ -146,7 +146,7 @@ name = "hq"
 environment = "development"
 insecure_allow = ["network", "swap", "memlock"]
 officers_needed = 2
-authority = [{ name = "device", subject = "CN=Device {1} CA,O=Example" }]
+authority = [{ name = "device", subject = "CN=Device 1 CA,O=Example" }]
 master = [{ name = "m1", kdf = "kf-kdf-1" }]
 person = [{ id = "officer-1", role = "officer" }, { id = "officer-2", role = "officer" },
           { id = "officer-3", role = "officer" }, { id = "witness-1", role = "witness" }]
