@@ -74,6 +74,43 @@ class Scripts(ScriptCase):
         self.assertIn("on the station", text)
         self.ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
 
+    def closed_by_script(self, script, fields, steps):
+        key = self.ferry.folder / "officer.pem"
+        answers = self.answers(script, {**fields, "ca": "ca", "reason": "a drill", "key-of.officer-1": key, "key-of.officer-2": key},
+                               confirm=("sums",), officers=steps)
+        self.ferry.appliance("ceremony", "run", script, "--answers", answers)
+        self.assertIn("exceptions   0", (self.own() / "transcript.txt").read_text())
+        self.ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
+        self.assertTrue((self.ferry.home / "crl" / "ca.crl.pem").exists())
+        [batch] = self.ferry.reconcile()["batches"]
+        self.assertEqual((batch["revoked"], batch["outstanding"]), (self.CHIPS, 0))
+        self.assertTrue(sums_agree(batch))
+
+    def test_loss(self):
+        batch = self.ferry.batch(self.CHIPS)
+        token = self.ferry.appliance_json("batch", "export", batch, "--to", self.ferry.token)["token"]
+        following = self.ferry.folder / "next-token"
+        following.mkdir()
+        self.closed_by_script(SCRIPTS / "loss.toml", {"token": token, "batch": batch, "next-token": following},
+                              ("lost-approval-1", "lost-approval-2", "crl-approval-1", "crl-approval-2"))
+        self.assertTrue((following / "keyferry" / "revoked.kf").exists())
+        refused = self.ferry.load(expect=None)
+        self.ferry.load(following, expect=None)
+        self.assertNotEqual((refused.returncode, self.ferry.load(expect=None).returncode), (0, 0))
+
+    def test_dead_station(self):
+        batch = self.ferry.batch(self.CHIPS)
+        self.ferry.export(batch)
+        home, self.ferry.station_home = self.ferry.station_home, self.ferry.folder / "station-2"
+        self.ferry.station("init", "--name", "line-2", "--site", "site-1")
+        words = self.ferry.station_json("enroll", "--to", self.ferry.token)["fingerprint"]
+        self.ferry.officer("station", "enroll", self.ferry.token, "--name", "line-2", "--fingerprint", words)
+        self.ferry.station_home = home
+        self.closed_by_script(SCRIPTS / "dead-station.toml", {"station": "line-1", "batch": batch, "follow-up": "line-2"},
+                              ("retire-approval-1", "retire-approval-2", "crl-approval-1", "crl-approval-2"))
+        rest = (self.own() / "rest.toml").read_text()
+        self.assertIn(f"se_count = {self.CHIPS}", rest)
+
     # --- paper --------------------------------------------------------------------------------------------------------
 
     def test_the_printed_text_beside_each_script_is_the_one_that_the_program_prints(self):
