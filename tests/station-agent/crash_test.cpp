@@ -21,7 +21,9 @@ std::vector<std::string> cut_points() {
     if (entry.path().extension() != ".cpp") continue;
     const std::string text = text_of(entry.path());
     for (std::sregex_iterator it{text.begin(), text.end(), pattern}, end; it != end; ++it) {
-      EXPECT_TRUE(names.insert((*it)[1].str()).second) << (*it)[1] << " is there twice";
+      const std::string name = (*it)[1].str();
+      if (name.starts_with("station.revocations-")) continue;  // walked by tests/e2e/ends_test.py
+      EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
     }
   }
   return {names.begin(), names.end()};
