@@ -100,13 +100,7 @@ Gate::Impl::Impl(asio::io_context& io_context, GateArguments gate_arguments, con
   }
   gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow,
                       read_permits(arguments.settings_file), clock.now());
-  if (!gap.problems.empty()) {
-    throw Error{Code::Refused,
-                fmt::format("this machine is no place for an HSM login: {}", fmt::join(gap.problems, "; ")),
-                arguments.settings.kind == Environment::Production
-                    ? "mend it; officers can allow it for a time while the machine is fit: keyferry-appliance insecure allow"
-                    : "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
-  }
+  if (!gap.problems.empty()) throw unfit_machine(gap, arguments.settings.kind);
   if (const auto missing = filter_missing(arguments.settings.filter)) {
     if (arguments.settings.kind == Environment::Production) throw Error{Code::Refused, "not in production: " + *missing};
     gap.overridden.push_back(*missing);
@@ -163,6 +157,7 @@ asio::awaitable<void> Gate::Impl::handle(std::shared_ptr<FrontLink> front, v1::G
 
 asio::awaitable<void> Gate::Impl::log_refusal(FrontLink& front, std::uint64_t id, std::string what, const Error& error) {
   const auto guard = co_await mutex.lock();
+  if (!state) co_return;  // it rests by now: nobody is logged in who could sign a leaf
   const std::int64_t now = leaf_now().value;
   v1::RefusedLeaf refused;
   refused.set_what(what);
@@ -185,6 +180,12 @@ asio::awaitable<void> Gate::Impl::log_refusal(FrontLink& front, std::uint64_t id
   }
   ++front.refusals_logged;
   co_await commit(front, id, one_leaf(refused_leaf(refused), leaf_now()), nullptr, std::nullopt);
+}
+
+asio::awaitable<AsyncMutex::Guard> Gate::Impl::lock_opened(const FrontLink& front) {
+  auto guard = co_await mutex.lock();
+  need_open(front);
+  co_return guard;
 }
 
 void Gate::Impl::need_open(const FrontLink& front) const {
@@ -278,10 +279,13 @@ asio::awaitable<void> Gate::Impl::answer(FrontLink& front, const v1::GateRequest
 /// A stick is mounted: nobody is logged in meanwhile. PIN and settings stay; `open` begins anew.
 asio::awaitable<void> Gate::Impl::rest(FrontLink& front, std::uint64_t id) {
   const auto guard = co_await mutex.lock();
-  co_await end_key_workers();
-  state_worker.reset();
+  if (!in_progress.empty()) {
+    throw Error{Code::Refused, "a batch is being made: the HSM stays logged in", "let it finish, or end the other command first"};
+  }
+  state_worker.reset();  // first of all: from here on need_open() refuses, and no key worker is started any more
   state.reset();
   ledger_agrees = false;
+  co_await end_key_workers();
   v1::GateReply reply;
   reply.mutable_done();
   front.reply(id, std::move(reply));

@@ -270,7 +270,7 @@ v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers) {
 }
 
 asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const Plan plan = parsed_plan(request.plan());
   std::vector<token::SignedBytes> approvals;
   for (const v1::SignedBytes& approval : request.approvals()) approvals.push_back(signed_from_message(approval));
@@ -366,7 +366,7 @@ SecretBytes Gate::Impl::take_imported_key(const Plan& plan) {
 }
 
 asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t id, const v1::ExportRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const Plan plan = parsed_plan(request.plan());
   v1::OpenPlan* open = state->open_plan(plan.digest);
   if (plan.operation != Operation::Batch || open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
@@ -413,7 +413,7 @@ asio::awaitable<void> Gate::Impl::export_token(FrontLink& front, std::uint64_t i
 }
 
 asio::awaitable<void> Gate::Impl::open_inbox(FrontLink& front, std::uint64_t id, const v1::InboxRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   v1::WorkerRequest ask;
   v1::OpenInbox& inbox = *ask.mutable_open_inbox();
   inbox.set_header(request.header());
@@ -435,7 +435,7 @@ asio::awaitable<void> Gate::Impl::open_inbox(FrontLink& front, std::uint64_t id,
 }
 
 asio::awaitable<void> Gate::Impl::report(FrontLink& front, std::uint64_t id, const v1::ReportRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   if (request.leaves_size() == 0 || request.leaves_size() > kMaxReportedLeaves) {
     throw Error{Code::Refused, "a report has 1 to 4,096 leaves"};
   }
@@ -456,7 +456,7 @@ asio::awaitable<void> Gate::Impl::report(FrontLink& front, std::uint64_t id, con
 }
 
 asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id, const v1::CloseBatchRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
   v1::OpenPlan* open = digest ? state->open_plan(*digest) : nullptr;
   if (open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};

@@ -132,7 +132,7 @@ asio::awaitable<void> Gate::Impl::end_key_workers() {
 }
 
 asio::awaitable<void> Gate::Impl::backup(FrontLink& front, std::uint64_t id, const v1::BackupRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const Plan plan = parsed_plan(request.plan());
   const auto* detail = std::get_if<HsmBackupPlan>(&plan.detail);
   if (detail == nullptr) refuse("the plan is for no backup");

@@ -42,7 +42,7 @@ asio::awaitable<IssuedCrl> Gate::Impl::make_crl(const Plan& plan, const v1::RunP
 }
 
 asio::awaitable<void> Gate::Impl::revocations(FrontLink& front, std::uint64_t id) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   if (state->hsm.revocation_number() == 0)
     throw Error{Code::NotFound, "nothing was revoked yet: there is no revocation list"};
   v1::WorkerRequest ask;
@@ -109,7 +109,7 @@ asio::awaitable<void> Gate::Impl::destroy_given_up(FrontLink& front, std::uint64
 
 asio::awaitable<void> Gate::Impl::finish_destroy(FrontLink& front, std::uint64_t id,
                                                  const v1::FinishDestroyRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   co_await destroy_given_up(front, id, request.label());
   v1::GateReply reply;
   fill_done(*reply.mutable_done());

@@ -13,7 +13,7 @@ constexpr int kMaxDeliveredEntries = 1024;
 
 asio::awaitable<void> Gate::Impl::check_delivered(FrontLink& front, std::uint64_t id,
                                                   const v1::CheckDeliveredRequest& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const Plan plan = parsed_plan(request.plan());
   if (plan.operation != Operation::SeImport) throw Error{Code::Refused, "the plan imports no inventory"};
   if (request.entries_size() > kMaxDeliveredEntries) throw Error{Code::Refused, "a block has at most 1,024 entries"};

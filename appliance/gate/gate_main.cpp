@@ -16,6 +16,7 @@
 #include "appliance/gate/imported_key.h"
 #include "appliance/gate/pin_custody.h"
 #include "appliance/gate/pin_tries.h"
+#include "appliance/gate/surroundings.h"
 #include "wrap/base/process.h"
 #include "wrap/base/process_end.h"
 
@@ -171,6 +172,8 @@ Secrets obtain_secrets_of_child(const Options& options, const GateSettings& sett
 
 int serve(const Options& options) {
   GateSettings settings = read_settings(options.settings_file);
+  // Before anybody types a PIN or is handed a share; the gate looks again when it has the PIN.
+  refuse_unfit(options.settings_file, settings, options.insecure_allow, SystemClock{}.now());
   Secrets secrets = options.listen ? obtain_secrets(options, settings) : obtain_secrets_of_child(options, settings);
   close_descriptors_but(options.listen ? std::vector<int>{} : std::vector<int>{kFrontFd});
   detach_input();

@@ -214,7 +214,7 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
 }
 
 asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t id, const v1::SegmentCommit& request) {
-  const auto guard = co_await mutex.lock();
+  const auto guard = co_await lock_opened(front);
   const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
   const SegmentKey key{digest.value_or(Digest{}), request.manifest() ? kManifestIndex : request.index()};
   const auto found = in_progress.find(key);
@@ -260,12 +260,15 @@ asio::awaitable<void> Gate::Impl::abandon_segment(FrontLink& front, std::uint64_
     throw Error{Code::Refused, segment_name(key) + " was not prepared on this connection"};
   }
   co_await drop(key);
+  need_open(front);  // it may rest by now
   v1::GateReply reply;
   fill_done(*reply.mutable_done());
   front.reply(id, std::move(reply));
 }
 
+/// With the mutex: no worker is ended while it is told.
 asio::awaitable<void> Gate::Impl::drop(SegmentKey key) {
+  const auto guard = co_await mutex.lock();
   const auto found = in_progress.find(key);
   if (found == in_progress.end()) co_return;
   const InProgress one = std::move(found->second);

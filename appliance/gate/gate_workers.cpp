@@ -72,9 +72,9 @@ asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
 /// why), and whoever needs the first does not wait for the last.
 asio::awaitable<void> Gate::Impl::start_key_workers() {
   try {
-    while (!broken && key_workers.size() < arguments.settings.workers) {
+    while (!broken && state_worker && key_workers.size() < arguments.settings.workers) {
       const auto guard = co_await workers_mutex.lock();
-      if (key_workers.size() >= std::min<std::size_t>(arguments.settings.workers, most_key_workers)) break;
+      if (!state_worker || key_workers.size() >= std::min<std::size_t>(arguments.settings.workers, most_key_workers)) break;
       co_await add_key_worker_or(key_workers.empty() ? nullptr : key_workers.front().get());
     }
   } catch (const Error&) {

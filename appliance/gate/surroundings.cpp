@@ -84,4 +84,18 @@ AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settin
   return check;
 }
 
+Error unfit_machine(const AirGapCheck& check, Environment environment) {
+  return Error{Code::Refused,
+               fmt::format("this machine is no place for an HSM login: {}", fmt::join(check.problems, "; ")),
+               environment == Environment::Production
+                   ? "mend it; officers can allow it for a time while the machine is fit: keyferry-appliance insecure allow"
+                   : "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
+}
+
+void refuse_unfit(const std::filesystem::path& settings_file, const GateSettings& settings,
+                  const std::vector<std::string>& allow, UtcMillis now) {
+  const AirGapCheck check = check_air_gap(look_around(SecretBytes{}), settings, allow, read_permits(settings_file), now);
+  if (!check.problems.empty()) throw unfit_machine(check, settings.kind);
+}
+
 }  // namespace keyferry::appliance

@@ -3,11 +3,13 @@
 // by officers, for a time.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "appliance/gate/permits.h"
 #include "appliance/gate/settings.h"
+#include "wrap/base/error.h"
 #include "wrap/base/secret_bytes.h"
 
 namespace keyferry::appliance {
@@ -37,5 +39,12 @@ struct AirGapCheck {
 [[nodiscard]] AirGapCheck check_air_gap(const Surroundings& around, const GateSettings& settings,
                                         const std::vector<std::string>& allow, const std::vector<Permit>& permits,
                                         UtcMillis now);
+
+/// look_around() and check_air_gap() without a PIN yet. Error{Refused} naming every problem.
+void refuse_unfit(const std::filesystem::path& settings_file, const GateSettings& settings,
+                  const std::vector<std::string>& allow, UtcMillis now);
+
+/// What is thrown for problems that nobody allowed.
+[[nodiscard]] Error unfit_machine(const AirGapCheck& check, Environment environment);
 
 }  // namespace keyferry::appliance

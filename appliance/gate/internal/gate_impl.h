@@ -144,6 +144,8 @@ struct Gate::Impl {
   /// kf-state's permits into the file beside the settings.
   void note_permits() const;
   void need_open(const FrontLink& front) const;
+  /// The mutex, for an act on an opened appliance: whoever had it before may have logged the HSM out (`rest`).
+  asio::awaitable<AsyncMutex::Guard> lock_opened(const FrontLink& front);
   void refuse_wrong_clock(const v1::GateRequest& request) const;
   /// Time for a leaf that is written now.
   [[nodiscard]] UtcMillis leaf_now() const;
