@@ -86,6 +86,7 @@ void fill(pb::BodyItem& item, const ReceiptsOpening& value) {
 void fill(pb::BodyItem& item, const ReceiptEntry& value) {
   item.mutable_receipt()->set_leaf(to_string(value.leaf));
   item.mutable_receipt()->set_signature(to_string(value.signature));
+  item.mutable_receipt()->set_attestation(to_string(value.attestation));
 }
 
 // --- in
@@ -224,6 +225,7 @@ std::optional<Item> from_message(Fields& fields, const pb::ReceiptEntry& message
   return ReceiptEntry{
       .leaf = fields.octets(message.leaf(), 1, kMaxLeafBytes, "leaf"),
       .signature = fields.octets(message.signature(), 0, crypto::kSignatureBytes, "signature"),
+      .attestation = fields.octets(message.attestation(), 0, kMaxAttestationBytes, "attestation"),
   };
 }
 

@@ -26,6 +26,7 @@ inline constexpr std::size_t kMaxItemBytes = 64U << 10;
 inline constexpr std::size_t kMaxManifestItemBytes = 4U << 20;
 inline constexpr std::size_t kMaxPayloadBytes = 16U << 10;
 inline constexpr std::size_t kMaxCertificateBytes = 4096;
+inline constexpr std::size_t kMaxAttestationBytes = 512;
 inline constexpr std::size_t kMaxIssuers = 3;
 inline constexpr std::size_t kMaxAnchors = 16;
 inline constexpr std::uint32_t kMaxSegmentRecords = 16'384;  // design.md section 4
@@ -115,6 +116,7 @@ struct ReceiptsOpening {
 struct ReceiptEntry {
   Bytes leaf;       // a serialised StationLeaf, 1..8192
   Bytes signature;  // 64, by the injected key; or empty
+  Bytes attestation = {};  // opaque here, 0..512: the family's verifier (wrap/evidence) reads it
 
   friend bool operator==(const ReceiptEntry&, const ReceiptEntry&) = default;
 };
