@@ -77,7 +77,7 @@ struct CommonOptions {
   std::vector<std::string> component_check_values;  // hex; the key comes in parts:
   std::vector<int> component_fds;                   // each from its descriptor; else the gate asks for them
   std::optional<std::string> backup_shares;  // init: "M/N", the gate makes kf-backup and writes its shares
-  std::filesystem::path backup_share_folder;
+  std::vector<std::filesystem::path> backup_share_folders;
   std::vector<std::filesystem::path> shares;  // of the PIN, or of kf-backup: read by the gate
   std::vector<int> share_fds;
   std::vector<std::string> share_tokens;

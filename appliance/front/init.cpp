@@ -245,11 +245,12 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
                                 printable(*context.options().pin_shares)));
   }
   if (!done_before && context.options().backup_shares) {
-    const std::string folder = fs::absolute(context.options().backup_share_folder).string();
+    std::vector<std::string> folders;
+    for (const fs::path& folder : context.options().backup_share_folders) folders.push_back(fs::absolute(folder).string());
     json["backup_shares"] = printable(*context.options().backup_shares);
-    json["backup_share_folder"] = folder;
+    json["backup_share_folders"] = folders;
     lines.push_back(fmt::format("shares       {} in {}: hand each custodian one, and leave none there",
-                                printable(*context.options().backup_shares), folder));
+                                printable(*context.options().backup_shares), printable(fmt::format("{}", fmt::join(folders, ", ")))));
   }
   context.out().result("init", json, lines);
   return 0;

@@ -206,8 +206,9 @@ void add_init(CLI::App& app, Line& line) {
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
   command->add_option("--backup-share-dir",
-                      line.common.backup_share_folder,
-                      "folder for its share files, one for each custodian");
+                      line.common.backup_share_folders,
+                      "folder for its share files: one for all, or one for each custodian")
+      ->allow_extra_args(false);
   command->add_option("--so-pin-fd",
                       line.common.so_pin_fd,
                       "descriptor that the gate reads the SO PIN from, to make that key in a token that is there already");
@@ -540,6 +541,8 @@ void add_hsm_backup(CLI::App& group, Line& line) {
                                   "a backup's keys into an HSM without keys; gate.toml then names that one",
                                   "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
   restore->add_option("FILE", line.restore.file)->required();
+  restore->add_option("--pin-shares", line.common.pin_shares, "M/N: new random PINs in shares, as of init");
+  add_share_targets(restore, line);
   restore->add_option("--hsm",
                       line.restore.hsm_uri,
                       "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");

@@ -25,7 +25,7 @@ void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
   };
   if (options.backup_shares) {
     add("--backup-shares", *options.backup_shares);
-    add("--backup-share-dir", options.backup_share_folder.string());
+    for (const std::filesystem::path& folder : options.backup_share_folders) add("--backup-share-dir", folder.string());
   }
   const std::string& appliance = options.appliance.empty() ? options.backup_name : options.appliance;
   if (!appliance.empty()) add("--appliance", appliance);

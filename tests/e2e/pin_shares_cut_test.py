@@ -77,5 +77,27 @@ class PinsInShares(FerryCase):
         super().tearDownClass()
 
 
+class Restored(FerryCase):
+    def test_a_restored_hsm_gets_pins_and_shares_of_its_own(self):
+        ferry = self.ferry
+        folder = {name: ferry.folder / name for name in ("backup", "first", "second")}
+        shares = lambda which, kind, total=3: [x for n in (1, 2) for x in
+                                               ("--share", folder[which] / f"kf-{kind}-test-share-{n}-of-{total}.txt")]
+        ferry.officer("init", "--name", "test", "--officer-name", "O", "--officer-key", ferry.folder / "officer.pem",
+                      "--pin-shares", "2/3", "--pin-share-dir", folder["first"], "--backup-shares", "2/3",
+                      "--backup-share-dir", folder["backup"], "--insecure-allow", "network,swap,memlock")
+        ferry.officer("ca", "create", "ca", "--subject", "CN=Test CA,O=Test", *shares("first", "user-pin"))
+        backup = ferry.folder / "kf.backup"
+        ferry.officer("hsm", "backup", backup, *shares("first", "user-pin"))
+        shutil.rmtree(ferry.folder / "appliance-hsm" / "tokens")
+        done = ferry.appliance("hsm", "restore", backup, *shares("backup", "backup"), expect=None)
+        self.assert_clear(done, "held as shares", "--pin-shares", status=2)
+        ferry.appliance("hsm", "restore", backup, *shares("backup", "backup"), "--pin-shares", "2/2", "--pin-share-dir", folder["second"])
+        ferry.officer("hsm", "adopt-state", *shares("second", "user-pin", 2))
+        ferry.appliance("hsm", "inventory", *shares("second", "user-pin", 2))
+        done = ferry.appliance("hsm", "inventory", *shares("first", "user-pin"), expect=None)
+        self.assert_clear(done, "share 1 of the user PIN", "check")
+
+
 if __name__ == "__main__":
     cases.main()
