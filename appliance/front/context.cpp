@@ -122,6 +122,12 @@ void Context::rest_gate() {
   static_cast<void>(session.client().call(std::move(request)));
 }
 
+void Context::leave_gate() {
+  gate_.reset();
+  opened_ = false;
+  rest_gate();
+}
+
 GateSession& Context::gate() {
   if (opened_) return *gate_;
   GateSession& session = gate_of_any_hsm();

@@ -134,6 +134,10 @@ class Context {
   /// command's own has not been started then: Error{Internal} if it has.
   void rest_gate();
 
+  /// Nothing more is asked of the HSM by this command: its gate ends, one that listens rests. A GateSession that was had
+  /// before is gone.
+  void leave_gate();
+
   [[nodiscard]] bool gate_is_open() const { return opened_; }
 
   /// Before the gate is opened: this command is about to make keys.

@@ -137,6 +137,7 @@ void run_ceremony(Context& context, const InitOptions& options, const FirstPerso
   initialize.set_name(options.name);
   initialize.set_environment(wire_environment(options.environment));
   initialize.set_officers_needed(options.officers_needed.value_or(1));
+  initialize.set_rehearsal_required(options.rehearsal_required);
   if (persons.officer) {
     const Bytes salt = person_salt(context.ledger(), options.officer_name, context.random());
     initialize.set_officer_key(to_string(persons.officer->public_key().point()));

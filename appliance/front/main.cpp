@@ -198,6 +198,7 @@ void add_init(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
   command->add_option(
       "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
+  command->add_flag("--rehearsal-required", line.init.rehearsal_required, "every ceremony's real run needs the record of its rehearsal");
   command->add_option("--pin-shares",
                       line.common.pin_shares,
                       "M/N: random PINs that nobody sees, in shares of which any M open the HSM");

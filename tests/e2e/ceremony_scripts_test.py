@@ -290,6 +290,8 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
         ferry.run(["keyferry-appliance", "ceremony", "init", plan, "--rehearsal", folder / "home", "--answers", answers, *pin])
         [own] = pathlib.Path(f"{folder}/home/appliance-ceremony").glob("0001-*")
         self.assertIn("exceptions   0", (own / "transcript.txt").read_text())
+        policy = ferry.run(["keyferry-appliance", "--home", folder / "home" / "appliance", "--json", "policy", "show"]).stdout
+        self.assertTrue(json.loads(policy)["rehearsal_required"])
         shares = sorted(path.name for path in folder.glob("medium-*/*"))
         self.assertEqual(shares, [f"kf-backup-hq-share-{n}-of-3.txt" for n in (1, 2, 3)])
         backup = ["keyferry-appliance", "--home", folder / "home" / "appliance", "hsm", "backup", folder / "b", *pin]

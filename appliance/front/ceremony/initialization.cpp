@@ -263,6 +263,7 @@ class Writer {
   void appliance() {
     Argv init{"init", "--name", plan_.name, "--environment", "{environment}", "--officers-needed", std::to_string(plan_.officers_needed)};
     for (const auto& [id, role] : carded_) init.insert(init.end(), {"--officer-card", "{folder}/" + id + ".card"});
+    if (plan_.rehearsal_required) init.emplace_back("--rehearsal-required");
     if (plan_.pin_shares) init.insert(init.end(), {"--pin-shares", plan_.pin_shares->text()});
     if (plan_.backup_shares) init.insert(init.end(), {"--backup-shares", plan_.backup_shares->text()});
     for (const std::string& id : backup_keepers()) {
