@@ -25,8 +25,7 @@ std::string quoted(const std::string& text) {
 InventoryWriter::InventoryWriter(const std::filesystem::path& file, AttestationColumn attestation)
     : file_{file},
       attestation_{attestation},
-      pending_{
-          "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data"} {
+      pending_{"family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data"} {
   if (attestation_ == AttestationColumn::Present) pending_ += ",attestation_key";
   pending_ += '\n';
 }
@@ -62,11 +61,10 @@ void write_lanes(const std::filesystem::path& file,
                  const std::vector<LaneChip>& chips,
                  std::uint32_t lane_count) {
   const std::size_t lanes = std::min<std::size_t>(lane_count, chips.size());
-  std::string text =
-      "# lanes of keyferry-station, made by keyferry-vse: the SEs are virtual\n";
+  std::string text = "# lanes of keyferry-station, made by keyferry-vse: the SEs are virtual\n";
   for (std::size_t lane = 0; lane < lanes; ++lane) {
-    text += fmt::format(
-        "\n[[lane]]\nnumber = {0}\nfamily = \"{1}\"\nperson = {0}\n", lane + 1, family);
+    text +=
+        fmt::format("\n[[lane]]\nnumber = {0}\nfamily = \"{1}\"\nperson = {0}\n", lane + 1, family);
     for (std::size_t i = lane; i < chips.size(); i += lanes) {
       text += "[[lane.se]]\n";
       for (const auto& [key, value] : chips[i].place)

@@ -23,7 +23,7 @@ struct InventoryRow {
   std::string key_name;
   std::string device_serial;
   std::string master;
-  bool delivered = false;  // delivered:MASTER; the vendor fills transport_data in
+  bool delivered = false;      // delivered:MASTER; the vendor fills transport_data in
   Bytes attestation_key = {};  // 65 octets, or empty
 };
 
@@ -48,7 +48,7 @@ class InventoryWriter {
 /// Where the station finds one SE.
 struct LaneChip {
   std::vector<std::pair<std::string, std::string>> place;  // the family's keys of [[lane.se]]
-  std::string device_serial;  // empty: the record has it, or nobody
+  std::string device_serial;                               // empty: the record has it, or nobody
 };
 
 /// `chips` in their order over lanes 1 to `lane_count`, in turn; as many lanes as there are chips

@@ -46,8 +46,9 @@ void add_row_options(CLI::App& command, Options& options, std::uint32_t max_coun
 CLI::Option* add_room_options(CLI::App& command, Options& options) {
   CLI::Option* const lanes =
       command.add_option("--lanes", options.lanes, "lanes file to write (TOML)");
-  command.add_option(
-      "--gate-settings", options.gate_settings, "gate.toml beside the appliance's HSM (derived keys)");
+  command.add_option("--gate-settings",
+                     options.gate_settings,
+                     "gate.toml beside the appliance's HSM (derived keys)");
   command
       .add_option("--transport",
                   options.transport,
@@ -55,8 +56,9 @@ CLI::Option* add_room_options(CLI::App& command, Options& options) {
                   "vendor (--master names its kf-vendor/NAME) to wrap into transport_data")
       ->capture_default_str()
       ->check(CLI::IsMember({"derived", "delivered"}));
-  command.add_option(
-      "--vendor-keys", options.vendor_keys, "file of the vendor's: lines SERIAL KEY in hex (delivered)");
+  command.add_option("--vendor-keys",
+                     options.vendor_keys,
+                     "file of the vendor's: lines SERIAL KEY in hex (delivered)");
   command.add_option(
       "--pin-fd",
       options.pin_fd,
@@ -94,8 +96,10 @@ void describe_atecc608(CLI::App& command, Options& options) {
   command.add_option("--tcp", options.port, "port on 127.0.0.1; 0: a free one");
   command.add_option("--unix", options.socket, "path of a Unix socket");
   command.add_option("--config", options.config, "configuration zone in hex, for a new --state");
-  command.add_option("--state", options.state, "file with the chip's cells; made when it is not there");
-  command.add_option("--folder", options.folder, "serve every chip in this folder, each on its own socket");
+  command.add_option(
+      "--state", options.state, "file with the chip's cells; made when it is not there");
+  command.add_option(
+      "--folder", options.folder, "serve every chip in this folder, each on its own socket");
   command
       .add_option("--timing",
                   options.timing,
@@ -104,7 +108,8 @@ void describe_atecc608(CLI::App& command, Options& options) {
       ->check(CLI::IsMember({"instant", "table"}));
   command.add_flag(
       "--strict-rand", options.strict_rand, "PrivWrite and encrypted Write refuse a fixed nonce");
-  command.add_option("--faults", options.faults_file, "script of faults (tests/vse/atecc608/faults.h)");
+  command.add_option(
+      "--faults", options.faults_file, "script of faults (tests/vse/atecc608/faults.h)");
   command.add_option("--fault", options.faults, "one line of such a script; may be given again");
   command.footer(
       "example: keyferry-vse atecc608 --unix chip.sock --config config.hex --state chip.state\n"
@@ -115,7 +120,8 @@ void describe_make_atecc608(CLI::App& command, Options& options) {
   command.add_option("--count", options.count, "how many")
       ->required()
       ->check(CLI::Range(1U, kMaxStores));
-  command.add_option("--folder", options.folder, "folder of the chips; those in it are kept")->required();
+  command.add_option("--folder", options.folder, "folder of the chips; those in it are kept")
+      ->required();
   command.add_option("--config", options.config, "configuration zone in hex")->required();
   command.add_flag("--blank",
                    options.blank,
@@ -128,7 +134,8 @@ void describe_make_atecc608(CLI::App& command, Options& options) {
       ->capture_default_str()
       ->check(CLI::Range(0U, 15U));
   command
-      .add_option("--attestation-slot", options.attestation_slot, "slot of an attestation key, if any")
+      .add_option(
+          "--attestation-slot", options.attestation_slot, "slot of an attestation key, if any")
       ->check(CLI::Range(0U, 15U));
   command.add_option("--secure-boot-key",
                      options.secure_boot_key,

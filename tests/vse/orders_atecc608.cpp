@@ -78,8 +78,7 @@ atecc608::FaultScript script_of(const Options& options) {
 BusSettings settings_of(const Options& options, const fs::path& state, std::uint64_t number) {
   BusSettings settings;
   settings.state = state;
-  settings.timing =
-      options.timing == "table" ? atecc608::Timing::Table : atecc608::Timing::Instant;
+  settings.timing = options.timing == "table" ? atecc608::Timing::Table : atecc608::Timing::Instant;
   settings.strict_rand = options.strict_rand;
   settings.faults = script_of(options);
   settings.faults.noise_seed += number;  // chips side by side are not damaged alike

@@ -82,8 +82,7 @@ int make_pkcs11(const Options& options) {
   for (const MadeChip& chip : made.chips)
     inventory.add(row_of(options, "pkcs11", chip.facts.serial, chip.number));
   inventory.commit();
-  write_lanes(
-      options.lanes, "pkcs11", lane_chips(made, options, order.module), options.lane_count);
+  write_lanes(options.lanes, "pkcs11", lane_chips(made, options, order.module), options.lane_count);
   print_made(options, made.made, made.kept);
   return 0;
 }
@@ -113,10 +112,10 @@ int make_one_pkcs11(const Options& options) {
   check_texts(options);
   SystemRandom random;
   make_chip_for_parent(kParent,
-                            options.folder,
-                            options.module,
-                            {options.label, {}, options.master, options.part, options.key_name, {}},
-                            random);
+                       options.folder,
+                       options.module,
+                       {options.label, {}, options.master, options.part, options.key_name, {}},
+                       random);
   return 0;
 }
 

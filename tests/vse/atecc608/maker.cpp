@@ -44,7 +44,10 @@ class Desk {
     if (payload.size() > 1 || payload == Bytes{0}) return payload;
     throw Error{Code::Refused,
                 fmt::format("the chip refuses {} {:02x} {:04x} with status {:02x}",
-                            opcode_label(opcode), p1, p2, payload.at(0)),
+                            opcode_label(opcode),
+                            p1,
+                            p2,
+                            payload.at(0)),
                 "the configuration does not let a chip be prepared this way"};
   }
 
@@ -59,7 +62,8 @@ class Desk {
   }
 
   void lock_slot(unsigned slot) {
-    static_cast<void>(send(Opcode::Lock, static_cast<std::uint8_t>(kNoSummary | slot << 2U | 2U), 0));
+    static_cast<void>(
+        send(Opcode::Lock, static_cast<std::uint8_t>(kNoSummary | slot << 2U | 2U), 0));
   }
 
  private:
@@ -110,7 +114,9 @@ Bytes attestation_key_of(const Memory& memory, const MakeOrder& order, RandomSou
   return with_point_prefix(Desk{chip}.send(Opcode::GenKey, 0x00, slot));
 }
 
-Memory new_memory(const MakeOrder& order, const KeyForSerial& key_for_serial, RandomSource& random) {
+Memory new_memory(const MakeOrder& order,
+                  const KeyForSerial& key_for_serial,
+                  RandomSource& random) {
   const Bytes serial = new_serial(order.config, random);
   if (!order.preparation) return blank_memory(serial, ByteView{order.config}.subspan(4, 4));
   Memory memory{order.config};

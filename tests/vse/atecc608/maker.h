@@ -1,5 +1,5 @@
-// Chips as a factory of Microchip's or a secure room would hand them over: blank ones, or ones with configuration,
-// transport key and attestation key, made through the chip's own commands.
+// Chips as a factory of Microchip's or a secure room would hand them over: blank ones, or ones with
+// configuration, transport key and attestation key, made through the chip's own commands.
 #pragma once
 
 #include <array>
@@ -22,7 +22,8 @@ struct Preparation {
 
 struct MakeOrder {
   std::filesystem::path folder;
-  std::array<std::uint8_t, kConfigBytes> config{};  // its serial number is not used but for SN[0], SN[1], SN[8]
+  std::array<std::uint8_t, kConfigBytes>
+      config{};  // its serial number is not used but for SN[0], SN[1], SN[8]
   std::uint32_t first = 0;
   std::uint32_t count = 0;
   std::optional<Preparation> preparation;  // nothing: blank
@@ -45,13 +46,14 @@ struct MakeResult {
 using KeyForSerial = std::function<SecretBytes(const Bytes& serial)>;
 
 /// FOLDER/chip-NNNNN.state
-[[nodiscard]] std::filesystem::path state_file(const std::filesystem::path& folder, std::uint32_t number);
+[[nodiscard]] std::filesystem::path state_file(const std::filesystem::path& folder,
+                                               std::uint32_t number);
 
 /// The socket beside a state file.
 [[nodiscard]] std::filesystem::path socket_of(const std::filesystem::path& state);
 
-/// Chips that are there already are kept. Error{Refused}: one of them is not as this order wants it, or the
-/// configuration does not let the chip be prepared.
+/// Chips that are there already are kept. Error{Refused}: one of them is not as this order wants
+/// it, or the configuration does not let the chip be prepared.
 [[nodiscard]] MakeResult make_chips(const MakeOrder& order,
                                     const KeyForSerial& key_for_serial,
                                     RandomSource& random,

@@ -73,8 +73,11 @@ class Atecc608Program : public testing::Test {
   }
 
   [[nodiscard]] std::vector<std::string> one_chip(std::vector<std::string> more = {}) const {
-    std::vector<std::string> arguments{"--unix", (folder_ / "chip.sock").string(), "--state",
-                                       (folder_ / "chip.state").string(), "--config",
+    std::vector<std::string> arguments{"--unix",
+                                       (folder_ / "chip.sock").string(),
+                                       "--state",
+                                       (folder_ / "chip.state").string(),
+                                       "--config",
                                        kVectorFolder + "example-configuration.hex"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -116,8 +119,14 @@ TEST_F(Atecc608Program, ServesOnAFreePortOfTheLoopback) {
 
 TEST_F(Atecc608Program, ServesAFolderOfBlankChips) {
   auto [ours, theirs] = socket_pair();
-  Child maker = start({"make", "--blank", "--count", "5", "--folder", (folder_ / "chips").string(),
-                       "--config", kVectorFolder + "example-configuration.hex"},
+  Child maker = start({"make",
+                       "--blank",
+                       "--count",
+                       "5",
+                       "--folder",
+                       (folder_ / "chips").string(),
+                       "--config",
+                       kVectorFolder + "example-configuration.hex"},
                       theirs.get());
   ASSERT_EQ(maker.wait(), 0);
   const Child server = serve({"--folder", (folder_ / "chips").string()});
@@ -138,11 +147,23 @@ TEST_F(Atecc608Program, RefusesOrdersThatDoNotFit) {
   const std::vector<std::vector<std::string>> wrong{
       {"--unix", (folder_ / "x.sock").string(), "--state", state},
       {"--state", state, "--config", kVectorFolder + "example-configuration.hex"},
-      {"--unix", (folder_ / "x.sock").string(), "--state", state, "--config",
-       kVectorFolder + "example-configuration.hex", "--fault", "explode"},
+      {"--unix",
+       (folder_ / "x.sock").string(),
+       "--state",
+       state,
+       "--config",
+       kVectorFolder + "example-configuration.hex",
+       "--fault",
+       "explode"},
       {"--folder", folder_.path().string()},
-      {"make", "--count", "1", "--folder", (folder_ / "chips").string(), "--config",
-       kVectorFolder + "vectors.json", "--blank"},
+      {"make",
+       "--count",
+       "1",
+       "--folder",
+       (folder_ / "chips").string(),
+       "--config",
+       kVectorFolder + "vectors.json",
+       "--blank"},
   };
   for (const auto& arguments : wrong) EXPECT_EQ(start(arguments, theirs.get()).wait(), 2);
 }
