@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "station-agent/chip_lost.h"
 #include "station-agent/lane-p11/messages.h"
 #include "token/items.h"
 #include "wrap/base/error.h"
@@ -20,14 +21,6 @@ using lane_p11::KeyHandle;
 /// Name of a record's key on a chip: first 16 octets of SHA-256("keyferry/v1/key-handle", 0x00,
 /// batch id, u32be record number). Not secret; the same for every try of the record.
 [[nodiscard]] KeyHandle key_handle(const BatchId& batch_id, RecordNo record_no);
-
-class ChipLost : public Error {
- public:
-  explicit ChipLost(const std::string& text)
-      : Error{Code::Channel,
-              text,
-              "put the SE back into the fixture, then give the same command again"} {}
-};
 
 struct ChipFacts {
   SeSerial serial;
