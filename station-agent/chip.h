@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "station-agent/chip_lost.h"
+#include "station-agent/firmware.h"
 #include "station-agent/lane-p11/messages.h"
 #include "token/items.h"
 #include "wrap/base/error.h"
@@ -57,8 +58,15 @@ class Chip {
   /// First. Reads the serial; opens what has to be opened.
   [[nodiscard]] virtual std::variant<ChipFacts, ChipRefusal> identify() = 0;
 
+  /// Before anything is noted: can this record go into this chip as it is? Nothing is written.
+  /// firmware: what will have to be verified; null when the batch asks for none.
+  [[nodiscard]] virtual std::optional<Refusal> check(const token::Record& record,
+                                                     const FirmwareImage* firmware) = 0;
+
   /// Read only. `known`: handles of this station's other records for this chip.
-  [[nodiscard]] virtual Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>& known) = 0;
+  [[nodiscard]] virtual Asked ask(const KeyHandle& handle,
+                                  const std::vector<KeyHandle>& known,
+                                  const token::Record& record) = 0;
 
   /// The step that cannot be taken back.
   [[nodiscard]] virtual std::optional<Refusal> inject(const KeyHandle& handle,
@@ -68,14 +76,29 @@ class Chip {
   [[nodiscard]] virtual std::optional<Refusal> write_chain(const KeyHandle& handle,
                                                            const token::Record& record) = 0;
 
-  /// As the chip has it, leaf first.
+  /// Whatever keeps the key from being replaced; read back. Again on a locked chip changes nothing.
+  [[nodiscard]] virtual std::optional<Refusal> lock(const token::Record& record) = 0;
+
+  /// As the chip has it, leaf first. Issuers that the chip has no room for are the record's.
   [[nodiscard]] virtual std::variant<std::vector<Bytes>, Refusal> read_chain(
-      const KeyHandle& handle) = 0;
+      const KeyHandle& handle, const token::Record& record) = 0;
 
   /// Raw r || s over signing_digest(kind, message), made by the record's key. Not verified here.
   [[nodiscard]] virtual std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
+                                                          const token::Record& record,
                                                           ChipSigns kind,
                                                           ByteView message) = 0;
+
+  /// The image's signature, by the key for it that stands in the chip. Refusal: it does not verify.
+  [[nodiscard]] virtual std::optional<Refusal> verify_firmware(const token::Record& record,
+                                                               const FirmwareImage& firmware) = 0;
+
+  /// The best that this chip can give for the record's key.
+  [[nodiscard]] virtual token::EvidenceKind evidence_kind(const token::Record& record) = 0;
+
+  /// What attests the key for this core; empty where evidence_kind is Possession. Not verified here.
+  [[nodiscard]] virtual std::variant<Bytes, Refusal> attest(const token::Record& record,
+                                                            ByteView core) = 0;
 
  protected:
   Chip() = default;
