@@ -70,6 +70,7 @@ struct BatchFacts {
   Digest manifest_digest;
   std::string site;
   std::string customer;
+  token::Family family = token::Family::Pkcs11;
   std::string key_name;
   std::uint32_t se_count = 0;
   std::uint32_t target_count = 0;

@@ -122,14 +122,15 @@ std::optional<BatchFacts> Store::batch(const BatchId& id) const {
   return locked("station store: read a batch", [&]() -> std::optional<BatchFacts> {
     SQLite::Statement query{
         database_,
-        "SELECT manifest_digest, site, customer, key_name, se_count, target_count, firmware_sha256 "
-        "FROM batch WHERE batch_id = :batch"};
+        "SELECT manifest_digest, site, customer, key_name, se_count, target_count, firmware_sha256, "
+        "family FROM batch WHERE batch_id = :batch"};
     bind_blob(query, ":batch", id.bytes());
     if (!query.executeStep()) return std::nullopt;
     BatchFacts facts{id,
                      id_column<Digest>(query, 0),
                      query.getColumn(1).getString(),
                      query.getColumn(2).getString(),
+                     sound(token::family_from_name(query.getColumn(7).getString())),
                      query.getColumn(3).getString(),
                      u32_column(query, 4),
                      u32_column(query, 5),

@@ -18,6 +18,7 @@ class FakeChip final : public Chip {
     std::optional<KeyHandle> held;
     std::vector<Bytes> chain;
     std::unique_ptr<crypto::SoftKey> key;
+    bool locked = false;
     int injections = 0;
     std::string lie;      // where
     std::string lose_at;  // ChipLost there
@@ -29,7 +30,14 @@ class FakeChip final : public Chip {
     return ChipFacts{state_.serial, "fake", true};
   }
 
-  Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>&) override {
+  std::optional<Refusal> check(const token::Record&, const FirmwareImage*) override {
+    if (state_.lie == "other-transport-key") return Refusal{"transport-key-wrong", "no"};
+    return std::nullopt;
+  }
+
+  Asked ask(const KeyHandle& handle,
+            const std::vector<KeyHandle>&,
+            const token::Record&) override {
     if (state_.lie == "foreign") return {Holding::Foreign, "it holds a key"};
     if (state_.lie == "unsound" && state_.held) return {Holding::Unsound, "CKA_EXTRACTABLE"};
     return {state_.held == handle ? Holding::Key : Holding::Empty, ""};
@@ -52,11 +60,21 @@ class FakeChip final : public Chip {
     return std::nullopt;
   }
 
-  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&) override {
+  std::optional<Refusal> lock(const token::Record&) override {
+    if (state_.lie == "lock") return Refusal{"not-locked", "no"};
+    state_.locked = true;
+    return std::nullopt;
+  }
+
+  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&,
+                                                       const token::Record&) override {
     return state_.chain;
   }
 
-  std::variant<Bytes, Refusal> sign(const KeyHandle&, ChipSigns kind, ByteView message) override {
+  std::variant<Bytes, Refusal> sign(const KeyHandle&,
+                                    const token::Record&,
+                                    ChipSigns kind,
+                                    ByteView message) override {
     if (kind == ChipSigns::Receipt && state_.lose_at == "receipt") throw ChipLost{"pulled"};
     if (kind == ChipSigns::Receipt && state_.lie == "receipt") return Bytes(64, 1);
     if (kind == ChipSigns::Challenge && state_.lie == "challenge") return Bytes(64, 1);
@@ -64,6 +82,20 @@ class FakeChip final : public Chip {
                         kind == ChipSigns::Receipt ? crypto::SignatureKind::Receipt
                                                    : crypto::SignatureKind::Challenge,
                         message);
+  }
+
+  std::optional<Refusal> verify_firmware(const token::Record&, const FirmwareImage&) override {
+    if (state_.lie == "firmware") return Refusal{"firmware-signature", "no"};
+    return std::nullopt;
+  }
+
+  token::EvidenceKind evidence_kind(const token::Record&) override {
+    return token::EvidenceKind::Possession;
+  }
+
+  std::variant<Bytes, Refusal> attest(const token::Record&, ByteView) override {
+    if (state_.lie == "attest") return Refusal{"not-attested", "no"};
+    return Bytes{};
   }
 
  private:
@@ -110,9 +142,11 @@ class LaneSandwich : public testing::Test {
   DeviceOutcome handle(std::size_t se = 0) {
     states_.at(se).serial = ses_[se].serial;
     LanePlan plan{LaneNo{1}, token::Family::Pkcs11, 7, {}};
-    Lane lane{plan, *station_, store_, clock_, [&](const SePlace&) {
-                return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
-              }};
+    Admission admission{store_};
+    const LaneParts parts{*station_, store_, clock_, admission, [&](const SePlace&) {
+                            return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
+                          }};
+    Lane lane{plan, parts, firmware_ ? &*firmware_ : nullptr};
     return lane.handle(SePlace{{}, std::nullopt, device_serial_}).at(0);
   }
 
