@@ -281,22 +281,30 @@ std::optional<Refusal> Atecc608Chip::verify_firmware(const token::Record& record
   return refused("firmware-not-verified", "the chip does not verify the firmware", status);
 }
 
-token::EvidenceKind Atecc608Chip::evidence_kind(const token::Record& record) {
+PromisedEvidence Atecc608Chip::evidence(const token::Record& record) {
   const se::Atecc608Payload& payload = payload_of(record);
-  return payload.profile.attestation_slot && payload.attestation_key
-             ? token::EvidenceKind::Attested
-             : token::EvidenceKind::Possession;
+  const se::Atecc608Profile& profile = payload.profile;
+  if (!profile.attestation_slot || !payload.attestation_key) return {};
+  return {token::EvidenceKind::Attested,
+          payload.attestation_key,
+          evidence::Atecc608Slot{
+              profile.target_slot,
+              *profile.attestation_slot,
+              se::slot_config_octets(profile.configuration, profile.target_slot),
+              se::key_config_octets(profile.configuration, profile.target_slot)}};
 }
 
 std::variant<Bytes, Refusal> Atecc608Chip::attest(const token::Record& record, ByteView core) {
-  if (evidence_kind(record) != token::EvidenceKind::Attested) return Bytes{};
-  const se::Atecc608Profile& profile = payload_of(record).profile;
+  const PromisedEvidence promised = evidence(record);
+  if (!promised.slot) return Bytes{};
   const Digest challenge = crypto::signing_digest(crypto::SignatureKind::Receipt, core);
   const auto answer = session_->sign_internal(
-      *profile.attestation_slot, profile.target_slot, challenge.bytes());
+      promised.slot->attestation_slot, promised.slot->target_slot, challenge.bytes());
   if (const auto* status = std::get_if<Status>(&answer))
     return refused("not-attested", "the chip does not attest its key", *status);
-  return std::get<Bytes>(answer);
+  evidence::Atecc608Attestation attestation{*promised.slot};
+  std::ranges::copy(std::get<Bytes>(answer), attestation.signature.begin());
+  return evidence::serialise_attestation(attestation);
 }
 
 }  // namespace keyferry::station

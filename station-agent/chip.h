@@ -14,6 +14,7 @@
 #include "station-agent/lane-p11/messages.h"
 #include "token/items.h"
 #include "wrap/base/error.h"
+#include "wrap/evidence/possession.h"
 
 namespace keyferry::station {
 
@@ -50,6 +51,13 @@ struct Asked {
 };
 
 enum class ChipSigns { Challenge, Receipt };
+
+/// What a receipt's evidence will be, and what it is verified with.
+struct PromisedEvidence {
+  token::EvidenceKind kind = token::EvidenceKind::Possession;
+  std::optional<crypto::PublicKey> attestation_key = {};  // of Attested
+  std::optional<evidence::Atecc608Slot> slot = {};        // of Attested: as the plan has it
+};
 
 class Chip {
  public:
@@ -94,9 +102,9 @@ class Chip {
                                                                const FirmwareImage& firmware) = 0;
 
   /// The best that this chip can give for the record's key.
-  [[nodiscard]] virtual token::EvidenceKind evidence_kind(const token::Record& record) = 0;
+  [[nodiscard]] virtual PromisedEvidence evidence(const token::Record& record) = 0;
 
-  /// What attests the key for this core; empty where evidence_kind is Possession. Not verified here.
+  /// What attests the key for this core; empty where the evidence is Possession. Not verified here.
   [[nodiscard]] virtual std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                             ByteView core) = 0;
 

@@ -153,9 +153,7 @@ std::optional<Refusal> Pkcs11Chip::verify_firmware(const token::Record&, const F
   return no_firmware();
 }
 
-token::EvidenceKind Pkcs11Chip::evidence_kind(const token::Record&) {
-  return token::EvidenceKind::Possession;
-}
+PromisedEvidence Pkcs11Chip::evidence(const token::Record&) { return {}; }
 
 std::variant<Bytes, Refusal> Pkcs11Chip::attest(const token::Record&, ByteView) { return Bytes{}; }
 

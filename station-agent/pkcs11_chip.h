@@ -45,7 +45,7 @@ class Pkcs11Chip final : public Chip {
                                                   ByteView message) override;
   [[nodiscard]] std::optional<Refusal> verify_firmware(const token::Record& record,
                                                        const FirmwareImage& firmware) override;
-  [[nodiscard]] token::EvidenceKind evidence_kind(const token::Record& record) override;
+  [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                     ByteView core) override;
 

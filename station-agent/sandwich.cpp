@@ -275,7 +275,8 @@ class Sandwich {
   void write_receipt() {
     token::ReceiptCore core = new_core();
     core.outcome = token::Outcome::Injected;
-    core.evidence_kind = chip_.evidence_kind(stored_.record);
+    const PromisedEvidence promised = chip_.evidence(stored_.record);
+    core.evidence_kind = promised.kind;
     const Bytes octets = token::serialise_core(core);
     store_.append_core(stored_.key(), octets);
     const auto answer = chip_.sign(handle_, stored_.record, ChipSigns::Receipt, octets);
@@ -293,7 +294,7 @@ class Sandwich {
       quarantine("not-attested", std::get<Refusal>(attested).text);
       return;
     }
-    if (const auto refusal = check_evidence(core.evidence_kind, octets, *signature, *attestation)) {
+    if (const auto refusal = check_evidence(promised, octets, *signature, *attestation)) {
       quarantine(refusal->reason, refusal->text);
       return;
     }
@@ -303,18 +304,25 @@ class Sandwich {
   }
 
   /// Success is a signature that verifies, never a status octet.
-  std::optional<Refusal> check_evidence(token::EvidenceKind kind,
+  std::optional<Refusal> check_evidence(const PromisedEvidence& promised,
                                         ByteView core,
                                         ByteView signature,
                                         ByteView attestation) {
-    if (!evidence::verify_evidence(token::name_of(stored_.record.family),
-                                   evidence::EvidenceKind::Possession,
-                                   stored_.record.public_key,
-                                   core,
-                                   signature)) {
-      return std::nullopt;
-    }
-    return Refusal{"receipt-not-signed", "the SE did not sign its receipt with the injected key"};
+    const bool attested = promised.kind == token::EvidenceKind::Attested;
+    const auto refusal = evidence::verify_evidence(evidence::Evidence{
+        .family = token::name_of(stored_.record.family),
+        .kind = attested ? evidence::EvidenceKind::Attested : evidence::EvidenceKind::Possession,
+        .key = stored_.record.public_key,
+        .core = core,
+        .signature = signature,
+        .attestation = attestation,
+        .attestation_key = promised.attestation_key,
+        .se_serial = stored_.record.se_serial.bytes(),
+        .expected = promised.slot});
+    if (!refusal) return std::nullopt;
+    const bool by_key = refusal->reason.starts_with("signature");
+    return Refusal{by_key ? "receipt-not-signed" : "not-attested",
+                   "what the SE signed does not verify: " + refusal->text};
   }
 
   [[nodiscard]] token::ReceiptCore new_core() const {

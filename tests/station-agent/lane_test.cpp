@@ -89,9 +89,7 @@ class FakeChip final : public Chip {
     return std::nullopt;
   }
 
-  token::EvidenceKind evidence_kind(const token::Record&) override {
-    return token::EvidenceKind::Possession;
-  }
+  PromisedEvidence evidence(const token::Record&) override { return {}; }
 
   std::variant<Bytes, Refusal> attest(const token::Record&, ByteView) override {
     if (state_.lie == "attest") return Refusal{"not-attested", "no"};
@@ -170,6 +168,7 @@ class LaneSandwich : public testing::Test {
   std::vector<SeStore> ses_;
   std::map<std::size_t, FakeChip::State> states_ = make_states();
   std::string device_serial_;
+  std::optional<FirmwareImage> firmware_;
   BatchId batch_id_;
 
  private:
