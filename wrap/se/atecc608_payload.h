@@ -35,7 +35,7 @@ struct Atecc608Payload {
 
 [[nodiscard]] Bytes serialise_payload(const Atecc608Payload& payload);
 
-/// Strict: at most kMaxAtecc608PayloadBytes, every field of its size, nothing unknown, and a profile
+/// Strict: at most kMaxAtecc608PayloadBytes, every field of its size, nothing unknown, a profile
 /// that check_profile accepts; what it returns gives the same octets again. Reasons:
 /// atecc608-payload, atecc608-nonce-mode (`random`: somebody who holds the transport key would have
 /// to answer the chip's own nonce), serial-invalid, and those of check_profile.

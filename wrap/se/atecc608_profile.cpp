@@ -69,7 +69,8 @@ class Word {
 };
 
 struct SlotConfig : Word {
-  SlotConfig(Configuration zone, std::uint8_t slot) : Word{word_at(zone, kSlotConfig + 2U * slot)} {}
+  SlotConfig(Configuration zone, std::uint8_t slot)
+      : Word{word_at(zone, kSlotConfig + 2U * slot)} {}
 
   [[nodiscard]] unsigned read_key() const { return bits(0, 4); }
 
@@ -112,7 +113,8 @@ struct KeyConfig : Word {
 class Bits {
  public:
   void want(std::string_view name, unsigned actual, unsigned expected) {
-    if (actual != expected) wrong_.push_back(fmt::format("{} is {}, must be {}", name, actual, expected));
+    if (actual == expected) return;
+    wrong_.push_back(fmt::format("{} is {}, must be {}", name, actual, expected));
   }
 
   void want(std::string_view name, bool actual, bool expected) {
@@ -123,13 +125,10 @@ class Bits {
                                                std::string_view use,
                                                std::uint8_t slot) const {
     if (wrong_.empty()) return std::nullopt;
-    return Refusal{std::move(reason),
-                   fmt::format("ATECC608 configuration: slot {} ({}): {}",
-                               slot,
-                               use,
-                               fmt::join(wrong_, "; ")),
-                   "the bits are those of a configuration that is not locked yet: correct the file, "
-                   "or name another slot"};
+    return Refusal{
+        std::move(reason),
+        fmt::format("ATECC608 configuration: slot {} ({}): {}", slot, use, fmt::join(wrong_, "; ")),
+        "correct the configuration before chips are locked with it, or name another slot"};
   }
 
  private:
@@ -148,7 +147,8 @@ std::vector<std::uint8_t> named_slots(const Atecc608Profile& profile) {
 std::optional<Refusal> check_slot_numbers(const Atecc608Profile& profile) {
   const std::vector<std::uint8_t> slots = named_slots(profile);
   if (slots.back() >= kAtecc608SlotCount) {
-    return Refusal{"atecc608-slots", fmt::format("ATECC608 slot {}: slots are 0 to 15", slots.back())};
+    return Refusal{"atecc608-slots",
+                   fmt::format("ATECC608 slot {}: slots are 0 to 15", slots.back())};
   }
   const auto twice = std::ranges::adjacent_find(slots);
   if (twice != slots.end()) {
@@ -164,9 +164,9 @@ std::optional<Refusal> check_transport_slot(const Atecc608Profile& profile) {
   if (key.req_random()) {
     return Refusal{
         "atecc608-req-random",
-        fmt::format("ATECC608 configuration: slot {} (transport key) has KeyConfig.ReqRandom 1: such "
-                    "a chip insists on a nonce of its own, and no payload can be made without it "
-                    "(nonce_mode \"random\", which nobody here can answer)",
+        fmt::format("ATECC608 configuration: slot {} (transport key) has KeyConfig.ReqRandom 1: "
+                    "such a chip insists on a nonce of its own, and no payload can be made without "
+                    "it (nonce_mode \"random\", which nobody here can answer)",
                     slot),
         "use parts that were configured with ReqRandom 0 in this slot"};
   }
@@ -377,9 +377,10 @@ std::size_t certificate_area_bytes(const Atecc608Profile& profile) {
 std::variant<Bytes, Refusal> plain_certificate_area(const Atecc608Profile& profile,
                                                     ByteView leaf,
                                                     const std::vector<Bytes>& issuers) {
+  const bool whole = profile.certificate_chain == CertificateChain::Whole;
   Bytes area;
   append_u16be_prefixed(area, leaf);
-  if (profile.certificate_chain == CertificateChain::Whole) {
+  if (whole) {
     for (const Bytes& issuer : issuers) append_u16be_prefixed(area, issuer);
   }
   const std::size_t room = certificate_area_bytes(profile);
@@ -388,8 +389,7 @@ std::variant<Bytes, Refusal> plain_certificate_area(const Atecc608Profile& profi
         "atecc608-certificate-room",
         fmt::format("the certificate slots hold {} octets and {} need {}",
                     room,
-                    profile.certificate_chain == CertificateChain::Whole ? "the chain's certificates"
-                                                                         : "the certificate",
+                    whole ? "the chain's certificates" : "the certificate",
                     area.size()),
         "name more certificate slots, store the leaf alone, or make the subject shorter"};
   }
@@ -436,18 +436,22 @@ std::variant<Atecc608Profile, Refusal> profile_from_message(const v1::Atecc608Pr
       return malformed("certificate_slots");
   }
   switch (message.certificate_form()) {
-    case v1::ATECC608_CERTIFICATE_FORM_PLAIN: break;
+    case v1::ATECC608_CERTIFICATE_FORM_PLAIN:
+      break;
     case v1::ATECC608_CERTIFICATE_FORM_COMPRESSED:
       profile.certificate_form = CertificateForm::Compressed;
       break;
-    default: return malformed("certificate_form");
+    default:
+      return malformed("certificate_form");
   }
   switch (message.certificate_chain()) {
-    case v1::ATECC608_CERTIFICATE_CHAIN_LEAF: break;
+    case v1::ATECC608_CERTIFICATE_CHAIN_LEAF:
+      break;
     case v1::ATECC608_CERTIFICATE_CHAIN_WHOLE:
       profile.certificate_chain = CertificateChain::Whole;
       break;
-    default: return malformed("certificate_chain");
+    default:
+      return malformed("certificate_chain");
   }
   return profile;
 }
