@@ -17,15 +17,24 @@ struct CommandTime {
 };
 
 constexpr std::array kTimes{
-    CommandTime{Opcode::CheckMac, {40, 40, 40}},   CommandTime{Opcode::Counter, {25, 25, 25}},
-    CommandTime{Opcode::DeriveKey, {50, 50, 50}},  CommandTime{Opcode::GenDig, {25, 35, 35}},
-    CommandTime{Opcode::GenKey, {115, 215, 653}},  CommandTime{Opcode::Info, {5, 5, 5}},
-    CommandTime{Opcode::Lock, {35, 35, 35}},       CommandTime{Opcode::Mac, {55, 55, 55}},
-    CommandTime{Opcode::Nonce, {20, 20, 20}},      CommandTime{Opcode::PrivWrite, {50, 50, 50}},
-    CommandTime{Opcode::Random, {23, 23, 23}},     CommandTime{Opcode::Read, {5, 5, 5}},
-    CommandTime{Opcode::SecureBoot, {80, 160, 480}}, CommandTime{Opcode::SelfTest, {250, 625, 2324}},
-    CommandTime{Opcode::Sha, {36, 42, 75}},        CommandTime{Opcode::Sign, {115, 220, 665}},
-    CommandTime{Opcode::UpdateExtra, {10, 10, 10}}, CommandTime{Opcode::Verify, {105, 295, 1085}},
+    CommandTime{Opcode::CheckMac, {40, 40, 40}},
+    CommandTime{Opcode::Counter, {25, 25, 25}},
+    CommandTime{Opcode::DeriveKey, {50, 50, 50}},
+    CommandTime{Opcode::GenDig, {25, 35, 35}},
+    CommandTime{Opcode::GenKey, {115, 215, 653}},
+    CommandTime{Opcode::Info, {5, 5, 5}},
+    CommandTime{Opcode::Lock, {35, 35, 35}},
+    CommandTime{Opcode::Mac, {55, 55, 55}},
+    CommandTime{Opcode::Nonce, {20, 20, 20}},
+    CommandTime{Opcode::PrivWrite, {50, 50, 50}},
+    CommandTime{Opcode::Random, {23, 23, 23}},
+    CommandTime{Opcode::Read, {5, 5, 5}},
+    CommandTime{Opcode::SecureBoot, {80, 160, 480}},
+    CommandTime{Opcode::SelfTest, {250, 625, 2324}},
+    CommandTime{Opcode::Sha, {36, 42, 75}},
+    CommandTime{Opcode::Sign, {115, 220, 665}},
+    CommandTime{Opcode::UpdateExtra, {10, 10, 10}},
+    CommandTime{Opcode::Verify, {105, 295, 1085}},
     CommandTime{Opcode::Write, {45, 45, 45}},
 };
 
@@ -40,7 +49,9 @@ Memory memory_of(const std::filesystem::path& state) {
   return std::move(*memory);
 }
 
-std::uint8_t opcode_of(ByteView packet) { return packet.size() > 1 ? packet[1] : 0; }
+std::uint8_t opcode_of(ByteView packet) {
+  return packet.size() > 1 ? packet[1] : 0;
+}
 
 }  // namespace
 
@@ -49,8 +60,7 @@ milliseconds execution_time(std::uint8_t opcode, std::uint8_t chip_mode) {
   constexpr unsigned kDividerM2 = 0x68 >> 3U;
   const unsigned divider = chip_mode >> 3U;
   const std::size_t column = divider == kDividerM1 ? 1 : divider == kDividerM2 ? 2 : 0;
-  const auto known =
-      std::ranges::find(kTimes, static_cast<Opcode>(opcode), &CommandTime::opcode);
+  const auto known = std::ranges::find(kTimes, static_cast<Opcode>(opcode), &CommandTime::opcode);
   return milliseconds{known == kTimes.end() ? 0 : known->ms.at(column)};
 }
 
@@ -137,7 +147,9 @@ void Bus::apply(const Fault& fault, BusAnswer& answer, const Bytes& before) {
   }
 }
 
-void Bus::idle() { awake_since_.reset(); }
+void Bus::idle() {
+  awake_since_.reset();
+}
 
 void Bus::sleep() {
   awake_since_.reset();

@@ -1,5 +1,5 @@
-// A chip on its powered bus: execution times, watchdog, faults, and the cells on disk before any reply leaves
-// (facts: se/atecc608.md, sections 1.4 to 1.6).
+// A chip on its powered bus: execution times, watchdog, faults, and the cells on disk before any
+// reply leaves (facts: se/atecc608.md, sections 1.4 to 1.6).
 #pragma once
 
 #include <chrono>
@@ -23,9 +23,9 @@ struct BusSettings {
 
 /// What the host gets for a command.
 struct BusAnswer {
-  Bytes reply;                           // empty: silence
-  std::chrono::milliseconds busy{0};     // nothing is answered before
-  bool power_cut = false;                // the connection ends here
+  Bytes reply;                        // empty: silence
+  std::chrono::milliseconds busy{0};  // nothing is answered before
+  bool power_cut = false;             // the connection ends here
 };
 
 class Bus {

@@ -35,7 +35,9 @@ Bytes Chip::answer(ByteView packet) {
   return reply_packet(execute(*command));
 }
 
-void Chip::sleep() { volatile_ = {}; }
+void Chip::sleep() {
+  volatile_ = {};
+}
 
 void Chip::power_off() {
   sleep();
@@ -44,25 +46,44 @@ void Chip::power_off() {
 
 Reply Chip::execute(const Command& command) {
   switch (static_cast<Opcode>(command.opcode)) {
-    case Opcode::Info: return info(command);
-    case Opcode::Read: return read(command);
-    case Opcode::Write: return write(command);
-    case Opcode::Lock: return lock(command);
-    case Opcode::Counter: return counter(command);
-    case Opcode::UpdateExtra: return update_extra(command);
-    case Opcode::Random: return random(command);
-    case Opcode::Nonce: return nonce(command);
-    case Opcode::GenDig: return gen_dig(command);
-    case Opcode::Sha: return sha(command);
-    case Opcode::Mac: return mac(command);
-    case Opcode::CheckMac: return check_mac(command);
-    case Opcode::DeriveKey: return derive_key(command);
-    case Opcode::GenKey: return gen_key(command);
-    case Opcode::PrivWrite: return priv_write(command);
-    case Opcode::Sign: return sign(command);
-    case Opcode::Verify: return verify(command);
-    case Opcode::SecureBoot: return secure_boot(command);
-    case Opcode::SelfTest: return self_test(command);
+    case Opcode::Info:
+      return info(command);
+    case Opcode::Read:
+      return read(command);
+    case Opcode::Write:
+      return write(command);
+    case Opcode::Lock:
+      return lock(command);
+    case Opcode::Counter:
+      return counter(command);
+    case Opcode::UpdateExtra:
+      return update_extra(command);
+    case Opcode::Random:
+      return random(command);
+    case Opcode::Nonce:
+      return nonce(command);
+    case Opcode::GenDig:
+      return gen_dig(command);
+    case Opcode::Sha:
+      return sha(command);
+    case Opcode::Mac:
+      return mac(command);
+    case Opcode::CheckMac:
+      return check_mac(command);
+    case Opcode::DeriveKey:
+      return derive_key(command);
+    case Opcode::GenKey:
+      return gen_key(command);
+    case Opcode::PrivWrite:
+      return priv_write(command);
+    case Opcode::Sign:
+      return sign(command);
+    case Opcode::Verify:
+      return verify(command);
+    case Opcode::SecureBoot:
+      return secure_boot(command);
+    case Opcode::SelfTest:
+      return self_test(command);
   }
   return Status::Parse;
 }

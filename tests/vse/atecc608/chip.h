@@ -1,10 +1,12 @@
-// One virtual ATECC608, written from the facts page (se/atecc608.md, sections 2 to 4) and from nothing else: it knows
-// neither the payload builder nor the driver. No transport, no time, no file here: packets in, packets out.
+// One virtual ATECC608, written from the facts page (se/atecc608.md, sections 2 to 4) and from
+// nothing else: it knows neither the payload builder nor the driver. No transport, no time, no file
+// here: packets in, packets out.
 //
-// Where the page leaves something open, this chip takes the stricter reading: a refused command that would have
-// consumed TempKey consumes it too; CheckMac always consumes it; slot locks need a locked configuration zone.
-// Not here, since the page does not say enough: CheckMac-copy, UseLock, LimitedUse, Verify(validate, invalidate),
-// GenKey into TempKey, ECDH, KDF, AES. A Lock of one slot ignores the summary: the vendor's library sends it without bit 7 and with p2 0.
+// Where the page leaves something open, this chip takes the stricter reading: a refused command
+// that would have consumed TempKey consumes it too; CheckMac always consumes it; slot locks need a
+// locked configuration zone. Not here, since the page does not say enough: CheckMac-copy, UseLock,
+// LimitedUse, Verify(validate, invalidate), GenKey into TempKey, ECDH, KDF, AES. A Lock of one slot
+// ignores the summary: the vendor's library sends it without bit 7 and with p2 0.
 #pragma once
 
 #include <array>
@@ -112,7 +114,8 @@ class Chip {
   [[nodiscard]] Reply gen_key_stored(const Command& command);
   void genkey_digest(ByteView header, ByteView point, unsigned slot);
   [[nodiscard]] Reply priv_write(const Command& command);
-  [[nodiscard]] std::optional<Bytes> decrypt_priv_write(const Command& command, unsigned slot) const;
+  [[nodiscard]] std::optional<Bytes> decrypt_priv_write(const Command& command,
+                                                        unsigned slot) const;
   [[nodiscard]] Reply sign(const Command& command);
   [[nodiscard]] std::optional<Digest> external_digest(std::uint8_t p1) const;
   [[nodiscard]] Digest internal_digest(const Command& command) const;
@@ -123,11 +126,12 @@ class Chip {
   // shared by them, chip.cpp
   [[nodiscard]] Bytes short_serial() const;  // SN[8] SN[0] SN[1]
   [[nodiscard]] Bytes whole_serial_tail(bool whole) const;
-  [[nodiscard]] bool usable(unsigned slot) const;      // ReqAuth, PersistentDisable
+  [[nodiscard]] bool usable(unsigned slot) const;         // ReqAuth, PersistentDisable
   [[nodiscard]] bool random_enough(unsigned slot) const;  // ReqRandom
   [[nodiscard]] std::optional<crypto::SoftKey> private_key(unsigned slot) const;
   [[nodiscard]] std::optional<Bytes> stored_public_key(unsigned slot) const;  // X | Y
   [[nodiscard]] std::optional<Bytes> io_key() const;
+
   void consume_temp_key() { volatile_.temp_key = {}; }
 
   Memory memory_;

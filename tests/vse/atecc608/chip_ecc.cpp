@@ -14,7 +14,9 @@ constexpr std::size_t kDigestBytes = 32;
 constexpr std::uint8_t kFromDigestBuffer = 0x20;
 constexpr std::uint8_t kWithMac = 0x80;
 
-Bytes point_of(const crypto::SoftKey& key) { return to_bytes(key.public_key().point().subspan(1)); }
+Bytes point_of(const crypto::SoftKey& key) {
+  return to_bytes(key.public_key().point().subspan(1));
+}
 
 std::optional<crypto::PublicKey> public_key_of(ByteView point) {
   Bytes octets{0x04};
@@ -22,7 +24,9 @@ std::optional<crypto::PublicKey> public_key_of(ByteView point) {
   return crypto::PublicKey::from_point(octets);
 }
 
-Digest to_digest(ByteView octets) { return *Digest::from_bytes(octets.first(kDigestBytes)); }
+Digest to_digest(ByteView octets) {
+  return *Digest::from_bytes(octets.first(kDigestBytes));
+}
 
 }  // namespace
 
@@ -81,8 +85,7 @@ Reply Chip::gen_key_stored(const Command& command) {
 
 void Chip::genkey_digest(ByteView header, ByteView point, unsigned slot) {
   TempKey& key = volatile_.temp_key;
-  const Digest digest =
-      crypto::sha256_of({key.key(), header, short_serial(), zeros(25), point});
+  const Digest digest = crypto::sha256_of({key.key(), header, short_serial(), zeros(25), point});
   key.value = {};
   std::ranges::copy(digest.bytes(), key.value.begin());
   key.gen_key_data = true;
@@ -109,8 +112,8 @@ Reply Chip::priv_write(const Command& command) {
   const bool mode_fits = !memory_.data_locked() || (encrypted && config.writes_encrypted());
   std::optional<Bytes> plain;
   if (target_fits && mode_fits) {
-    plain = encrypted ? decrypt_priv_write(command, *slot)
-                      : to_bytes(command.data.first(kStoredBytes));
+    plain =
+        encrypted ? decrypt_priv_write(command, *slot) : to_bytes(command.data.first(kStoredBytes));
   }
   consume_temp_key();
   if (!plain || !equal(ByteView{*plain}.first(4), zeros(4))) return Status::Execution;
@@ -231,15 +234,16 @@ Reply Chip::verify(const Command& command) {
   const ByteView signature = command.data.first(kSignatureBytes);
   if (!crypto::verify(*key, to_digest(message), signature)) return Status::Miscompare;
   if (!with_mac) return Status::Success;
-  const ByteView system_nonce =
-      ByteView{volatile_.digest_buffer}.subspan(from_buffer ? 32 : 0, 32);
+  const ByteView system_nonce = ByteView{volatile_.digest_buffer}.subspan(from_buffer ? 32 : 0, 32);
   return to_bytes(
       crypto::sha256_of({*shared, message, system_nonce, signature, header_of(command)}).bytes());
 }
 
 Reply Chip::secure_boot(const Command& command) {
   enum Mode : unsigned { kFull = 5, kFullStore = 6, kFullCopy = 7 };
+
   enum Setting : unsigned { kOff = 0, kFullBoth = 1, kFullSig = 2, kFullDig = 3 };
+
   constexpr unsigned kKnownBits = 0xC7;
   const unsigned mode = command.p1 & 7U;
   if ((command.p1 & ~kKnownBits) != 0 || mode < kFull || command.p2 != 0) return Status::Parse;
@@ -301,8 +305,7 @@ Reply Chip::self_test(const Command& command) {
   unsigned failed = 0;
   if ((command.p1 & kSha) != 0) {
     // FIPS 180-4's example "abc".
-    const auto known =
-        from_hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    const auto known = from_hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     ShaContext context;
     context.update(as_bytes("abc"));
     if (context.finish() != *known) failed |= kSha;

@@ -47,7 +47,7 @@ Reply Chip::nonce_random(const Command& command) {
   TempKey& key = volatile_.temp_key;
   const bool from_temp_key = command.p2 == kFromTempKey;
   if (from_temp_key && !key.valid) return Status::Execution;
-  Bytes number = from_temp_key            ? to_bytes(key.key())
+  Bytes number = from_temp_key             ? to_bytes(key.key())
                  : memory_.config_locked() ? random_.bytes(kBlockBytes)
                                            : unlocked_random();
   const Bytes tail{command.opcode, command.p1, 0x00};
@@ -98,6 +98,7 @@ void Chip::digest_into_temp_key(ByteView first, ByteView header, ByteView tail, 
 
 Reply Chip::gen_dig(const Command& command) {
   enum Mode : std::uint8_t { kConfig, kOtp, kData, kShared, kCounter, kKeyConfig };
+
   const std::uint8_t mode = command.p1;
   if (mode == kData) return gen_dig_data(command);
   if (mode == kShared) return gen_dig_shared(command);
@@ -162,7 +163,17 @@ Reply Chip::gen_dig_shared(const Command& command) {
 }
 
 Reply Chip::sha(const Command& command) {
-  enum Mode : std::uint8_t { kStart, kUpdate, kEnd, kPublicKey, kHmacStart, kUnused, kRead, kWrite };
+  enum Mode : std::uint8_t {
+    kStart,
+    kUpdate,
+    kEnd,
+    kPublicKey,
+    kHmacStart,
+    kUnused,
+    kRead,
+    kWrite
+  };
+
   constexpr std::size_t kMaxPieceBytes = 64;
   const unsigned mode = command.p1 & 7U;
   if (mode == kEnd) return sha_end(command);
@@ -255,7 +266,8 @@ Reply Chip::mac(const Command& command) {
   if (!memory_.config_locked()) return Status::Execution;
   if (second_is_temp_key || first_is_temp_key) {
     const bool input = (command.p1 & kSourceBit) != 0;
-    if (!key.valid || key.no_mac || input != (key.source == Source::Input)) return Status::Execution;
+    if (!key.valid || key.no_mac || input != (key.source == Source::Input))
+      return Status::Execution;
   }
   if (!first_is_temp_key &&
       (memory_.slot_config(*slot).no_mac() || memory_.key_config(*slot).private_key() ||
@@ -299,16 +311,16 @@ Reply Chip::check_mac(const Command& command) {
   const ByteView response = command.data.subspan(32, 32);
   const ByteView other = command.data.subspan(64);
   const Bytes serial = memory_.serial();
-  const Digest wanted = crypto::sha256_of(
-      {first_is_temp_key ? key.key() : memory_.key(*slot),
-       second_is_temp_key ? key.key() : challenge,
-       other.first(4),
-       (command.p1 & kOtp64) != 0 ? ByteView{memory_.otp}.first(8) : zeros(8),
-       other.subspan(4, 3),
-       ByteView{serial}.subspan(8, 1),
-       other.subspan(7, 4),
-       ByteView{serial}.first(2),
-       other.subspan(11, 2)});
+  const Digest wanted =
+      crypto::sha256_of({first_is_temp_key ? key.key() : memory_.key(*slot),
+                         second_is_temp_key ? key.key() : challenge,
+                         other.first(4),
+                         (command.p1 & kOtp64) != 0 ? ByteView{memory_.otp}.first(8) : zeros(8),
+                         other.subspan(4, 3),
+                         ByteView{serial}.subspan(8, 1),
+                         other.subspan(7, 4),
+                         ByteView{serial}.first(2),
+                         other.subspan(11, 2)});
   if (!equal(wanted.bytes(), response)) return Status::Miscompare;
   volatile_.authorised = *slot;
   return Status::Success;

@@ -14,7 +14,9 @@ constexpr std::uint8_t kEncrypted = 0x40;
 constexpr std::size_t kMacBytes = 32;
 constexpr std::uint32_t kCounterMax = 2'097'151;
 
-std::uint8_t zone_of(std::uint8_t p1) { return p1 & 3U; }
+std::uint8_t zone_of(std::uint8_t p1) {
+  return p1 & 3U;
+}
 
 std::size_t access_bytes(std::uint8_t p1) {
   return (p1 & kWholeBlock) != 0 ? kBlockBytes : kWordBytes;
@@ -90,12 +92,9 @@ Reply Chip::info(const Command& command) {
       return Bytes{static_cast<std::uint8_t>(valid ? 1 : 0), 0, 0, 0};
     }
     case 2: {
-      const unsigned authorised =
-          volatile_.authorised ? (*volatile_.authorised << 3U | 4U) : 0U;
-      return Bytes{key.flags(),
-                   static_cast<std::uint8_t>((key.valid ? 0x80U : 0U) | authorised),
-                   0,
-                   0};
+      const unsigned authorised = volatile_.authorised ? (*volatile_.authorised << 3U | 4U) : 0U;
+      return Bytes{
+          key.flags(), static_cast<std::uint8_t>((key.valid ? 0x80U : 0U) | authorised), 0, 0};
     }
     case 3:
       return latch_bit(power_.latch, command.p2);
@@ -207,8 +206,8 @@ std::optional<Bytes> Chip::decrypt_write(const Command& command, unsigned slot) 
   if (memory_.data_locked() && key.key_id != memory_.slot_config(slot).write_key())
     return std::nullopt;
   Bytes plain = xor_with(command.data.first(kBlockBytes), key.key());
-  const Digest wanted = crypto::sha256_of(
-      {key.key(), header_of(command), short_serial(), zeros(25), plain});
+  const Digest wanted =
+      crypto::sha256_of({key.key(), header_of(command), short_serial(), zeros(25), plain});
   if (!equal(wanted.bytes(), command.data.last(kMacBytes))) return std::nullopt;
   return plain;
 }

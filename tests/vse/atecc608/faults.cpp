@@ -20,15 +20,24 @@ struct OpcodeName {
 };
 
 constexpr std::array kOpcodeNames{
-    OpcodeName{Opcode::Read, "Read"},           OpcodeName{Opcode::Mac, "MAC"},
-    OpcodeName{Opcode::Write, "Write"},         OpcodeName{Opcode::GenDig, "GenDig"},
-    OpcodeName{Opcode::Nonce, "Nonce"},         OpcodeName{Opcode::Lock, "Lock"},
-    OpcodeName{Opcode::Random, "Random"},       OpcodeName{Opcode::DeriveKey, "DeriveKey"},
-    OpcodeName{Opcode::UpdateExtra, "UpdateExtra"}, OpcodeName{Opcode::Counter, "Counter"},
-    OpcodeName{Opcode::CheckMac, "CheckMac"},   OpcodeName{Opcode::Info, "Info"},
-    OpcodeName{Opcode::GenKey, "GenKey"},       OpcodeName{Opcode::Sign, "Sign"},
-    OpcodeName{Opcode::Verify, "Verify"},       OpcodeName{Opcode::PrivWrite, "PrivWrite"},
-    OpcodeName{Opcode::Sha, "SHA"},             OpcodeName{Opcode::SelfTest, "SelfTest"},
+    OpcodeName{Opcode::Read, "Read"},
+    OpcodeName{Opcode::Mac, "MAC"},
+    OpcodeName{Opcode::Write, "Write"},
+    OpcodeName{Opcode::GenDig, "GenDig"},
+    OpcodeName{Opcode::Nonce, "Nonce"},
+    OpcodeName{Opcode::Lock, "Lock"},
+    OpcodeName{Opcode::Random, "Random"},
+    OpcodeName{Opcode::DeriveKey, "DeriveKey"},
+    OpcodeName{Opcode::UpdateExtra, "UpdateExtra"},
+    OpcodeName{Opcode::Counter, "Counter"},
+    OpcodeName{Opcode::CheckMac, "CheckMac"},
+    OpcodeName{Opcode::Info, "Info"},
+    OpcodeName{Opcode::GenKey, "GenKey"},
+    OpcodeName{Opcode::Sign, "Sign"},
+    OpcodeName{Opcode::Verify, "Verify"},
+    OpcodeName{Opcode::PrivWrite, "PrivWrite"},
+    OpcodeName{Opcode::Sha, "SHA"},
+    OpcodeName{Opcode::SelfTest, "SelfTest"},
     OpcodeName{Opcode::SecureBoot, "SecureBoot"},
 };
 
@@ -39,10 +48,14 @@ struct KindName {
 };
 
 constexpr std::array kKinds{
-    KindName{"drop", FaultKind::Drop, 0},          KindName{"nack", FaultKind::Nack, 1},
-    KindName{"flip", FaultKind::Flip, 2},          KindName{"garbage", FaultKind::Garbage, 0},
-    KindName{"late", FaultKind::Late, 1},          KindName{"previous", FaultKind::Previous, 0},
-    KindName{"cut-before", FaultKind::CutBefore, 0}, KindName{"cut-after", FaultKind::CutAfter, 0},
+    KindName{"drop", FaultKind::Drop, 0},
+    KindName{"nack", FaultKind::Nack, 1},
+    KindName{"flip", FaultKind::Flip, 2},
+    KindName{"garbage", FaultKind::Garbage, 0},
+    KindName{"late", FaultKind::Late, 1},
+    KindName{"previous", FaultKind::Previous, 0},
+    KindName{"cut-before", FaultKind::CutBefore, 0},
+    KindName{"cut-after", FaultKind::CutAfter, 0},
 };
 
 template <typename Number>

@@ -1,20 +1,22 @@
 // Things that go wrong on purpose, as a script: one a line, `#` begins a comment.
 //
 //   drop WHEN              the command is carried out, its reply never comes
-//   nack WHEN TIMES        as a chip that does not acknowledge: this command and the next TIMES - 1 are neither carried
-//                          out nor answered; on a stream that looks like silence until the host has sent again
-//   flip WHEN OCTET BIT    one bit of the reply; octet 0 is the count, so a reader may wait for more than there is
-//   garbage WHEN           a reply of the right form whose content and CRC are noise
-//   late WHEN MS           the reply comes that much later
-//   previous WHEN          the reply of the command before, again
-//   cut-before WHEN        power goes before the command is carried out
-//   cut-after WHEN         power goes after the cells were written and before the reply
-//   noise PERCENT SEED     one bit in PERCENT of the packets, both ways; the count octet is spared, since a stream
+//   nack WHEN TIMES        as a chip that does not acknowledge: this command and the next TIMES - 1
+//   are neither carried
+//                          out nor answered; on a stream that looks like silence until the host has
+//                          sent again
+//   flip WHEN OCTET BIT    one bit of the reply; octet 0 is the count, so a reader may wait for
+//   more than there is garbage WHEN           a reply of the right form whose content and CRC are
+//   noise late WHEN MS           the reply comes that much later previous WHEN          the reply
+//   of the command before, again cut-before WHEN        power goes before the command is carried
+//   out cut-after WHEN         power goes after the cells were written and before the reply noise
+//   PERCENT SEED     one bit in PERCENT of the packets, both ways; the count octet is spared, since
+//   a stream
 //                          cannot resynchronise as an I2C bus does
 //   counterfeit            every signature is noise
 //
-// WHEN: N, the N-th command since the program started; or NAME or NAME:K, the K-th command with that name (Nonce,
-// GenDig, PrivWrite, ...). Each line but the last two happens once.
+// WHEN: N, the N-th command since the program started; or NAME or NAME:K, the K-th command with
+// that name (Nonce, GenDig, PrivWrite, ...). Each line but the last two happens once.
 #pragma once
 
 #include <cstdint>

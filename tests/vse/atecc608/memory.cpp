@@ -53,7 +53,8 @@ Bytes next_line(std::istream& lines,
                 std::size_t size) {
   std::string word;
   std::string hex;
-  if (!(lines >> word >> hex) || word != name) damaged(file, "the line \"" + name + "\" is missing");
+  if (!(lines >> word >> hex) || word != name)
+    damaged(file, "the line \"" + name + "\" is missing");
   auto octets = from_hex(hex);
   if (!octets || octets->size() != size) damaged(file, "\"" + name + "\" has another size");
   return std::move(*octets);
@@ -66,17 +67,25 @@ Memory::Memory(const std::array<std::uint8_t, kConfigBytes>& content) : config{c
   for (unsigned slot = 0; slot < kSlots; ++slot) slots[slot].assign(slot_size_bytes(slot), 0xFF);
 }
 
-bool Memory::config_locked() const { return config[kLockConfigAt] != kUnlocked; }
+bool Memory::config_locked() const {
+  return config[kLockConfigAt] != kUnlocked;
+}
 
-bool Memory::data_locked() const { return config[kLockValueAt] != kUnlocked; }
+bool Memory::data_locked() const {
+  return config[kLockValueAt] != kUnlocked;
+}
 
 bool Memory::slot_locked(unsigned slot) const {
   return (word_at(config, kSlotLockedAt) >> slot & 1U) == 0;
 }
 
-void Memory::lock_config() { config[kLockConfigAt] = 0; }
+void Memory::lock_config() {
+  config[kLockConfigAt] = 0;
+}
 
-void Memory::lock_data() { config[kLockValueAt] = 0; }
+void Memory::lock_data() {
+  config[kLockValueAt] = 0;
+}
 
 void Memory::lock_slot(unsigned slot) {
   config[kSlotLockedAt + slot / 8] &= static_cast<std::uint8_t>(~(1U << slot % 8));
@@ -90,9 +99,13 @@ KeyConfig Memory::key_config(unsigned slot) const {
   return KeyConfig{word_at(config, kKeyConfigAt + 2 * slot)};
 }
 
-std::uint16_t Memory::secure_boot_word() const { return word_at(config, kSecureBootAt); }
+std::uint16_t Memory::secure_boot_word() const {
+  return word_at(config, kSecureBootAt);
+}
 
-std::uint16_t Memory::chip_options() const { return word_at(config, kChipOptionsAt); }
+std::uint16_t Memory::chip_options() const {
+  return word_at(config, kChipOptionsAt);
+}
 
 Bytes Memory::serial() const {
   Bytes serial{config.begin(), config.begin() + 4};
@@ -100,7 +113,9 @@ Bytes Memory::serial() const {
   return serial;
 }
 
-ByteView Memory::key(unsigned slot) const { return ByteView{slots.at(slot)}.first(kBlockBytes); }
+ByteView Memory::key(unsigned slot) const {
+  return ByteView{slots.at(slot)}.first(kBlockBytes);
+}
 
 std::uint32_t Memory::counter(unsigned number) const {
   const ByteView at = ByteView{config}.subspan(kCountersAt + number * kCounterBytes, kCounterBytes);
@@ -114,7 +129,8 @@ void Memory::set_counter(unsigned number, std::uint32_t value) {
   append_u16be(stored, ones(value % 32));
   append_u16be(stored, value >= 16 ? ones((value - 16) % 32) : std::uint16_t{0xFFFF});
   append_u16be(stored, static_cast<std::uint16_t>(value / 32));
-  append_u16be(stored, value >= 16 ? static_cast<std::uint16_t>((value - 16) / 32) : std::uint16_t{0});
+  append_u16be(stored,
+               value >= 16 ? static_cast<std::uint16_t>((value - 16) / 32) : std::uint16_t{0});
   std::ranges::copy(
       stored, config.begin() + static_cast<std::ptrdiff_t>(kCountersAt + number * kCounterBytes));
 }
@@ -145,15 +161,14 @@ std::optional<Memory> load_memory(const std::filesystem::path& file) {
   Memory memory{config};
   std::ranges::copy(next_line(lines, file, "otp", kOtpBytes), memory.otp.begin());
   for (unsigned slot = 0; slot < kSlots; ++slot) {
-    memory.slots[slot] =
-        next_line(lines, file, fmt::format("slot{}", slot), slot_size_bytes(slot));
+    memory.slots[slot] = next_line(lines, file, fmt::format("slot{}", slot), slot_size_bytes(slot));
   }
   return memory;
 }
 
 void save_memory(const std::filesystem::path& file, const Memory& memory) {
-  std::string text = fmt::format(
-      "{}\nconfig {}\notp {}\n", kMagic, to_hex(memory.config), to_hex(memory.otp));
+  std::string text =
+      fmt::format("{}\nconfig {}\notp {}\n", kMagic, to_hex(memory.config), to_hex(memory.otp));
   for (unsigned slot = 0; slot < kSlots; ++slot)
     text += fmt::format("slot{} {}\n", slot, to_hex(memory.slots[slot]));
   write_file_durably(file, as_bytes(text), Overwrite::Replace);

@@ -1,4 +1,5 @@
-// What a chip keeps without power (facts: se/atecc608.md, section 2), and the file that stands for its cells.
+// What a chip keeps without power (facts: se/atecc608.md, section 2), and the file that stands for
+// its cells.
 #pragma once
 
 #include <array>
@@ -28,17 +29,29 @@ class SlotConfig {
   explicit SlotConfig(std::uint16_t word) : word_{word} {}
 
   [[nodiscard]] unsigned read_key() const { return word_ & 0xFU; }
+
   [[nodiscard]] bool external_sign() const { return bit(0); }
+
   [[nodiscard]] bool internal_sign() const { return bit(1); }
+
   [[nodiscard]] bool no_mac() const { return bit(4); }
+
   [[nodiscard]] bool encrypt_read() const { return bit(6); }
+
   [[nodiscard]] bool is_secret() const { return bit(7); }
+
   [[nodiscard]] unsigned write_key() const { return (word_ >> 8U) & 0xFU; }
+
   [[nodiscard]] unsigned write_config() const { return word_ >> 12U; }
+
   [[nodiscard]] bool source_is_write_key() const { return bit(12); }
-  [[nodiscard]] bool makes_keys() const { return bit(13); }       // GenKey, DeriveKey
+
+  [[nodiscard]] bool makes_keys() const { return bit(13); }  // GenKey, DeriveKey
+
   [[nodiscard]] bool writes_encrypted() const { return bit(14); }  // Write, PrivWrite
+
   [[nodiscard]] bool wants_input_mac() const { return bit(15); }
+
   [[nodiscard]] std::uint16_t word() const { return word_; }
 
  private:
@@ -53,13 +66,21 @@ class KeyConfig {
   explicit KeyConfig(std::uint16_t word) : word_{word} {}
 
   [[nodiscard]] bool private_key() const { return bit(0); }
+
   [[nodiscard]] bool pub_info() const { return bit(1); }
+
   [[nodiscard]] bool p256() const { return (word_ >> 2U & 7U) == 4; }
+
   [[nodiscard]] bool lockable() const { return bit(5); }
+
   [[nodiscard]] bool req_random() const { return bit(6); }
+
   [[nodiscard]] bool req_auth() const { return bit(7); }
+
   [[nodiscard]] unsigned auth_key() const { return word_ >> 8U & 0xFU; }
+
   [[nodiscard]] bool persistent_disable() const { return bit(12); }
+
   [[nodiscard]] std::uint16_t word() const { return word_; }
 
  private:
@@ -88,6 +109,7 @@ class Memory {
   [[nodiscard]] KeyConfig key_config(unsigned slot) const;
   [[nodiscard]] std::uint16_t secure_boot_word() const;
   [[nodiscard]] std::uint16_t chip_options() const;
+
   [[nodiscard]] std::uint8_t chip_mode() const { return config[19]; }
 
   /// SN[0..8].

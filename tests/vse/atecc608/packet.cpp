@@ -27,10 +27,8 @@ std::optional<Command> read_command(ByteView packet) {
   const std::uint16_t crc = crc16(body);
   const ByteView sent = packet.last(kCrcBytes);
   if (sent[0] != (crc & 0xFFU) || sent[1] != crc >> 8U) return std::nullopt;
-  return Command{body[1],
-                 body[2],
-                 static_cast<std::uint16_t>(body[3] | body[4] << 8U),
-                 body.subspan(5)};
+  return Command{
+      body[1], body[2], static_cast<std::uint16_t>(body[3] | body[4] << 8U), body.subspan(5)};
 }
 
 Bytes reply_packet(const Reply& reply) {

@@ -1,4 +1,5 @@
-// What travels between host and chip (facts: se/atecc608.md, sections 1.1 to 1.3), as the chip sees it.
+// What travels between host and chip (facts: se/atecc608.md, sections 1.1 to 1.3), as the chip sees
+// it.
 #pragma once
 
 #include <cstdint>

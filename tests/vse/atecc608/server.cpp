@@ -116,7 +116,9 @@ Fd listen_unix(const std::filesystem::path& path) {
                 "use a folder with a shorter path (107 characters in all)"};
   }
   std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
+
   struct stat status {};
+
   if (lstat(name.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) unlink(name.c_str());
   Fd fd = make_socket(AF_UNIX);
   bind_and_listen(fd, address, name);
@@ -125,7 +127,8 @@ Fd listen_unix(const std::filesystem::path& path) {
 
 void serve_connection(int connection, Bus& bus) {
   const int on = 1;
-  setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // not for Unix sockets: no matter
+  setsockopt(
+      connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // not for Unix sockets: no matter
   while (serve_word(connection, bus)) {
   }
   bus.power_off();

@@ -1,4 +1,5 @@
-// Chips behind stream sockets (facts: se/atecc608.md, section 1.6): one connection is one powered bus.
+// Chips behind stream sockets (facts: se/atecc608.md, section 1.6): one connection is one powered
+// bus.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,12 @@ struct TcpListener {
 
 [[nodiscard]] TcpListener listen_tcp(std::uint16_t port);
 
-/// A socket of that name is replaced, another file is not. Error{Usage}: the path is too long for a socket.
+/// A socket of that name is replaced, another file is not. Error{Usage}: the path is too long for a
+/// socket.
 [[nodiscard]] Fd listen_unix(const std::filesystem::path& path);
 
-/// Serves one connection until the host hangs up, sends what is no word address, or power is cut; then the chip is
-/// without power.
+/// Serves one connection until the host hangs up, sends what is no word address, or power is cut;
+/// then the chip is without power.
 void serve_connection(int connection, Bus& bus);
 
 /// Connection after connection, for ever. Error{Channel} when the listener fails.

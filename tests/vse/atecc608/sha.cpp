@@ -13,13 +13,15 @@ constexpr std::size_t kLengthBytes = 4;
 constexpr std::size_t kStateBytes = 32;
 
 std::uint32_t read_u32le(ByteView at) {
-  return at[0] | static_cast<std::uint32_t>(at[1]) << 8U | static_cast<std::uint32_t>(at[2]) << 16U |
-         static_cast<std::uint32_t>(at[3]) << 24U;
+  return at[0] | static_cast<std::uint32_t>(at[1]) << 8U |
+         static_cast<std::uint32_t>(at[2]) << 16U | static_cast<std::uint32_t>(at[3]) << 24U;
 }
 
 }  // namespace
 
-ShaContext::ShaContext() { SHA256_Init(&inner_); }
+ShaContext::ShaContext() {
+  SHA256_Init(&inner_);
+}
 
 ShaContext ShaContext::hmac(ByteView key) {
   Bytes inner_pad(SHA256_CBLOCK, 0x36);
@@ -34,7 +36,9 @@ ShaContext ShaContext::hmac(ByteView key) {
   return context;
 }
 
-void ShaContext::update(ByteView octets) { SHA256_Update(&inner_, octets.data(), octets.size()); }
+void ShaContext::update(ByteView octets) {
+  SHA256_Update(&inner_, octets.data(), octets.size());
+}
 
 Bytes ShaContext::finish() {
   Bytes digest(SHA256_DIGEST_LENGTH);

@@ -1,4 +1,5 @@
-// SHA-256 in pieces whose inner state can be taken out and put back, as the chip's SHA command does (section 4.13).
+// SHA-256 in pieces whose inner state can be taken out and put back, as the chip's SHA command does
+// (section 4.13).
 #pragma once
 
 #include <openssl/sha.h>
@@ -22,8 +23,8 @@ class ShaContext {
   void update(ByteView octets);
   [[nodiscard]] Bytes finish();
 
-  /// Length so far as LE4, eight state words, the octets of the unfinished block. Nothing for an HMAC: its key would
-  /// come out with it.
+  /// Length so far as LE4, eight state words, the octets of the unfinished block. Nothing for an
+  /// HMAC: its key would come out with it.
   [[nodiscard]] std::optional<Bytes> save() const;
 
  private:

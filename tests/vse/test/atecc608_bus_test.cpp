@@ -33,7 +33,8 @@ class Atecc608Bus : public testing::Test {
     return Bus{wanted, random_, [this] { return now_; }};
   }
 
-  /// Replies to the frames of the vector's injection, in order; empty for silence, "cut" for a power cut.
+  /// Replies to the frames of the vector's injection, in order; empty for silence, "cut" for a
+  /// power cut.
   static std::vector<std::string> inject(Bus& bus) {
     std::vector<std::string> replies;
     for (const char* frame : {"nonce_frame", "gendig_frame", "privwrite_frame"}) {
@@ -173,13 +174,22 @@ TEST_F(Atecc608Bus, WithoutItsStateIsAnError) {
   BusSettings wanted = settings();
   wanted.state = folder_ / "none.state";
   EXPECT_THROW(make_bus(wanted), Error);
-  write_file_durably(wanted.state, as_bytes("keyferry-vse-atecc608 1\nconfig 00\n"), Overwrite::Refuse);
+  write_file_durably(
+      wanted.state, as_bytes("keyferry-vse-atecc608 1\nconfig 00\n"), Overwrite::Refuse);
   EXPECT_THROW(make_bus(wanted), Error);
 }
 
 TEST(Atecc608Faults, RefuseALineThatTheyDoNotKnow) {
-  for (const char* line : {"drop", "drop 0", "drop Nonsense", "flip 3 1", "flip 3 1 8", "explode 3",
-                           "noise 101 1", "nack 2", "drop PrivWrite:0", "drop 3 4"}) {
+  for (const char* line : {"drop",
+                           "drop 0",
+                           "drop Nonsense",
+                           "flip 3 1",
+                           "flip 3 1 8",
+                           "explode 3",
+                           "noise 101 1",
+                           "nack 2",
+                           "drop PrivWrite:0",
+                           "drop 3 4"}) {
     EXPECT_THROW(static_cast<void>(read_faults(line, "script")), Error) << line;
   }
   EXPECT_EQ(read_faults("# nothing\n\n drop PrivWrite:2 # twice\n", "script").faults.size(), 1U);

@@ -1,4 +1,5 @@
-// The virtual chip's other commands, each against a computation of the test's own (facts: se/atecc608.md, section 4).
+// The virtual chip's other commands, each against a computation of the test's own (facts:
+// se/atecc608.md, section 4).
 #include <algorithm>
 
 #include "tests/vse/test/atecc608_host.h"
@@ -46,7 +47,8 @@ TEST(Atecc608Lock, OfDataTakesTheSummaryOfSlotsAndOtp) {
   Bytes all;
   for (const Bytes& slot : memory.slots) append(all, slot);
   append(all, memory.otp);
-  EXPECT_EQ(host.status(Opcode::Lock, 0x01, static_cast<std::uint16_t>(crc16(all) ^ 1)), kExecution);
+  EXPECT_EQ(host.status(Opcode::Lock, 0x01, static_cast<std::uint16_t>(crc16(all) ^ 1)),
+            kExecution);
   EXPECT_EQ(host.status(Opcode::Lock, 0x01, crc16(all)), kSuccess);
   EXPECT_TRUE(host.chip.memory().data_locked());
 }
@@ -118,14 +120,18 @@ TEST(Atecc608GenDig, OfEachZoneIsTheTablesDigest) {
   const Bytes shared(32, 0x33);
   Bytes counter_tail{0, 70, 0, 0, 0};
   counter_tail.resize(25);
-  Bytes key_tail = hex("00814433" "0001");
+  Bytes key_tail =
+      hex("00814433"
+          "0001");
   key_tail.resize(25);
+
   struct Case {
     std::uint8_t p1;
     std::uint16_t p2;
     Bytes data;
     Bytes expected;
   };
+
   const std::vector<Case> cases{
       {0, 1, {}, digest_of({block, hex("15000100"), kShortSerial, zeros(25), nonce})},
       {1, 0, {}, digest_of({Bytes(32, 0xFF), hex("15010000"), kShortSerial, zeros(25), nonce})},
@@ -155,9 +161,11 @@ TEST(Atecc608Write, TakesThePagesEncryptedBlock) {
   host.open_session();
   EXPECT_EQ(host.status(Opcode::Write, 0xC2, wanted.at("address"), data), kSuccess);
   EXPECT_EQ(to_hex(host.chip.memory().key(5)), wanted.at("plain").get<std::string>());
-  EXPECT_EQ(host.status(Opcode::Write, 0xC2, wanted.at("address"), data), kExecution) << "TempKey is spent";
+  EXPECT_EQ(host.status(Opcode::Write, 0xC2, wanted.at("address"), data), kExecution)
+      << "TempKey is spent";
   host.open_session();
-  EXPECT_EQ(host.status(Opcode::Write, 0x82, 0x28, ByteView{data}.first(32)), kExecution) << "clear";
+  EXPECT_EQ(host.status(Opcode::Write, 0x82, 0x28, ByteView{data}.first(32)), kExecution)
+      << "clear";
   host.open_session();
   data[3] ^= 1;
   EXPECT_EQ(host.status(Opcode::Write, 0xC2, wanted.at("address"), data), kExecution);
@@ -182,9 +190,11 @@ TEST(Atecc608Data, IsNotReadOrTouchedWhereItMustNotBe) {
   EXPECT_EQ(host.status(Opcode::Read, 0x82, data_address(0, 0)), kExecution) << "private";
   EXPECT_EQ(host.status(Opcode::Read, 0x82, data_address(4, 0)), kExecution) << "secret";
   EXPECT_EQ(host.status(Opcode::Write, 0x82, data_address(4, 0), Bytes(32)), kExecution) << "never";
-  EXPECT_EQ(host.status(Opcode::Write, 0x82, data_address(0, 0), Bytes(32)), kExecution) << "private";
+  EXPECT_EQ(host.status(Opcode::Write, 0x82, data_address(0, 0), Bytes(32)), kExecution)
+      << "private";
   EXPECT_EQ(host.status(Opcode::Lock, 0x82 | 10U << 2U, 0), kSuccess);
-  EXPECT_EQ(host.status(Opcode::Write, 0x82, data_address(10, 0), Bytes(32)), kExecution) << "locked";
+  EXPECT_EQ(host.status(Opcode::Write, 0x82, data_address(10, 0), Bytes(32)), kExecution)
+      << "locked";
 }
 
 TEST(Atecc608Data, BeforeItsLockIsWrittenInBlocksAndNotRead) {
@@ -255,10 +265,19 @@ TEST(Atecc608Mac, IsTheHashOfKeyChallengeAndSerial) {
                                     challenge,
                                     hex("08400600"),
                                     zeros(11),
-                                    hex("ee" "e90b2d4f" "0123" "a5c7")});
+                                    hex("ee"
+                                        "e90b2d4f"
+                                        "0123"
+                                        "a5c7")});
   EXPECT_EQ(host.send(Opcode::Mac, 0x40, 6, challenge), expected);
-  const Bytes short_form =
-      digest_of({Bytes(32, 0x66), challenge, hex("08000600"), zeros(11), hex("ee"), zeros(4), hex("0123"), zeros(2)});
+  const Bytes short_form = digest_of({Bytes(32, 0x66),
+                                      challenge,
+                                      hex("08000600"),
+                                      zeros(11),
+                                      hex("ee"),
+                                      zeros(4),
+                                      hex("0123"),
+                                      zeros(2)});
   EXPECT_EQ(host.send(Opcode::Mac, 0x00, 6, challenge), short_form);
 }
 
@@ -313,7 +332,8 @@ TEST(Atecc608Sha, GivesItsContextAwayAndTakesItBack) {
   const Bytes context = host.send(Opcode::Sha, 6, 0);
   ASSERT_EQ(context.size(), 4U + 32 + 20);
   host.chip.sleep();
-  ASSERT_EQ(host.status(Opcode::Sha, 7, static_cast<std::uint16_t>(context.size()), context), kSuccess);
+  ASSERT_EQ(host.status(Opcode::Sha, 7, static_cast<std::uint16_t>(context.size()), context),
+            kSuccess);
   EXPECT_EQ(host.send(Opcode::Sha, 0xC2, 0), digest_of({first, middle}));
 }
 

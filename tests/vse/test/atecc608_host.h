@@ -1,4 +1,5 @@
-// A host for the virtual ATECC608 in tests: commands by name, replies taken apart, the page's vectors at hand.
+// A host for the virtual ATECC608 in tests: commands by name, replies taken apart, the page's
+// vectors at hand.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +25,8 @@ inline Bytes hex(const std::string& text) {
 }
 
 inline const nlohmann::json& vectors() {
-  static const nlohmann::json all = nlohmann::json::parse(std::ifstream{kVectorFolder + "vectors.json"});
+  static const nlohmann::json all =
+      nlohmann::json::parse(std::ifstream{kVectorFolder + "vectors.json"});
   return all;
 }
 
@@ -74,8 +76,7 @@ struct Host {
   explicit Host(Memory memory, ChipRules rules = {}) : chip{std::move(memory), random, rules} {}
 
   Bytes send(Opcode opcode, std::uint8_t p1, std::uint16_t p2, ByteView data = {}) {
-    return payload_of(chip.answer(
-        command_packet(static_cast<std::uint8_t>(opcode), p1, p2, data)));
+    return payload_of(chip.answer(command_packet(static_cast<std::uint8_t>(opcode), p1, p2, data)));
   }
 
   /// The status of a command that gives nothing else.

@@ -1,14 +1,18 @@
-// The facts page's injection (se/atecc608.md, sections 6.2, 7.3) against the virtual chip, and each thing that the chip
-// must not let through.
+// The facts page's injection (se/atecc608.md, sections 6.2, 7.3) against the virtual chip, and each
+// thing that the chip must not let through.
 #include "tests/vse/test/atecc608_host.h"
 #include "wrap/crypto/signing.h"
 
 namespace keyferry::vse::atecc608 {
 namespace {
 
-Bytes frame(const char* member) { return injection(member); }
+Bytes frame(const char* member) {
+  return injection(member);
+}
 
-Bytes ok_packet() { return hex("04000340"); }
+Bytes ok_packet() {
+  return hex("04000340");
+}
 
 crypto::PublicKey public_key(ByteView point) {
   Bytes octets{0x04};
