@@ -177,8 +177,7 @@ Asked Atecc608Chip::ask_slot(const token::Record& record) {
   const Status status = std::get<Status>(key);
   const auto valid = session_->key_valid(slot);
   const auto* has_key = std::get_if<bool>(&valid);
-  if (status == Status::ExecutionError && has_key != nullptr && !*has_key)
-    return {Holding::Empty, ""};
+  if (has_key != nullptr && !*has_key) return {Holding::Empty, ""};
   return {Holding::Unsound, where + ": GenKey says " + status_text(status)};
 }
 
