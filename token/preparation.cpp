@@ -13,7 +13,6 @@ namespace pb = keyferry::v1;
 constexpr std::size_t kSerialBytes = 9;
 constexpr std::size_t kRevisionBytes = 4;
 constexpr std::size_t kCheckValueBytes = 16;
-constexpr std::uint32_t kSlots = 16;
 constexpr std::size_t kMaxOrderBytes = 16'384;
 constexpr std::size_t kMaxReceiptBytes = 4096;
 
@@ -23,11 +22,6 @@ Environment environment(Fields& fields, int number) {
 
 bool is_mechanism(std::string_view text) {
   return text == "rsa-oaep-sha1" || text == "rsa-oaep-sha256";
-}
-
-std::uint8_t slot(Fields& fields, std::uint32_t number, const char* field) {
-  fields.check(number < kSlots, field);
-  return static_cast<std::uint8_t>(number);
 }
 
 std::optional<crypto::PublicKey> optional_point(Fields& fields,
@@ -53,10 +47,7 @@ std::optional<PreparationOrder> from_message(Fields& fields, const pb::Preparati
       .lot = fields.text(message.lot(), is_part_text, "lot"),
       .key_name = fields.text(message.key_name(), is_name, "key-name"),
       .count = message.count(),
-      .configuration = fields.octets(
-          message.configuration(), kConfigurationBytes, kConfigurationBytes, "configuration"),
-      .transport_slot = slot(fields, message.transport_slot(), "transport-slot"),
-      .attestation_slot = std::nullopt,
+      .profile = fields.octets(message.profile(), 1, kMaxProfileBytes, "profile"),
       .secure_boot_key = optional_point(fields, message.secure_boot_key(), "secure-boot-key"),
       .vendor = fields.text(message.vendor(), is_name, "vendor"),
       .mechanism = fields.text(message.mechanism(), is_mechanism, "mechanism"),
@@ -64,8 +55,6 @@ std::optional<PreparationOrder> from_message(Fields& fields, const pb::Preparati
           fields.octets(message.vendor_public_key(), 1, kMaxVendorKeyBytes, "vendor-public-key"),
       .expires = fields.time(message.expires_ms(), "expires-ms"),
   };
-  if (message.has_attestation_slot())
-    out.attestation_slot = slot(fields, message.attestation_slot(), "attestation-slot");
   if (fields.bad()) return std::nullopt;
   return out;
 }
@@ -140,9 +129,7 @@ Bytes serialise(const PreparationOrder& order) {
   message.set_lot(order.lot);
   message.set_key_name(order.key_name);
   message.set_count(order.count);
-  message.set_configuration(to_string(order.configuration));
-  message.set_transport_slot(order.transport_slot);
-  if (order.attestation_slot) message.set_attestation_slot(*order.attestation_slot);
+  message.set_profile(to_string(order.profile));
   message.set_secure_boot_key(point_octets(order.secure_boot_key));
   message.set_vendor(order.vendor);
   message.set_mechanism(order.mechanism);

@@ -17,7 +17,7 @@
 
 namespace keyferry::token {
 
-inline constexpr std::size_t kConfigurationBytes = 128;
+inline constexpr std::size_t kMaxProfileBytes = 1024;
 inline constexpr std::size_t kMaxVendorKeyBytes = 2048;
 inline constexpr std::size_t kMaxDeliveredBytes = 1024;  // RSA-8192
 inline constexpr std::uint32_t kMaxPreparedChips = 1'000'000;
@@ -33,9 +33,7 @@ struct PreparationOrder {
   std::string lot;             // is_part_text
   std::string key_name;        // is_name
   std::uint32_t count = 0;     // 1..kMaxPreparedChips
-  Bytes configuration;         // kConfigurationBytes; serial, revision and locks are the chip's own
-  std::uint8_t transport_slot = 0;
-  std::optional<std::uint8_t> attestation_slot = std::nullopt;
+  Bytes profile;               // v1.Atecc608Profile, opaque here (wrap/se/atecc608_profile.h)
   std::optional<crypto::PublicKey> secure_boot_key = std::nullopt;
   std::string vendor;       // NAME of kf-vendor/NAME
   std::string mechanism;    // "rsa-oaep-sha1" or "rsa-oaep-sha256"

@@ -14,20 +14,15 @@ constexpr std::uint8_t kNonceToDigestBuffer = 0x43;
 constexpr std::uint8_t kGenDigData = 0x02;
 constexpr std::uint8_t kPrivWriteEncrypted = 0x40;
 constexpr std::uint8_t kGenKeyPublic = 0x00;
-constexpr std::uint8_t kGenKeyCreate = 0x04;
 constexpr std::uint8_t kGenKeyDigest = 0x08;
 constexpr std::uint8_t kSignExternalDigestBuffer = 0xA0;
 constexpr std::uint8_t kSignInternalFullSerial = 0x40;
 constexpr std::uint8_t kVerifyStoredDigestBuffer = 0x20;
 constexpr std::uint8_t kSecureBootFull = 0x05;
-constexpr std::uint8_t kLockConfigWithSummary = 0x00;
-constexpr std::uint8_t kLockDataNoSummary = 0x81;
 constexpr std::uint8_t kLockSlotNoSummary = 0x82;
 
 constexpr std::size_t kRevisionBytes = 4;
-constexpr std::size_t kLockBytes = 84;         // octets 84..87: LockValue is 86, LockConfig 87
 constexpr std::size_t kSlotLockedOctet = 88;   // octets 88 and 89, low first; 1: not locked
-constexpr std::uint8_t kUnlockedZone = 0x55;
 
 Bytes joined(std::initializer_list<ByteView> parts) {
   Bytes all;
@@ -123,15 +118,19 @@ Answer<Bytes> Session::public_key(std::uint8_t slot) {
 Status Session::write(Zone zone, std::uint16_t address, ByteView value) {
   const auto p1 = static_cast<std::uint8_t>(static_cast<std::uint8_t>(zone) |
                                             (value.size() == kBlockBytes ? kBlockAccess : 0U));
-  return repeat_status({Opcode::Write, p1, address, to_bytes(value)});
+  Command command{Opcode::Write, p1, address, to_bytes(value)};
+  const Status status = repeat_status(command);
+  wipe(command.data);
+  return status;
 }
 
 Status Session::write_slot(std::uint8_t slot, ByteView content) {
   for (std::size_t block = 0; block * kBlockBytes < content.size(); ++block) {
     const ByteView rest = content.subspan(block * kBlockBytes);
-    Bytes value = to_bytes(rest.first(std::min(rest.size(), kBlockBytes)));
-    value.resize(kBlockBytes);  // a write of 32 octets into a short last block takes what fits
+    Bytes value(kBlockBytes);  // a write of 32 octets into a short last block takes what fits
+    std::ranges::copy(rest.first(std::min(rest.size(), kBlockBytes)), value.begin());
     const Status status = write(Zone::Data, data_address(slot, block), value);
+    wipe(value);
     if (status != Status::Success) return status;
   }
   return Status::Success;
@@ -225,26 +224,6 @@ Answer<bool> Session::slot_locked(std::uint8_t slot) {
 Status Session::lock_slot(std::uint8_t slot) {
   const auto p1 = static_cast<std::uint8_t>(kLockSlotNoSummary | slot << 2U);
   return lock({Opcode::Lock, p1, 0}, [&] { return slot_locked(slot); });
-}
-
-Answer<bool> Session::zone_locked(std::size_t octet_in_word) {
-  const auto answer = read_config_word(kLockBytes);
-  if (const auto* status = std::get_if<Status>(&answer)) return *status;
-  return std::get<Bytes>(answer).at(octet_in_word) != kUnlockedZone;
-}
-
-Status Session::lock_config(std::uint16_t summary) {
-  return lock({Opcode::Lock, kLockConfigWithSummary, summary}, [&] { return zone_locked(3); });
-}
-
-Status Session::lock_data() {
-  return lock({Opcode::Lock, kLockDataNoSummary, 0}, [&] { return zone_locked(2); });
-}
-
-std::variant<Bytes, Status, Unanswered> Session::make_key(std::uint8_t slot) {
-  auto result = once({Opcode::GenKey, kGenKeyCreate, slot}, kPointBytes);
-  if (std::holds_alternative<Unanswered>(result)) catch_up();
-  return result;
 }
 
 }  // namespace keyferry::atecc608

@@ -5,6 +5,7 @@
 #include <linux/i2c.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -31,7 +32,9 @@ class LinuxI2cBus final : public I2cBus {
 
   bool write(std::uint8_t address, ByteView octets) override {
     Bytes copy = to_bytes(octets);
-    return transfer(address, 0, copy);
+    const bool acknowledged = transfer(address, 0, copy);
+    wipe(copy);
+    return acknowledged;
   }
 
   std::optional<Bytes> read(std::uint8_t address, std::size_t size) override {
@@ -91,9 +94,11 @@ void I2cWire::idle() { static_cast<void>(word(kWordIdle)); }
 void I2cWire::sleep() { static_cast<void>(word(kWordSleep)); }
 
 bool I2cWire::send(ByteView packet) {
-  Bytes octets{kWordCommand};
-  append(octets, packet);
-  return bus_->write(address_, octets);
+  Bytes octets(1 + packet.size(), kWordCommand);
+  std::ranges::copy(packet, octets.begin() + 1);
+  const bool acknowledged = bus_->write(address_, octets);
+  wipe(octets);
+  return acknowledged;
 }
 
 std::optional<Bytes> I2cWire::receive(Millis limit) {

@@ -1,5 +1,7 @@
 #include "station-agent/atecc608/packet.h"
 
+#include <botan/mem_ops.h>
+
 #include "wrap/base/error.h"
 
 namespace keyferry::atecc608 {
@@ -81,17 +83,22 @@ Bytes encode(const Command& command) {
     throw Error{Code::InvalidArgument,
                 std::string{opcode_name(command.opcode)} + ": more data than a packet takes"};
   }
-  Bytes packet{static_cast<std::uint8_t>(kMinCommandBytes + command.data.size()),
+  Bytes packet;
+  packet.reserve(kMinCommandBytes + command.data.size());  // one copy: wipe() takes the data away
+  append(packet,
+         Bytes{static_cast<std::uint8_t>(kMinCommandBytes + command.data.size()),
                static_cast<std::uint8_t>(command.opcode),
                command.p1,
                static_cast<std::uint8_t>(command.p2 & 0xFFU),
-               static_cast<std::uint8_t>(command.p2 >> 8U)};
+               static_cast<std::uint8_t>(command.p2 >> 8U)});
   append(packet, command.data);
   const std::uint16_t crc = crc16(packet);
   packet.push_back(static_cast<std::uint8_t>(crc & 0xFFU));
   packet.push_back(static_cast<std::uint8_t>(crc >> 8U));
   return packet;
 }
+
+void wipe(Bytes& octets) { Botan::secure_scrub_memory(octets.data(), octets.size()); }
 
 Response decode(ByteView packet) {
   if (packet.size() < kMinResponseBytes || packet.size() > kMaxResponseBytes ||

@@ -72,6 +72,9 @@ using Response = std::variant<Bytes, Status, Damaged>;
 /// count to CRC. Error{InvalidArgument} for more data than a packet takes.
 [[nodiscard]] Bytes encode(const Command& command);
 
+/// Zeros in their place: what a secure room writes into a chip is a key.
+void wipe(Bytes& octets);
+
 /// A whole response, count to CRC.
 [[nodiscard]] Response decode(ByteView packet);
 

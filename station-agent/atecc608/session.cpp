@@ -102,7 +102,10 @@ Response Session::response_to(const Command& command) {
   ++counts_.commands;
   stay_awake(command.opcode);
   silent_ = false;
-  if (!wire_->send(encode(command))) {
+  Bytes sent = encode(command);
+  const bool acknowledged = wire_->send(sent);
+  wipe(sent);
+  if (!acknowledged) {
     awake_ = false;
     return Damaged{};
   }

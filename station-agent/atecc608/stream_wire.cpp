@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -101,9 +102,10 @@ void StreamWire::sleep() {
 
 bool StreamWire::send(ByteView packet) {
   drain();
-  Bytes octets{kWordCommand};
-  append(octets, packet);
+  Bytes octets(1 + packet.size(), kWordCommand);
+  std::ranges::copy(packet, octets.begin() + 1);
   write(octets);
+  wipe(octets);
   return true;
 }
 
