@@ -8,6 +8,8 @@
 
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/receipt_store.h"
+#include "wrap/evidence/atecc608.h"
+#include "wrap/se/atecc608_profile.h"
 #include "token/receipt.h"
 #include "wrap/base/error.h"
 
@@ -46,11 +48,14 @@ class CoreCheck {
   [[nodiscard]] std::optional<Refusal> check_evidence(const token::ReceiptCore& core,
                                                       const IssuedKey& key,
                                                       ByteView octets,
-                                                      ByteView signature);
+                                                      const LogEntry& entry);
   [[nodiscard]] std::optional<Refusal> check_void(StagedEntry& entry,
                                                   const token::VoidLeaf& leaf,
                                                   Seen seen);
   [[nodiscard]] const BatchFacts* batch(const BatchId& id);
+  /// What an attestation of this chip has to say; nothing where none is demanded.
+  [[nodiscard]] std::optional<evidence::Atecc608Slot> attested_slot(const BatchId& batch,
+                                                                    const IssuedKey& key);
   void bind_device_serial(StagedEntry& entry, const token::ReceiptCore& core, const IssuedKey& key);
 
   Ledger& ledger_;
@@ -61,6 +66,7 @@ class CoreCheck {
   std::int64_t import_;
   std::uint64_t from_position_;
   std::map<BatchId, std::optional<BatchFacts>> facts_;
+  std::map<BatchId, se::Atecc608Profile> profiles_;  // of the approved plans
 };
 
 }  // namespace keyferry::appliance

@@ -74,6 +74,7 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
     case Operation::HsmDestroyKey:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
+    case Operation::FamilyEnable:
       return run_simple(context, plan, approvals);
     case Operation::Batch:
     case Operation::HsmAdoptState:

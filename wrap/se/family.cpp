@@ -102,6 +102,10 @@ std::optional<Refusal> unsupported(Family family) {
       "supported: pkcs11, atecc608"};
 }
 
+bool needs_plaintext(Family family) {
+  return family != Family::Pkcs11;
+}
+
 std::size_t transport_key_size_bytes(Family family) {
   if (const auto refusal = unsupported(family)) throw Error{Code::InvalidArgument, refusal->text};
   return kTransportKeyBytes;

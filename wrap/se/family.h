@@ -26,6 +26,10 @@ inline constexpr std::array kAllFamilies{
 /// Nothing if records can be made for it now; otherwise the refusal `family-unsupported`.
 [[nodiscard]] std::optional<Refusal> unsupported(Family family);
 
+/// True for families whose records no HSM can make: the device key is in the clear in a worker for
+/// the time of one record, and officers have to allow that (design.md section 5).
+[[nodiscard]] bool needs_plaintext(Family family);
+
 /// Size in bytes of a transport key: pkcs11 32 (AES-256), atecc608 32. Error{InvalidArgument} for a
 /// family that is not supported.
 [[nodiscard]] std::size_t transport_key_size_bytes(Family family);

@@ -218,6 +218,8 @@ Plan Quorum::sample(Operation operation) {
       return plan_for(operation, HsmDestroyKeyPlan{"kf-tk/m", "over"});
     case Operation::ClockSet:
       return plan_for(operation, ClockSetPlan{in_a_year(), "battery"});
+    case Operation::FamilyEnable:
+      return plan_for(operation, FamilyEnablePlan{se::Family::Atecc608, "first line"});
     case Operation::InsecureAllow:
       return plan_for(operation, InsecureAllowPlan{{"swap"}, in_a_year(), "repair"});
   }

@@ -6,6 +6,7 @@
 
 #include "tests/support/softhsm_store.h"
 #include "tests/wrap/se/atecc608_example.h"
+#include "tests/wrap/se/example.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/kwp.h"
 #include "wrap/crypto/soft_key.h"
@@ -85,6 +86,19 @@ TEST(Atecc608Sealing, IsThePagesVectorByteForByte) {
   const SecretBytes transport = page.secret("transport_key");
   page.expect_equal(seal_scalar(
       software_hash(transport), example_chip(), example_profile(), page.fresh(), page.secret("d")));
+}
+
+TEST(Atecc608Sealing, IsTheExampleOfFormatMd) {
+  Atecc608Fresh fresh;
+  std::ranges::copy(*from_hex(in_format_md("a-nonce")), fresh.nonce.begin());
+  std::ranges::copy(*from_hex(in_format_md("a-challenge")), fresh.challenge.begin());
+  const SecretBytes transport = SecretBytes::copy_of(*from_hex(in_format_md("a-wk")));
+  const SecretBytes scalar = SecretBytes::copy_of(*from_hex(in_format_md("a-d")));
+  const Atecc608Payload payload = seal_scalar(
+      software_hash(transport), example_chip(), example_profile(), fresh, scalar);
+  EXPECT_EQ(to_hex(payload.cipher), in_format_md("a-cipher"));
+  EXPECT_EQ(to_hex(payload.mac), in_format_md("a-mac"));
+  EXPECT_EQ(to_hex(payload.response), in_format_md("a-response"));
 }
 
 TEST(Atecc608Sealing, DependsOnSlotsNonceSerialAndKey) {

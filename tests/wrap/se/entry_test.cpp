@@ -104,6 +104,15 @@ TEST(CanonicalEntry, RefusesAFieldOutOfItsPattern) {
   }
 }
 
+TEST(CanonicalEntry, WithAnAttestationKeyIsThatOfFormatMd) {
+  Entry entry = example_chip_entry();
+  entry.attestation_key = crypto::PublicKey::from_point(*from_hex("04" + in_format_md("a-xy")));
+  ASSERT_TRUE(entry.attestation_key);
+  const Bytes octets = canonical_entry(entry);
+  EXPECT_EQ(to_hex(octets), in_format_md("a-entry"));
+  EXPECT_EQ(entry_leaf_hash(octets).hex(), in_format_md("a-leaf"));
+}
+
 TEST(CanonicalEntry, HasAnEleventhFieldWhereThereIsAnAttestationKey) {
   Entry entry = example_chip_entry();
   const Bytes ten = canonical_entry(entry);
