@@ -153,7 +153,7 @@ class Sandwich {
       stored_.state = RecordState::Doubtful;
     }
     if (const auto refusal = chip_.check(stored_.record, firmware_to_verify())) {
-      red("refused", reason_code(refusal->reason), refusal->text, refusal->hint);
+      red("refused", refusal->reason, refusal->text, refusal->hint);
       return;
     }
     const Asked asked = ask();

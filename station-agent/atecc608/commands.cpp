@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "station-agent/atecc608/session.h"
+#include "wrap/base/cut.h"
 
 namespace keyferry::atecc608 {
 namespace {
@@ -178,6 +179,7 @@ std::variant<Status, Unanswered> Session::priv_write(const PrivWriteSteps& steps
     if (refused(loaded)) return loaded;
     const Once digested = once({Opcode::GenDig, kGenDigData, slot, other}, 0);
     if (refused(digested)) return digested;
+    KF_CUT("atecc608.priv-write-before");  // cut here: the slot is as it was
     Once result = once({Opcode::PrivWrite,
                         kPrivWriteEncrypted,
                         steps.target_slot,

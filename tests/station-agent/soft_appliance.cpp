@@ -112,6 +112,7 @@ token::Record SoftAppliance::make_record(const SeSerial& serial,
                                          std::uint32_t number,
                                          const std::function<Bytes(ByteView)>& seal) {
   const Bytes scalar = random_.bytes(32);
+  scalars.insert_or_assign(number, scalar);
   const auto key = crypto::SoftKey::from_scalar(SecretBytes::copy_of(scalar));
   const auto ca = must(x509::parse_certificate(ca_certificate));
   // On whole hours and for whole years, as a compressed certificate wants it.

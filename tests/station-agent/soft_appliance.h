@@ -113,6 +113,7 @@ class SoftAppliance {
   crypto::SoftKey inbox_key = crypto::SoftKey::generate();
   crypto::SoftKey ca_key = crypto::SoftKey::generate();
   Bytes ca_certificate;
+  std::map<std::uint32_t, Bytes> scalars;    // of each record, for who looks for them elsewhere
   std::optional<crypto::PublicKey> seal_to;  // another recipient than the station
   crypto::Signer* seal_by = nullptr;         // another sender than export_key
 

@@ -13,6 +13,13 @@ namespace {
 namespace fs = std::filesystem;
 namespace vse608 = vse::atecc608;
 
+/// Section 2.4 of the facts, as in tests/vectors/atecc608/example-configuration.hex (a test compares).
+constexpr std::string_view kExampleConfiguration =
+    "0123a5c700006003e90b2d4fee010100c0000000814482208f8f8f8f9f8f8f8f"
+    "8f0f8f8f0f0f0f8f0f0f0f0f0f0f0f8f0f8f0f0fffffffff00000000ffffffff"
+    "00000000000001f000000000000000000000000000005555ffff026000000000"
+    "330033001c001c001c001c003c001c003c001c003c0030003c001c001c003000";
+
 constexpr std::size_t kPadBytes = 4;
 constexpr std::size_t kCoordinateBytes = 32;
 
@@ -40,8 +47,7 @@ crypto::SoftKey key_of(ByteView scalar) {
 
 se::Atecc608Profile example_profile() {
   se::Atecc608Profile profile;
-  profile.configuration = vse608::read_config_hex(fs::path{KEYFERRY_TEST_VECTORS} / "atecc608" /
-                                                  "example-configuration.hex");
+  std::ranges::copy(*from_hex(kExampleConfiguration), profile.configuration.begin());
   profile.transport_slot = 4;
   profile.target_slot = 0;
   profile.attestation_slot = 1;

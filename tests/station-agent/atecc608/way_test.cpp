@@ -238,6 +238,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Trouble{"PreviousAnswerToGenKey", "previous GenKey:2\n"}),
     [](const auto& one) { return std::string{one.param.name}; });
 
+TEST(Atecc608Example, IsThePagesConfiguration) {
+  EXPECT_EQ(example_profile().configuration,
+            vse::atecc608::read_config_hex(std::filesystem::path{KEYFERRY_VECTORS_DIR} /
+                                           "atecc608" / "example-configuration.hex"));
+}
+
 class Atecc608Firmware : public Atecc608Way {
  protected:
   void set_up(const crypto::PublicKey& in_chip, std::uint8_t secure_boot_mode) {
