@@ -95,7 +95,7 @@ class SecureRoom(FerryCase):
         ferry.enroll()
         ferry.lanes.write_text('[[lane]]\nnumber = 1\nfamily = "atecc608"\nperson = 1\n' + "".join(
             f'[[lane.se]]\nchip = "{address}"\ndevice_serial = "D{i}"\n' for i, address in enumerate(cls.chips.addresses())))
-        cls.batch = ferry.batch(CHIPS, family="atecc608", atecc608_profile=cls.profile)
+        cls.batch = ferry.batch(CHIPS, family="atecc608", atecc608_profile=cls.profile, subject="CN={se_serial},O=Test")
         ferry.export(cls.batch)
         ferry.load()
         ferry.run_lanes()
@@ -119,7 +119,7 @@ class SecureRoom(FerryCase):
             self.assertIn(words, self.accepted)
 
     def test_the_same_chips_again_change_nothing(self):
-        again = json.loads(self.prepare_chips(self.chips, "--json").stdout)
+        again = json.loads(self.prepare_chips(self.chips, "--json", "--order", self.digest).stdout)
         self.assertEqual(again["chips"], {"prepared-before": CHIPS})
 
     def test_no_transport_key_leaves_the_room_in_clear(self):
@@ -149,9 +149,11 @@ class SecureRoom(FerryCase):
     def test_an_order_of_another_appliance_is_refused_by_its_words(self):
         home = "stranger"
         self.room("init", "--name", "room-1", name=home)
-        words = " ".join(["abandon"] * 8)
+        first, second, *rest = self.ferry.appliance_words.split("-")
+        words = "-".join((second, first, *rest))
         done = self.room("accept", self.order_file, "--fingerprint", words, name=home, expect=1)
-        self.assertFalse((self.ferry.folder / home / "appliance").exists(), done.stderr)
+        self.assertFalse((self.ferry.folder / home / "appliance").exists())
+        self.assertIn(self.ferry.appliance_words.split("-")[0], done.stderr)
 
     def test_altered_receipts_are_refused_as_a_whole(self):
         lines = self.receipts_file.read_text().splitlines()
