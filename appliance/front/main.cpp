@@ -364,6 +364,7 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--source", plan.source, "only SEs of this source");
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
+  command->add_option("--firmware", plan.firmware, "image whose signature each SE verifies at the line");
   command->add_option("--atecc608-profile", plan.atecc608_profile, "family atecc608: a file with the table [atecc608]");
   command->add_option(
       "--target-count", plan.target_count, "devices at which the line stops (default: all)");
