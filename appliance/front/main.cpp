@@ -204,6 +204,7 @@ void add_init(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
   command->add_option(
       "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
+  command->add_flag("--rehearsal-required", line.init.rehearsal_required, "every ceremony's real run needs the record of its rehearsal");
   command->add_option("--pin-shares",
                       line.common.pin_shares,
                       "M/N: random PINs that nobody sees, in shares of which any M open the HSM");
@@ -212,8 +213,9 @@ void add_init(CLI::App& app, Line& line) {
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
   command->add_option("--backup-share-dir",
-                      line.common.backup_share_folder,
-                      "folder for its share files, one for each custodian");
+                      line.common.backup_share_folders,
+                      "folder for its share files: one for all, or one for each custodian")
+      ->allow_extra_args(false);
   command->add_option("--so-pin-fd",
                       line.common.so_pin_fd,
                       "descriptor that the gate reads the SO PIN from, to make that key in a token that is there already");
@@ -387,6 +389,7 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--source", plan.source, "only SEs of this source");
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
+  command->add_option("--firmware", plan.firmware, "image whose signature each SE verifies at the line");
   command->add_option("--atecc608-profile", plan.atecc608_profile, "family atecc608: a file with the table [atecc608]");
   command->add_option(
       "--target-count", plan.target_count, "devices at which the line stops (default: all)");
@@ -579,6 +582,8 @@ void add_hsm_backup(CLI::App& group, Line& line) {
                                   "a backup's keys into an HSM without keys; gate.toml then names that one",
                                   "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
   restore->add_option("FILE", line.restore.file)->required();
+  restore->add_option("--pin-shares", line.common.pin_shares, "M/N: new random PINs in shares, as of init");
+  add_share_targets(restore, line);
   restore->add_option("--hsm",
                       line.restore.hsm_uri,
                       "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");

@@ -6,6 +6,7 @@
 
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/plan/plan_families.h"
 #include "keyferry/v1/worker.pb.h"
 
 namespace keyferry::appliance {
@@ -131,9 +132,7 @@ Answer check(const BatchPlan& plan, const GateState& state) {
                                se::family_name(plan.family))};
   }
   if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
-  if (plan.firmware_sha256) {
-    return Refusal{"batch-firmware", "a firmware check in the SE is not supported yet by any family here"};
-  }
+  if (auto refusal = check_firmware(plan)) return refusal;
   if (plan.segment_count() > kMaxSegmentsPerBatch) {
     return Refusal{"batch-segments", fmt::format("{} segments are more than {}", plan.segment_count(), kMaxSegmentsPerBatch),
                    "choose a larger segment_size"};
