@@ -50,8 +50,6 @@ class Atecc608Chip final : public Chip {
   [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                     ByteView core) override;
 
-  [[nodiscard]] const atecc608::SessionCounts& counts() const { return session_->counts(); }
-
  private:
   /// The record's payload; the sandwich calls nothing before check() has accepted it.
   [[nodiscard]] const se::Atecc608Payload& payload_of(const token::Record& record);

@@ -26,22 +26,6 @@ constexpr std::array kTimings{
     Timing{Opcode::Write, {45, 45, 45}},
 };
 
-/// Adds the time of its life to `sum`.
-class Stopwatch {
- public:
-  explicit Stopwatch(std::chrono::microseconds& sum) : sum_{sum} {}
-  ~Stopwatch() {
-    sum_ += std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now() - begun_);
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  std::chrono::microseconds& sum_;
-  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
-};
-
 }  // namespace
 
 Divider divider_of(std::uint8_t chip_mode) {
@@ -98,7 +82,6 @@ void Session::stay_awake(Opcode opcode) {
 }
 
 Response Session::response_to(const Command& command) {
-  const Stopwatch watch{counts_.on_the_wire};
   ++counts_.commands;
   stay_awake(command.opcode);
   silent_ = false;

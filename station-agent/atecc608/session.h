@@ -63,7 +63,6 @@ struct SessionSettings {
 struct SessionCounts {
   std::uint64_t commands = 0;
   std::uint64_t repeated = 0;
-  std::chrono::microseconds on_the_wire{0};  // waking, sending, waiting for the chip
 };
 
 struct PrivWriteSteps {
