@@ -1,6 +1,6 @@
-// Driver of family `atecc608` (shared facts se/atecc608.md, section 6): one chip on a bus. What goes
-// into it was computed by the appliance for this very chip; the station passes it on and knows no
-// key.
+// Driver of family `atecc608` (shared facts se/atecc608.md, section 6): one chip on a bus. What
+// goes into it was computed by the appliance for this very chip; the station passes it on and knows
+// no key.
 //
 //   check      serial, zones, configuration, pre-flight CheckMac: nothing is written
 //   ask        GenKey(public) of the target slot against the record's key

@@ -8,8 +8,7 @@ namespace {
 
 /// A certificate is expected of the chip's slots, so none has to be in the record.
 keyferry::token::Record empty_record() {
-  static const keyferry::crypto::PublicKey key =
-      keyferry::crypto::SoftKey::generate().public_key();
+  static const keyferry::crypto::PublicKey key = keyferry::crypto::SoftKey::generate().public_key();
   return {.record_no = {},
           .se_serial = *keyferry::SeSerial::from_hex("0123a5c7e90b2d4fee"),
           .key_name = "dac",

@@ -15,17 +15,15 @@ namespace {
 class CompressedCertificateTest : public testing::Test {
  protected:
   Bytes certificate(const std::string& not_before, const std::string& not_after) {
-    const x509::CertificateBuilder builder{
-        x509::DeviceTemplate{.subject = "CN={key_name},O=ACME,serialNumber={se_serial}",
-                             .not_before = *from_rfc3339(not_before),
-                             .not_after = *from_rfc3339(not_after),
-                             .issuer_name = issuer_name(),
-                             .issuer_key_identifier = *from_hex(
-                                 "a1b2c3d4e5f60718293a4b5c6d7e8f9001020304")}};
+    const x509::CertificateBuilder builder{x509::DeviceTemplate{
+        .subject = "CN={key_name},O=ACME,serialNumber={se_serial}",
+        .not_before = *from_rfc3339(not_before),
+        .not_after = *from_rfc3339(not_after),
+        .issuer_name = issuer_name(),
+        .issuer_key_identifier = *from_hex("a1b2c3d4e5f60718293a4b5c6d7e8f9001020304")}};
     const x509::SubjectFields fields{
         std::nullopt, *SeSerial::from_hex("0123a5c7e90b2d4fee"), "dac", "", ""};
-    const Bytes tbs =
-        builder.to_be_signed(x509::make_serial(random_), fields, key_.public_key());
+    const Bytes tbs = builder.to_be_signed(x509::make_serial(random_), fields, key_.public_key());
     return x509::assemble(tbs, key_.sign_digest(crypto::sha256(tbs)));
   }
 
@@ -40,10 +38,9 @@ class CompressedCertificateTest : public testing::Test {
 
  private:
   Bytes issuer_name() {
-    const x509::CaSpec spec{"CN=CA", *from_rfc3339("2020-01-01T00:00:00Z"),
-                            *from_rfc3339("2060-01-01T00:00:00Z"), 0};
-    const Bytes tbs =
-        x509::ca_to_be_signed(spec, x509::make_serial(random_), key_.public_key());
+    const x509::CaSpec spec{
+        "CN=CA", *from_rfc3339("2020-01-01T00:00:00Z"), *from_rfc3339("2060-01-01T00:00:00Z"), 0};
+    const Bytes tbs = x509::ca_to_be_signed(spec, x509::make_serial(random_), key_.public_key());
     const auto parsed =
         x509::parse_certificate(x509::assemble(tbs, key_.sign_digest(crypto::sha256(tbs))));
     return std::get<x509::CertificateFacts>(parsed).subject_name;
