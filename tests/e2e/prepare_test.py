@@ -146,14 +146,16 @@ class SecureRoom(FerryCase):
         altered.write_bytes(flipped(octets, octets.index(bytes.fromhex("9f8f8f8f"))))
         self.assert_clear(self.room("accept", altered, "--fingerprint", self.ferry.appliance_words, expect=1), "not signed")
 
-    def test_an_order_of_another_appliance_is_refused_by_its_words(self):
-        home = "stranger"
-        self.room("init", "--name", "room-1", name=home)
+    def test_nothing_is_accepted_before_the_words_fit(self):
+        key = json.loads(self.room("--json", "init", "--name", "room-7", name="room-7").stdout)["public_key"]
+        self.ferry.officer("source", "add", "room-7", "--kind", "preparation", "--public-key", key)
+        order, _ = self.order(1, "L7", preparer="room-7")
         first, second, *rest = self.ferry.appliance_words.split("-")
-        words = "-".join((second, first, *rest))
-        done = self.room("accept", self.order_file, "--fingerprint", words, name=home, expect=1)
-        self.assertFalse((self.ferry.folder / home / "appliance").exists())
-        self.assertIn(self.ferry.appliance_words.split("-")[0], done.stderr)
+        swapped = "-".join((second, first, *rest))
+        done = self.room("accept", order, "--fingerprint", swapped, name="room-7", expect=1)
+        self.assert_clear(done, "another appliance", self.ferry.appliance_words)
+        self.assertFalse((self.ferry.folder / "room-7" / "appliance").exists())
+        self.room("accept", order, "--fingerprint", self.ferry.appliance_words, name="room-7")
 
     def test_altered_receipts_are_refused_as_a_whole(self):
         lines = self.receipts_file.read_text().splitlines()
