@@ -24,15 +24,19 @@ class Admission {
   class Place {
    public:
     Place(Admission& admission, const BatchId& batch) : admission_{&admission}, batch_{batch} {}
+
     Place(Place&& other) noexcept
         : admission_{std::exchange(other.admission_, nullptr)}, batch_{other.batch_} {}
+
     Place& operator=(Place&& other) noexcept {
       std::swap(admission_, other.admission_);
       std::swap(batch_, other.batch_);
       return *this;
     }
+
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
+
     ~Place() {
       if (admission_ != nullptr) admission_->leave(batch_);
     }

@@ -85,8 +85,8 @@ std::variant<ChipFacts, ChipRefusal> Atecc608Chip::identify() {
   serial_ = serial_in(configuration_);
   if (serial_[0] != 0x01 || serial_[1] != 0x23) return not_ours("serial " + to_hex(serial_));
   session_->set_divider(atecc608::divider_of(configuration_[kChipMode]));
-  const bool locked = configuration_[kLockConfig] != kZoneUnlocked &&
-                      configuration_[kLockValue] != kZoneUnlocked;
+  const bool locked =
+      configuration_[kLockConfig] != kZoneUnlocked && configuration_[kLockValue] != kZoneUnlocked;
   return ChipFacts{*SeSerial::from_bytes(serial_), *model, locked};
 }
 
@@ -101,8 +101,8 @@ const se::Atecc608Payload& Atecc608Chip::payload_of(const token::Record& record)
 }
 
 bool Atecc608Chip::was_locked(std::uint8_t slot) const {
-  const unsigned not_locked = configuration_[kSlotLocked] |
-                              static_cast<unsigned>(configuration_[kSlotLocked + 1]) << 8U;
+  const unsigned not_locked =
+      configuration_[kSlotLocked] | static_cast<unsigned>(configuration_[kSlotLocked + 1]) << 8U;
   return (not_locked >> slot & 1U) == 0;
 }
 
@@ -112,10 +112,10 @@ std::optional<Refusal> Atecc608Chip::check(const token::Record& record,
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
   const se::Atecc608Payload& payload = payload_of(record);
   if (payload.serial != record.se_serial || !equal(payload.serial.bytes(), serial_)) {
-    return Refusal{"payload-serial",
-                   "the record's payload is for chip " + payload.serial.hex() + ", this is " +
-                       to_hex(serial_),
-                   "the batch is not sound: tell the officers; nothing was written"};
+    return Refusal{
+        "payload-serial",
+        "the record's payload is for chip " + payload.serial.hex() + ", this is " + to_hex(serial_),
+        "the batch is not sound: tell the officers; nothing was written"};
   }
   if (auto refusal = check_layout(payload)) return refusal;
   if (firmware != nullptr && !payload.profile.secure_boot_slot) {
@@ -284,13 +284,13 @@ PromisedEvidence Atecc608Chip::evidence(const token::Record& record) {
   const se::Atecc608Payload& payload = payload_of(record);
   const se::Atecc608Profile& profile = payload.profile;
   if (!profile.attestation_slot || !payload.attestation_key) return {};
-  return {token::EvidenceKind::Attested,
-          payload.attestation_key,
-          evidence::Atecc608Slot{
-              profile.target_slot,
-              *profile.attestation_slot,
-              se::slot_config_octets(profile.configuration, profile.target_slot),
-              se::key_config_octets(profile.configuration, profile.target_slot)}};
+  return {
+      token::EvidenceKind::Attested,
+      payload.attestation_key,
+      evidence::Atecc608Slot{profile.target_slot,
+                             *profile.attestation_slot,
+                             se::slot_config_octets(profile.configuration, profile.target_slot),
+                             se::key_config_octets(profile.configuration, profile.target_slot)}};
 }
 
 std::variant<Bytes, Refusal> Atecc608Chip::attest(const token::Record& record, ByteView core) {

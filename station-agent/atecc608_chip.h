@@ -1,6 +1,6 @@
-// Driver of family `atecc608` (shared facts se/atecc608.md, section 6): one chip on a bus. What goes
-// into it was computed by the appliance for this very chip; the station passes it on and knows no
-// key.
+// Driver of family `atecc608` (shared facts se/atecc608.md, section 6): one chip on a bus. What
+// goes into it was computed by the appliance for this very chip; the station passes it on and knows
+// no key.
 //
 //   check      serial, zones, configuration, pre-flight CheckMac: nothing is written
 //   ask        GenKey(public) of the target slot against the record's key
@@ -49,8 +49,6 @@ class Atecc608Chip final : public Chip {
   [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                     ByteView core) override;
-
-  [[nodiscard]] const atecc608::SessionCounts& counts() const { return session_->counts(); }
 
  private:
   /// The record's payload; the sandwich calls nothing before check() has accepted it.

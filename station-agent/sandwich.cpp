@@ -224,7 +224,8 @@ class Sandwich {
       quarantine(refusal->reason, refusal->text);
       return;
     }
-    KF_CUT("station.locked");  // cut here: the chip has the key, locked; the next run goes on from it
+    KF_CUT(
+        "station.locked");  // cut here: the chip has the key, locked; the next run goes on from it
     if (const auto refusal = verify()) {
       quarantine(refusal->reason, refusal->text);
       return;

@@ -23,7 +23,7 @@ constexpr std::uint8_t kSecureBootFull = 0x05;
 constexpr std::uint8_t kLockSlotNoSummary = 0x82;
 
 constexpr std::size_t kRevisionBytes = 4;
-constexpr std::size_t kSlotLockedOctet = 88;   // octets 88 and 89, low first; 1: not locked
+constexpr std::size_t kSlotLockedOctet = 88;  // octets 88 and 89, low first; 1: not locked
 
 Bytes joined(std::initializer_list<ByteView> parts) {
   Bytes all;
@@ -75,8 +75,7 @@ Answer<bool> Session::key_valid(std::uint8_t slot) {
 Answer<Bytes> Session::read_config() {
   Bytes all;
   for (std::size_t octet = 0; octet < kConfigBytes; octet += kBlockBytes) {
-    const auto answer =
-        repeat({Opcode::Read, kBlockAccess, config_address(octet)}, kBlockBytes);
+    const auto answer = repeat({Opcode::Read, kBlockAccess, config_address(octet)}, kBlockBytes);
     if (const auto* status = std::get_if<Status>(&answer)) return *status;
     append(all, std::get<Bytes>(answer));
   }
@@ -92,8 +91,7 @@ Answer<Bytes> Session::read_slot(std::uint8_t slot, std::size_t size) {
       static_cast<std::uint8_t>(kBlockAccess | static_cast<std::uint8_t>(Zone::Data));
   Bytes content;
   for (std::size_t block = 0; content.size() < size; ++block) {
-    const auto answer =
-        repeat({Opcode::Read, kDataBlock, data_address(slot, block)}, kBlockBytes);
+    const auto answer = repeat({Opcode::Read, kDataBlock, data_address(slot, block)}, kBlockBytes);
     if (const auto* status = std::get_if<Status>(&answer)) return *status;
     append(content, std::get<Bytes>(answer));
   }
@@ -149,9 +147,7 @@ Answer<Bytes> Session::sign_digest(std::uint8_t slot, ByteView digest) {
   }));
 }
 
-Answer<Bytes> Session::sign_internal(std::uint8_t signer,
-                                     std::uint8_t target,
-                                     ByteView challenge) {
+Answer<Bytes> Session::sign_internal(std::uint8_t signer, std::uint8_t target, ByteView challenge) {
   return answer_of(sequence("internal Sign", [&]() -> Once {
     const Once loaded = once({Opcode::Nonce, kNonceToTempKey, 0, to_bytes(challenge)}, 0);
     if (refused(loaded)) return loaded;

@@ -50,7 +50,8 @@ class LinuxI2cBus final : public I2cBus {
     i2c_msg message{address, flags, static_cast<std::uint16_t>(octets.size()), octets.data()};
     i2c_rdwr_ioctl_data transfer{&message, 1};
     if (ioctl(fd_.get(), I2C_RDWR, &transfer) == 1) return true;
-    // Not acknowledged, in the words of the various adapters' drivers (Documentation/i2c/fault-codes).
+    // Not acknowledged, in the words of the various adapters' drivers
+    // (Documentation/i2c/fault-codes).
     if (errno == ENXIO || errno == EREMOTEIO || errno == EIO || errno == EAGAIN ||
         errno == ETIMEDOUT) {
       return false;
@@ -89,9 +90,13 @@ bool I2cWire::wake() {
   return false;
 }
 
-void I2cWire::idle() { static_cast<void>(word(kWordIdle)); }
+void I2cWire::idle() {
+  static_cast<void>(word(kWordIdle));
+}
 
-void I2cWire::sleep() { static_cast<void>(word(kWordSleep)); }
+void I2cWire::sleep() {
+  static_cast<void>(word(kWordSleep));
+}
 
 bool I2cWire::send(ByteView packet) {
   Bytes octets(1 + packet.size(), kWordCommand);

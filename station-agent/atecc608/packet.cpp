@@ -98,7 +98,9 @@ Bytes encode(const Command& command) {
   return packet;
 }
 
-void wipe(Bytes& octets) { Botan::secure_scrub_memory(octets.data(), octets.size()); }
+void wipe(Bytes& octets) {
+  Botan::secure_scrub_memory(octets.data(), octets.size());
+}
 
 Response decode(ByteView packet) {
   if (packet.size() < kMinResponseBytes || packet.size() > kMaxResponseBytes ||

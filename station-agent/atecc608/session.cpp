@@ -17,29 +17,19 @@ struct Timing {
 
 /// Section 1.5 of the facts.
 constexpr std::array kTimings{
-    Timing{Opcode::CheckMac, {40, 40, 40}},    Timing{Opcode::GenDig, {25, 35, 35}},
-    Timing{Opcode::GenKey, {115, 215, 653}},   Timing{Opcode::Info, {5, 5, 5}},
-    Timing{Opcode::Lock, {35, 35, 35}},        Timing{Opcode::Nonce, {20, 20, 20}},
-    Timing{Opcode::PrivWrite, {50, 50, 50}},   Timing{Opcode::Random, {23, 23, 23}},
-    Timing{Opcode::Read, {5, 5, 5}},           Timing{Opcode::SecureBoot, {80, 160, 480}},
-    Timing{Opcode::Sign, {115, 220, 665}},     Timing{Opcode::Verify, {105, 295, 1085}},
+    Timing{Opcode::CheckMac, {40, 40, 40}},
+    Timing{Opcode::GenDig, {25, 35, 35}},
+    Timing{Opcode::GenKey, {115, 215, 653}},
+    Timing{Opcode::Info, {5, 5, 5}},
+    Timing{Opcode::Lock, {35, 35, 35}},
+    Timing{Opcode::Nonce, {20, 20, 20}},
+    Timing{Opcode::PrivWrite, {50, 50, 50}},
+    Timing{Opcode::Random, {23, 23, 23}},
+    Timing{Opcode::Read, {5, 5, 5}},
+    Timing{Opcode::SecureBoot, {80, 160, 480}},
+    Timing{Opcode::Sign, {115, 220, 665}},
+    Timing{Opcode::Verify, {105, 295, 1085}},
     Timing{Opcode::Write, {45, 45, 45}},
-};
-
-/// Adds the time of its life to `sum`.
-class Stopwatch {
- public:
-  explicit Stopwatch(std::chrono::microseconds& sum) : sum_{sum} {}
-  ~Stopwatch() {
-    sum_ += std::chrono::duration_cast<std::chrono::microseconds>(
-        std::chrono::steady_clock::now() - begun_);
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  std::chrono::microseconds& sum_;
-  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace
@@ -86,6 +76,7 @@ void Session::stay_awake(Opcode opcode) {
   const auto needed = execution_time(opcode, divider_);
   const auto awake_for = SteadyClock::now() - awake_since_;
   if (awake_ && awake_for + needed < settings_.awake_budget) return;
+  if (awake_ && awake_for >= settings_.watchdog) overslept_ = true;
   idle();
   for (int tries = 0; tries < kWakeTries; ++tries) {
     if (wire_->wake()) {
@@ -98,7 +89,6 @@ void Session::stay_awake(Opcode opcode) {
 }
 
 Response Session::response_to(const Command& command) {
-  const Stopwatch watch{counts_.on_the_wire};
   ++counts_.commands;
   stay_awake(command.opcode);
   silent_ = false;
@@ -144,8 +134,8 @@ Session::Once Session::once(const Command& command, std::size_t data_bytes) {
   for (int tries = 1;; ++tries) {
     Once result = attempt(command, data_bytes);
     const auto* status = std::get_if<Status>(&result);
-    const bool nothing_done = status != nullptr && (*status == Status::Communication ||
-                                                    *status == Status::WatchdogSoon);
+    const bool nothing_done =
+        status != nullptr && (*status == Status::Communication || *status == Status::WatchdogSoon);
     if (!nothing_done) return result;
     if (tries >= settings_.tries) {
       throw station::ChipLost{std::string{opcode_name(command.opcode)} + ": " +
@@ -188,9 +178,13 @@ Status Session::repeat_status(const Command& command) {
 Session::Once Session::sequence(const std::string& name, const std::function<Once()>& steps) {
   std::string last;
   for (int tries = 0; tries < settings_.sequences; ++tries) {
+    overslept_ = false;
     Once result = steps();
-    if (!std::holds_alternative<Unanswered>(result)) return result;
-    last = std::get<Unanswered>(result).text;
+    const auto* status = std::get_if<Status>(&result);
+    const bool too_late = overslept_ && status != nullptr && *status == Status::ExecutionError;
+    const auto* unanswered = std::get_if<Unanswered>(&result);
+    if (unanswered == nullptr && !too_late) return result;
+    last = too_late ? "the watchdog was quicker" : unanswered->text;
     ++counts_.repeated;
     catch_up();
   }

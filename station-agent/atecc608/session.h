@@ -45,7 +45,8 @@ struct Unanswered {
   std::string text;
 };
 
-/// Times of the table in section 1.5, in milliseconds; from ChipMode, octet 19 of the configuration.
+/// Times of the table in section 1.5, in milliseconds; from ChipMode, octet 19 of the
+/// configuration.
 enum class Divider { M0, M1, M2 };
 [[nodiscard]] Divider divider_of(std::uint8_t chip_mode);
 
@@ -56,6 +57,8 @@ struct SessionSettings {
   Millis give_up = kGiveUp;
   /// The watchdog is about 1.3 s (section 1.4); parts differ, so half of it.
   Millis awake_budget{650};
+  /// Awake for longer than this, it may have fallen asleep and lost TempKey.
+  Millis watchdog{1000};
   int tries = 8;       // of one command
   int sequences = 12;  // of commands that belong together
 };
@@ -63,7 +66,6 @@ struct SessionSettings {
 struct SessionCounts {
   std::uint64_t commands = 0;
   std::uint64_t repeated = 0;
-  std::chrono::microseconds on_the_wire{0};  // waking, sending, waiting for the chip
 };
 
 struct PrivWriteSteps {
@@ -156,7 +158,8 @@ class Session {
   /// Until it is answered. ChipLost after `tries`.
   [[nodiscard]] Answer<Bytes> repeat(const Command& command, std::size_t data_bytes);
   [[nodiscard]] Status repeat_status(const Command& command);
-  /// Runs `sequence` until it is answered.
+  /// Runs `steps` until they are answered, and again when they were refused after we were held up:
+  /// a refused command did nothing.
   [[nodiscard]] Once sequence(const std::string& name, const std::function<Once()>& steps);
   /// Lock, then asks by `locked` until it is known.
   [[nodiscard]] Status lock(const Command& command, const std::function<Answer<bool>()>& locked);
@@ -174,7 +177,8 @@ class Session {
   Divider divider_ = Divider::M0;
   bool awake_ = false;
   SteadyClock::time_point awake_since_{};
-  bool silent_ = false;  // the last response did not come: it may come late
+  bool silent_ = false;     // the last response did not come: it may come late
+  bool overslept_ = false;  // we were held up so long that the watchdog may have been quicker
 };
 
 }  // namespace keyferry::atecc608

@@ -50,8 +50,7 @@ Fd connect_unix(const UnixAddress& address) {
   where.sun_family = AF_UNIX;
   if (address.path.size() >= sizeof where.sun_path) no_chip(address.path, ENAMETOOLONG);
   std::memcpy(where.sun_path, address.path.c_str(), address.path.size() + 1);
-  return connected(
-      AF_UNIX, reinterpret_cast<const sockaddr*>(&where), sizeof where, address.path);
+  return connected(AF_UNIX, reinterpret_cast<const sockaddr*>(&where), sizeof where, address.path);
 }
 
 Fd connect_tcp(const TcpAddress& address) {
@@ -167,8 +166,7 @@ void StreamWire::read_some(Bytes& out, std::size_t most) {
   const int error_number = errno;
   out.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
   if (got == 0) gone("the connection ended");
-  if (got < 0 && error_number != EAGAIN && error_number != EINTR)
-    gone(std::strerror(error_number));
+  if (got < 0 && error_number != EAGAIN && error_number != EINTR) gone(std::strerror(error_number));
 }
 
 }  // namespace keyferry::atecc608

@@ -19,6 +19,7 @@ class StreamWire final : public Wire {
   void sleep() override;
   [[nodiscard]] bool send(ByteView packet) override;
   [[nodiscard]] std::optional<Bytes> receive(Millis limit) override;
+
   [[nodiscard]] std::optional<Bytes> receive_again() override { return std::nullopt; }
 
  private:

@@ -31,7 +31,9 @@ class TableWire final : public atecc608::Wire {
       : wire_{std::move(wire)}, table_ms_{table_ms} {}
 
   bool wake() override { return wire_->wake(); }
+
   void idle() override { wire_->idle(); }
+
   void sleep() override { wire_->sleep(); }
 
   bool send(ByteView packet) override {
@@ -40,6 +42,7 @@ class TableWire final : public atecc608::Wire {
   }
 
   std::optional<Bytes> receive(atecc608::Millis limit) override { return wire_->receive(limit); }
+
   std::optional<Bytes> receive_again() override { return wire_->receive_again(); }
 
  private:

@@ -13,7 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 namespace vse608 = vse::atecc608;
 
-/// Section 2.4 of the facts, as in tests/vectors/atecc608/example-configuration.hex (a test compares).
+/// Section 2.4 of the facts, as in tests/vectors/atecc608/example-configuration.hex (a test
+/// compares).
 constexpr std::string_view kExampleConfiguration =
     "0123a5c700006003e90b2d4fee010100c0000000814482208f8f8f8f9f8f8f8f"
     "8f0f8f8f0f0f0f8f0f0f0f0f0f0f0f8f0f8f0f0fffffffff00000000ffffffff"
@@ -37,7 +38,9 @@ Bytes public_slot(const crypto::PublicKey& key) {
   return content;
 }
 
-void put(Bytes& slot, ByteView content) { std::ranges::copy(content, slot.begin()); }
+void put(Bytes& slot, ByteView content) {
+  std::ranges::copy(content, slot.begin());
+}
 
 crypto::SoftKey key_of(ByteView scalar) {
   return *crypto::SoftKey::from_scalar(SecretBytes::copy_of(scalar));
@@ -83,7 +86,9 @@ VirtualChip::VirtualChip(const fs::path& folder, unsigned number, const ChipMaki
   set_cells(cells);
 }
 
-VirtualChip::~VirtualChip() { power_off(); }
+VirtualChip::~VirtualChip() {
+  power_off();
+}
 
 void VirtualChip::power(const vse608::FaultScript& faults, vse608::Timing timing) {
   power_off();
@@ -128,9 +133,13 @@ void VirtualChip::serve(vse608::BusSettings settings) {
   }
 }
 
-vse608::Memory VirtualChip::cells() const { return *vse608::load_memory(state()); }
+vse608::Memory VirtualChip::cells() const {
+  return *vse608::load_memory(state());
+}
 
-void VirtualChip::set_cells(const vse608::Memory& cells) { vse608::save_memory(state(), cells); }
+void VirtualChip::set_cells(const vse608::Memory& cells) {
+  vse608::save_memory(state(), cells);
+}
 
 std::optional<crypto::PublicKey> VirtualChip::held_key() const {
   const Bytes slot = cells().slots.at(profile_.target_slot);
@@ -140,6 +149,8 @@ std::optional<crypto::PublicKey> VirtualChip::held_key() const {
   return key->public_key();
 }
 
-bool VirtualChip::target_locked() const { return cells().slot_locked(profile_.target_slot); }
+bool VirtualChip::target_locked() const {
+  return cells().slot_locked(profile_.target_slot);
+}
 
 }  // namespace keyferry::station::test

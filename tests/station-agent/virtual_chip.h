@@ -61,7 +61,9 @@ class VirtualChip {
 
  private:
   [[nodiscard]] std::filesystem::path state() const { return folder_ / "cells"; }
+
   [[nodiscard]] std::filesystem::path socket() const { return folder_ / "bus"; }
+
   void serve(vse::atecc608::BusSettings settings);
 
   std::filesystem::path folder_;

@@ -51,8 +51,7 @@ std::optional<std::uint32_t> dates_of(const x509::CertificateFacts& facts) {
   const int year = static_cast<int>(from.date.year()) - kFirstYear;
   const auto years = years_of(facts.not_before, facts.not_after);
   if (year < 0 || year > kMostYears || from.within_hour.count() != 0 || !years) return std::nullopt;
-  return static_cast<std::uint32_t>(year) << 19U |
-         static_cast<unsigned>(from.date.month()) << 15U |
+  return static_cast<std::uint32_t>(year) << 19U | static_cast<unsigned>(from.date.month()) << 15U |
          static_cast<unsigned>(from.date.day()) << 10U | from.hour << 5U | *years;
 }
 
@@ -76,8 +75,8 @@ std::variant<CompressedCertificate, Refusal> compress_certificate(ByteView der) 
   compressed[kDatesAt + 1] = static_cast<std::uint8_t>(*dates >> 8U);
   compressed[kDatesAt + 2] = static_cast<std::uint8_t>(*dates);
   const Bytes& issuer = facts.authority_key_identifier;
-  std::copy_n(issuer.begin(), std::min<std::size_t>(issuer.size(), 2),
-              compressed.begin() + kSignerIdAt);
+  std::copy_n(
+      issuer.begin(), std::min<std::size_t>(issuer.size(), 2), compressed.begin() + kSignerIdAt);
   return compressed;  // template, chain, source of the serial number, form, reserved: 0
 }
 

@@ -35,7 +35,8 @@ std::string base64(ByteView octets) {
 std::map<std::string, std::string> forms(const Bytes& secret) {
   std::map<std::string, std::string> found;
   Bytes turned{secret.rbegin(), secret.rend()};
-  for (const auto& [order, octets] : {std::pair{"big-endian ", secret}, {"little-endian ", turned}}) {
+  for (const auto& [order, octets] :
+       {std::pair{"big-endian ", secret}, {"little-endian ", turned}}) {
     std::string upper = to_hex(octets);
     found[std::string{order} + "raw"] = to_string(octets);
     found[std::string{order} + "hex"] = upper;
@@ -46,7 +47,8 @@ std::map<std::string, std::string> forms(const Bytes& secret) {
       append(shifted, octets);
       // The digits at both ends depend on what stands beside.
       const std::string text = base64(shifted);
-      found[order + ("base64+" + std::to_string(shift))] = text.substr(shift == 0 ? 0 : shift + 1, 38);
+      found[order + ("base64+" + std::to_string(shift))] =
+          text.substr(shift == 0 ? 0 : shift + 1, 38);
     }
   }
   return found;
@@ -65,11 +67,12 @@ class Atecc608CoreImage : public testing::Test {
                 {"transport key", place_.chips[0]->transport_key}};
   }
 
-  /// "NAME as FORM" for each secret that is in the process's image. known: octets that must be there.
+  /// "NAME as FORM" for each secret that is in the process's image. known: octets that must be
+  /// there.
   std::vector<std::string> finds(int process, ByteView known) {
     const auto image = place_.folder() / "image";
-    const auto dumped = keyferry::test::run_command(
-        "gcore -o " + image.string() + " " + std::to_string(process) + " 2>&1");
+    const auto dumped = keyferry::test::run_command("gcore -o " + image.string() + " " +
+                                                    std::to_string(process) + " 2>&1");
     const fs::path file = image.string() + "." + std::to_string(process);
     EXPECT_TRUE(fs::exists(file)) << dumped.output;
     const std::string octets = text_of(file);

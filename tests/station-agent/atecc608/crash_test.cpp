@@ -10,13 +10,13 @@ namespace {
 
 /// Of sandwich.cpp, store_record.cpp and the session, as long as a run passes them.
 constexpr const char* kPoints[] = {
-    "station.cut-off-before",    "station.cut-off-after",    "station.found-before",
-    "station.found-after",       "station.intent-before",    "station.intent-after",
-    "station.inject-before",     "station.inject-after",     "station.chain-after",
-    "station.locked",            "station.verified",         "station.core-before",
-    "station.core-after",        "station.receipt-signed",   "station.receipt-attested",
-    "station.signature-before",  "station.signature-after",  "station.quarantine-before",
-    "station.quarantine-after",  "atecc608.priv-write-before",
+    "station.cut-off-before",   "station.cut-off-after",      "station.found-before",
+    "station.found-after",      "station.intent-before",      "station.intent-after",
+    "station.inject-before",    "station.inject-after",       "station.chain-after",
+    "station.locked",           "station.verified",           "station.core-before",
+    "station.core-after",       "station.receipt-signed",     "station.receipt-attested",
+    "station.signature-before", "station.signature-after",    "station.quarantine-before",
+    "station.quarantine-after", "atecc608.priv-write-before",
 };
 
 class Atecc608Crash : public testing::TestWithParam<const char*> {

@@ -8,7 +8,9 @@
 namespace keyferry::atecc608 {
 namespace {
 
-Bytes hex(std::string_view text) { return from_hex(text).value(); }
+Bytes hex(std::string_view text) {
+  return from_hex(text).value();
+}
 
 std::string sequence(std::uint8_t first, std::size_t size) {
   Bytes octets;
@@ -36,15 +38,16 @@ std::vector<Frame> frames() {
       {"GenKeyDigestSlot0", {Opcode::GenKey, 0x08, 0}, "07400800004384"},
       {"SignExternalSlot0", {Opcode::Sign, 0xA0, 0}, "0741a000007b85"},
       {"SignInternalSlot1", {Opcode::Sign, 0x40, 1}, "07414001001d85"},
-      {"NonceFixed", {Opcode::Nonce, 0x03, 0, hex(sequence(0xC0, 32))},
+      {"NonceFixed",
+       {Opcode::Nonce, 0x03, 0, hex(sequence(0xC0, 32))},
        "2716030000" + sequence(0xC0, 32) + "e18a"},
       {"GenDigWithOtherData", {Opcode::GenDig, 2, 4, hex("15020400")}, "0b1502040015020400d2ec"},
       {"GenDigShort", {Opcode::GenDig, 2, 4}, "07150204003348"},
-      {"PrivWrite", {Opcode::PrivWrite, 0x40, 0, hex(kCipher + kMac)},
+      {"PrivWrite",
+       {Opcode::PrivWrite, 0x40, 0, hex(kCipher + kMac)},
        "4b46400000" + kCipher + kMac + "776e"},
       {"PreFlightCheckMac",
-       {Opcode::CheckMac, 0, 4,
-        hex(sequence(0x80, 32) + kResponse + "08000400000000000000000000")},
+       {Opcode::CheckMac, 0, 4, hex(sequence(0x80, 32) + kResponse + "08000400000000000000000000")},
        "5428000400" + sequence(0x80, 32) + kResponse + "08000400000000000000000000c7f9"},
   };
 }
@@ -55,18 +58,22 @@ TEST_P(CommandFrame, IsThePagesPacket) {
   EXPECT_EQ(to_hex(encode(GetParam().command)), GetParam().packet);
 }
 
-INSTANTIATE_TEST_SUITE_P(Page,
-                         CommandFrame,
-                         testing::ValuesIn(frames()),
-                         [](const auto& one) { return std::string{one.param.name}; });
+INSTANTIATE_TEST_SUITE_P(Page, CommandFrame, testing::ValuesIn(frames()), [](const auto& one) {
+  return std::string{one.param.name};
+});
 
 TEST(ResponsePacket, OfFourOctetsIsAStatus) {
   const std::vector<std::pair<std::string, Status>> packets{
-      {"04000340", Status::Success},          {"040100c3", Status::Miscompare},
-      {"04038342", Status::ParseError},       {"0405c343", Status::EccFault},
-      {"040740c2", Status::SelfTestFailed},   {"040860c0", Status::HealthTestFailed},
-      {"040f2342", Status::ExecutionError},   {"04113343", Status::JustWoken},
-      {"04ee3141", Status::WatchdogSoon},     {"04ff0142", Status::Communication},
+      {"04000340", Status::Success},
+      {"040100c3", Status::Miscompare},
+      {"04038342", Status::ParseError},
+      {"0405c343", Status::EccFault},
+      {"040740c2", Status::SelfTestFailed},
+      {"040860c0", Status::HealthTestFailed},
+      {"040f2342", Status::ExecutionError},
+      {"04113343", Status::JustWoken},
+      {"04ee3141", Status::WatchdogSoon},
+      {"04ff0142", Status::Communication},
   };
   for (const auto& [packet, status] : packets) {
     const Response response = decode(hex(packet));
@@ -76,7 +83,9 @@ TEST(ResponsePacket, OfFourOctetsIsAStatus) {
 }
 
 TEST(ResponsePacket, GivesThePayloadWithoutItsFrame) {
-  const Response response = decode(hex("0700006003" "83bb"));
+  const Response response =
+      decode(hex("0700006003"
+                 "83bb"));
   ASSERT_TRUE(std::holds_alternative<Bytes>(response));
   EXPECT_EQ(std::get<Bytes>(response), hex("00006003"));
 }

@@ -32,7 +32,8 @@ Bytes damaged(Bytes octets) {
 
 const std::optional<Bytes> kSilence = std::nullopt;
 
-/// What happened on the bus, one letter each: W wake, I idle, S sleep, and a command's opcode in hex.
+/// What happened on the bus, one letter each: W wake, I idle, S sleep, and a command's opcode in
+/// hex.
 struct Script {
   std::deque<std::optional<Bytes>> responses;
   std::deque<std::optional<Bytes>> again;
@@ -51,7 +52,9 @@ class ScriptedWire final : public Wire {
     script_.wakes.pop_front();
     return awake;
   }
+
   void idle() override { script_.log += "I "; }
+
   void sleep() override { script_.log += "S "; }
 
   bool send(ByteView octets) override {
@@ -176,15 +179,20 @@ TEST_F(SessionTest, TakesNoAnswerOfAnotherSize) {
 }
 
 TEST_F(SessionTest, BeginsASequenceAgainFromItsNonce) {
-  answers({packet(Status::Success), damaged(packet(Bytes(64, 5))), packet(Status::Success),
+  answers({packet(Status::Success),
+           damaged(packet(Bytes(64, 5))),
+           packet(Status::Success),
            packet(Bytes(64, 6))});
   EXPECT_EQ(std::get<Bytes>(session()->sign_digest(0, Bytes(32))), Bytes(64, 6));
   EXPECT_EQ(script_.log, "W 16 41 16 41 S ");
 }
 
 TEST_F(SessionTest, PrivWriteBeginsAgainWhileNothingIsWritten) {
-  answers({packet(Status::Success), damaged(packet(Status::Success)), packet(Status::Success),
-           packet(Status::Success), packet(Status::Success)});
+  answers({packet(Status::Success),
+           damaged(packet(Status::Success)),
+           packet(Status::Success),
+           packet(Status::Success),
+           packet(Status::Success)});
   const auto result = session()->priv_write(steps());
   EXPECT_EQ(std::get<Status>(result), Status::Success);
   EXPECT_EQ(script_.log, "W 16 15 16 15 46 S ");
@@ -198,10 +206,28 @@ TEST_F(SessionTest, PrivWriteIsNotSaidAgainWhenItsAnswerIsLost) {
 }
 
 TEST_F(SessionTest, PrivWriteIsSaidAgainWhenTheChipReceivedItDamaged) {
-  answers({packet(Status::Success), packet(Status::Success), packet(Status::Communication),
+  answers({packet(Status::Success),
+           packet(Status::Success),
+           packet(Status::Communication),
            packet(Status::Success)});
   EXPECT_EQ(std::get<Status>(session()->priv_write(steps())), Status::Success);
   EXPECT_EQ(script_.log, "W 16 15 46 46 S ");
+}
+
+TEST_F(SessionTest, PrivWriteIsSaidAgainWhenTheWatchdogWasQuicker) {
+  answers({packet(Status::Success),
+           packet(Status::Success),
+           packet(Status::ExecutionError),
+           packet(Status::Success),
+           packet(Status::Success),
+           packet(Status::Success)});
+  auto chip = session({.awake_budget = Millis{0}, .watchdog = Millis{0}});
+  EXPECT_EQ(std::get<Status>(chip->priv_write(steps())), Status::Success);
+}
+
+TEST_F(SessionTest, PrivWriteThatIsRefusedInTimeIsNotSaidAgain) {
+  answers({packet(Status::Success), packet(Status::Success), packet(Status::ExecutionError)});
+  EXPECT_EQ(std::get<Status>(session()->priv_write(steps())), Status::ExecutionError);
 }
 
 TEST_F(SessionTest, ALostAnswerToLockIsDecidedByReadingTheLockBack) {
@@ -238,7 +264,9 @@ TEST_P(ChipAddressText, IsTakenOrRefused) {
   const auto parsed = parse_chip_address(GetParam().text);
   const auto* address = std::get_if<ChipAddress>(&parsed);
   ASSERT_EQ(address != nullptr, GetParam().sound) << GetParam().text;
-  if (address != nullptr) { EXPECT_EQ(to_string(*address), GetParam().text); }
+  if (address != nullptr) {
+    EXPECT_EQ(to_string(*address), GetParam().text);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms,

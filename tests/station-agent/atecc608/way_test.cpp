@@ -198,6 +198,96 @@ TEST_F(Atecc608Way, FivePercentOfDamagedPacketsDoNotStopTheLine) {
   EXPECT_EQ(run.json["injected"], 12);
 }
 
+/// The same fault at each of the first commands.
+std::string always(const std::string& fault, const std::string& rest = "") {
+  std::string script;
+  for (int command = 1; command <= 200; ++command)
+    script += fault + " " + std::to_string(command) + rest + "\n";
+  return script;
+}
+
+TEST_F(Atecc608Way, AChipThatAnswersGarbageIsRedAndNothingIsNoted) {
+  one_chip();
+  const auto before = place_.chips[0]->cells();
+  place_.chips[0]->power(always("garbage"));
+  const Ran run = place_.run();
+  EXPECT_EQ(run.status, 1);
+  EXPECT_EQ(device(run)["result"], "lost") << run.errors;
+  expect_untouched(*place_.chips[0], before);
+  EXPECT_EQ(place_.station("status").json["batches"][0]["loaded"], 1);
+}
+
+TEST_F(Atecc608Way, AChipThatAlwaysAnswersThePreviousCommandIsRed) {
+  one_chip();
+  const auto before = place_.chips[0]->cells();
+  place_.chips[0]->power(always("previous"));
+  const Ran run = place_.run();
+  EXPECT_EQ(run.status, 1);
+  EXPECT_EQ(device(run)["colour"], "red") << run.errors;
+  expect_untouched(*place_.chips[0], before);
+}
+
+TEST_F(Atecc608Way, APartThatInsistsOnItsOwnNonceIsReported) {
+  place_.add_chips(1);
+  const VirtualChip& chip = *place_.chips[0];
+  SoftBatch batch = place_.appliance.make_batch({{chip.serial, chip.transport_key, std::nullopt}},
+                                                example_profile());
+  Bytes& payload = batch.segments[0][0].payload;
+  // Atecc608Payload: version 1, then nonce_mode (field 2, varint): fixed is 1, random 2.
+  ASSERT_EQ(to_hex(ByteView{payload}.first(4)), "08011001");
+  payload[3] = 2;
+  batch.sealed[0] = place_.appliance.seal_segment(batch, 0, batch.segments[0]);
+  batch.manifest.segments[0].container_id = batch.sealed[0].id;
+  batch.manifest.segments[0].digest = batch.sealed[0].digest;
+  place_.appliance.write_token(place_.token(), batch);
+  ASSERT_EQ(place_.load().status, 0);
+  place_.write_chip_lanes();
+  expect_refused("atecc608-nonce-mode");
+}
+
+TEST_F(Atecc608Way, WorksBesideLanesOfAnotherFamily) {
+  place_.add_chips(2);
+  static_cast<void>(place_.load_batch());
+  place_.add_ses(2);
+  place_.appliance.write_token(place_.token(), place_.appliance.make_batch(place_.ses));
+  ASSERT_EQ(place_.load().status, 0);
+  place_.write_chip_lanes(2);
+  std::ofstream out{place_.lanes_file(), std::ios::app};
+  for (std::size_t i = 0; i < 2; ++i) {
+    out << "[[lane]]\nnumber = " << i + 11 << "\nfamily = \"pkcs11\"\nperson = 7\n[[lane.se]]\n"
+        << "uri = \"" << place_.ses[i].uri() << "\"\nsofthsm2_conf = \""
+        << place_.ses[i].conf().string() << "\"\n";
+  }
+  out.close();
+  const Ran run = place_.run();
+  EXPECT_EQ(run.status, 0) << run.errors;
+  EXPECT_EQ(run.json["injected"], 4);
+  std::vector<int> lanes;
+  for (const auto& one : run.json["devices"]) lanes.push_back(one["lane"]);
+  EXPECT_EQ(lanes, (std::vector<int>{1, 2, 11, 12})) << "in the order of the lanes file";
+}
+
+TEST_F(Atecc608Way, ATerminationLetsTheDevicesInWorkEndAndBeginsNoOther) {
+  place_.add_chips(4);
+  static_cast<void>(place_.load_batch());
+  place_.write_chip_lanes(2);
+  for (auto& chip : place_.chips) chip->power({}, vse::atecc608::Timing::Table);
+  const auto output = place_.folder() / "output";
+  const auto stopped = keyferry::test::run_command(
+      KEYFERRY_BIN_DIR "/keyferry-station --json --home " + place_.home().string() +
+      " run --lanes " + place_.lanes_file().string() + " >" + output.string() +
+      " 2>/dev/null & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid");
+  EXPECT_EQ(stopped.status, 1);
+  const auto json = nlohmann::json::parse(text_of(output), nullptr, false);
+  ASSERT_TRUE(json.is_object()) << text_of(output);
+  EXPECT_EQ(json["stopped"], true);
+  EXPECT_EQ(json["injected"], 2);
+  EXPECT_EQ(json["devices"].size(), 2U);
+  const Ran rest = place_.run();
+  EXPECT_EQ(rest.json["injected"], 2) << rest.errors;
+  EXPECT_EQ(rest.json["already-injected"], 2);
+}
+
 struct Trouble {
   const char* name;
   const char* faults;
@@ -214,29 +304,29 @@ TEST_P(Atecc608Trouble, IsBridged) {
   EXPECT_EQ(place_.bring_home(), (Sums{.injected = 1, .attested = 1}));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Bus,
-    Atecc608Trouble,
-    testing::Values(Trouble{"DropInfo", "drop Info\n"},
-                    Trouble{"DropNonce", "drop Nonce\n"},
-                    Trouble{"DropGenDig", "drop GenDig\n"},
-                    Trouble{"DropPrivWrite", "drop PrivWrite\n"},
-                    Trouble{"DropGenKey", "drop GenKey:2\n"},
-                    Trouble{"DropLock", "drop Lock\n"},
-                    Trouble{"DropSign", "drop Sign\n"},
-                    Trouble{"DropWrite", "drop Write:3\n"},
-                    Trouble{"NotAcknowledgedPrivWrite", "nack PrivWrite 2\n"},
-                    Trouble{"NotAcknowledgedLock", "nack Lock 1\n"},
-                    Trouble{"GarbagePrivWrite", "garbage PrivWrite\n"},
-                    Trouble{"GarbageSign", "garbage Sign:2\n"},
-                    Trouble{"FlippedCountOfSign", "flip Sign 0 3\n"},
-                    Trouble{"FlippedCountOfLock", "flip Lock 0 1\n"},
-                    Trouble{"FlippedStatusOfPrivWrite", "flip PrivWrite 1 0\n"},
-                    Trouble{"LatePrivWrite", "late PrivWrite 3000\n"},
-                    Trouble{"LateSign", "late Sign 3000\n"},
-                    Trouble{"PreviousAnswerToSign", "previous Sign\n"},
-                    Trouble{"PreviousAnswerToGenKey", "previous GenKey:2\n"}),
-    [](const auto& one) { return std::string{one.param.name}; });
+INSTANTIATE_TEST_SUITE_P(Bus,
+                         Atecc608Trouble,
+                         testing::Values(Trouble{"DropInfo", "drop Info\n"},
+                                         Trouble{"DropNonce", "drop Nonce\n"},
+                                         Trouble{"DropGenDig", "drop GenDig\n"},
+                                         Trouble{"DropPrivWrite", "drop PrivWrite\n"},
+                                         Trouble{"DropGenKey", "drop GenKey:2\n"},
+                                         Trouble{"DropLock", "drop Lock\n"},
+                                         Trouble{"DropSign", "drop Sign\n"},
+                                         Trouble{"DropWrite", "drop Write:3\n"},
+                                         Trouble{"NotAcknowledgedPrivWrite", "nack PrivWrite 2\n"},
+                                         Trouble{"NotAcknowledgedLock", "nack Lock 1\n"},
+                                         Trouble{"GarbagePrivWrite", "garbage PrivWrite\n"},
+                                         Trouble{"GarbageSign", "garbage Sign:2\n"},
+                                         Trouble{"FlippedCountOfSign", "flip Sign 0 3\n"},
+                                         Trouble{"FlippedCountOfLock", "flip Lock 0 1\n"},
+                                         Trouble{"FlippedStatusOfPrivWrite",
+                                                 "flip PrivWrite 1 0\n"},
+                                         Trouble{"LatePrivWrite", "late PrivWrite 3000\n"},
+                                         Trouble{"LateSign", "late Sign 3000\n"},
+                                         Trouble{"PreviousAnswerToSign", "previous Sign\n"},
+                                         Trouble{"PreviousAnswerToGenKey", "previous GenKey:2\n"}),
+                         [](const auto& one) { return std::string{one.param.name}; });
 
 TEST(Atecc608Example, IsThePagesConfiguration) {
   EXPECT_EQ(example_profile().configuration,
