@@ -246,8 +246,8 @@ void add_key_import(CLI::App* command, Line& line) {
   command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
-void add_se_order(CLI::App& app, Line& line) {
-  CLI::App* order = add_command(*add_group(app, "se", "the inventory of secure elements"),
+void add_se_order(CLI::App& group, Line& line) {
+  CLI::App* order = add_command(group,
                                 "order",
                                 "order blank ATECC608 chips to be made ready in a secure room",
                                 "se order --preparer room-1 --vendor room --profile lot7.toml --count 100");
@@ -335,7 +335,8 @@ void add_setup(CLI::App& app, Line& line) {
       "--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_create(context, line.ca); });
 
-  CLI::App* import = add_command(*add_group(app, "se", "the inventory of secure elements"),
+  CLI::App& elements = *add_group(app, "se", "the inventory of secure elements");
+  CLI::App* import = add_command(elements,
                                  "import",
                                  "take an inventory file in, all or nothing",
                                  "se import lot7.csv --source acme");
@@ -356,7 +357,7 @@ void add_setup(CLI::App& app, Line& line) {
     return se_import(context, line.import);
   });
 
-  add_se_order(app, line);
+  add_se_order(elements, line);
 
   CLI::App* enroll = add_command(*add_group(app, "station", "stations that may receive batches"),
                                  "enroll",

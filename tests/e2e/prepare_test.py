@@ -95,7 +95,7 @@ class SecureRoom(FerryCase):
         ferry.enroll()
         ferry.lanes.write_text('[[lane]]\nnumber = 1\nfamily = "atecc608"\nperson = 1\n' + "".join(
             f'[[lane.se]]\nchip = "{address}"\ndevice_serial = "D{i}"\n' for i, address in enumerate(cls.chips.addresses())))
-        cls.batch = ferry.batch(CHIPS, family="atecc608", atecc608_profile=cls.profile)
+        cls.batch = ferry.batch(CHIPS, family="atecc608", atecc608_profile=cls.profile, subject="CN={se_serial},O=Test")
         ferry.export(cls.batch)
         ferry.load()
         ferry.run_lanes()
@@ -119,7 +119,7 @@ class SecureRoom(FerryCase):
             self.assertIn(words, self.accepted)
 
     def test_the_same_chips_again_change_nothing(self):
-        again = json.loads(self.prepare_chips(self.chips, "--json").stdout)
+        again = json.loads(self.prepare_chips(self.chips, "--json", "--order", self.digest).stdout)
         self.assertEqual(again["chips"], {"prepared-before": CHIPS})
 
     def test_no_transport_key_leaves_the_room_in_clear(self):
@@ -146,12 +146,16 @@ class SecureRoom(FerryCase):
         altered.write_bytes(flipped(octets, octets.index(bytes.fromhex("9f8f8f8f"))))
         self.assert_clear(self.room("accept", altered, "--fingerprint", self.ferry.appliance_words, expect=1), "not signed")
 
-    def test_an_order_of_another_appliance_is_refused_by_its_words(self):
-        home = "stranger"
-        self.room("init", "--name", "room-1", name=home)
-        words = " ".join(["abandon"] * 8)
-        done = self.room("accept", self.order_file, "--fingerprint", words, name=home, expect=1)
-        self.assertFalse((self.ferry.folder / home / "appliance").exists(), done.stderr)
+    def test_nothing_is_accepted_before_the_words_fit(self):
+        key = json.loads(self.room("--json", "init", "--name", "room-7", name="room-7").stdout)["public_key"]
+        self.ferry.officer("source", "add", "room-7", "--kind", "preparation", "--public-key", key)
+        order, _ = self.order(1, "L7", preparer="room-7")
+        first, second, *rest = self.ferry.appliance_words.split("-")
+        swapped = "-".join((second, first, *rest))
+        done = self.room("accept", order, "--fingerprint", swapped, name="room-7", expect=1)
+        self.assert_clear(done, "another appliance", self.ferry.appliance_words)
+        self.assertFalse((self.ferry.folder / "room-7" / "appliance").exists())
+        self.room("accept", order, "--fingerprint", self.ferry.appliance_words, name="room-7")
 
     def test_altered_receipts_are_refused_as_a_whole(self):
         lines = self.receipts_file.read_text().splitlines()
