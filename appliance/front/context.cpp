@@ -104,7 +104,7 @@ GateSession& Context::gate_unopened() {
     options.new_pin = !ledger_->value("appliance_id").has_value();
     if (options.new_pin) {  // init has not ended yet: then the gate may make kf-backup
       options.backup_shares = options_.backup_shares;
-      options.backup_share_folder = options_.backup_share_folder;
+      options.backup_share_folders = options_.backup_share_folders;
       options.backup_name = settings_.name;
       options.so_pin_fd = options_.so_pin_fd;
     }
@@ -120,6 +120,12 @@ void Context::rest_gate() {
   v1::GateRequest request;
   request.mutable_rest();
   static_cast<void>(session.client().call(std::move(request)));
+}
+
+void Context::leave_gate() {
+  gate_.reset();
+  opened_ = false;
+  rest_gate();
 }
 
 GateSession& Context::gate() {

@@ -77,7 +77,7 @@ struct CommonOptions {
   std::vector<std::string> component_check_values;  // hex; the key comes in parts:
   std::vector<int> component_fds;                   // each from its descriptor; else the gate asks for them
   std::optional<std::string> backup_shares;  // init: "M/N", the gate makes kf-backup and writes its shares
-  std::filesystem::path backup_share_folder;
+  std::vector<std::filesystem::path> backup_share_folders;
   std::vector<std::filesystem::path> shares;  // of the PIN, or of kf-backup: read by the gate
   std::vector<int> share_fds;
   std::vector<std::string> share_tokens;
@@ -133,6 +133,10 @@ class Context {
   /// Before a stick from outside is looked at: a gate that listens ends its login until it is opened again. A gate of this
   /// command's own has not been started then: Error{Internal} if it has.
   void rest_gate();
+
+  /// Nothing more is asked of the HSM by this command: its gate ends, one that listens rests. A GateSession that was had
+  /// before is gone.
+  void leave_gate();
 
   [[nodiscard]] bool gate_is_open() const { return opened_; }
 

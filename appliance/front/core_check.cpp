@@ -15,16 +15,20 @@ Refusal refuse(std::string reason, std::string text) {
   return Refusal{std::move(reason), std::move(text)};
 }
 
-// Firmware: no family here has the check yet (the gate refuses a plan that asks for it), so "not
-// applicable" passes.
-bool passes(const token::Verdicts& verdicts) {
+/// Firmware is not applicable where the plan names none.
+bool passes(const token::Verdicts& verdicts, bool with_firmware) {
   return verdicts.chain == token::Verdict::Pass && verdicts.challenge == token::Verdict::Pass &&
          verdicts.serial_registered == token::Verdict::Pass &&
-         verdicts.firmware != token::Verdict::Fail;
+         (verdicts.firmware == token::Verdict::Pass ||
+          (!with_firmware && verdicts.firmware == token::Verdict::NotApplicable));
+}
+
+bool is_chip(const IssuedKey& key) {
+  return key.family == se::family_name(se::Family::Atecc608);
 }
 
 /// Of the plan that officers approved.
-se::Atecc608Profile profile_of(Ledger& ledger, const BatchId& batch) {
+BatchPlan plan_of_chips(Ledger& ledger, const BatchId& batch) {
   const auto stored = PlanStore{ledger}.find_batch(batch);
   const auto parsed = stored ? parse_plan(stored->octets) : Refusal{};
   const auto* plan = std::get_if<Plan>(&parsed);
@@ -33,7 +37,7 @@ se::Atecc608Profile profile_of(Ledger& ledger, const BatchId& batch) {
                 fmt::format("ledger: the plan of batch {} is damaged", batch.hex()),
                 "restore the ledger from its newest backup"};
   }
-  return *plan->batch().atecc608;
+  return plan->batch();
 }
 
 }  // namespace
@@ -177,7 +181,8 @@ std::optional<Refusal> CoreCheck::check_evidence(const token::ReceiptCore& core,
                                                 .se_serial = key.se_serial,
                                                 .expected = slot}))
     return refusal;
-  if (core.outcome == token::Outcome::Injected && !passes(core.verdicts)) {
+  const bool with_firmware = is_chip(key) && chips_plan(core.batch_id).firmware_sha256.has_value();
+  if (core.outcome == token::Outcome::Injected && !passes(core.verdicts, with_firmware)) {
     return refuse("receipt-verdicts", "it says injected and a check at the line did not pass");
   }
   return std::nullopt;
@@ -208,13 +213,16 @@ std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry,
   return std::nullopt;
 }
 
+const BatchPlan& CoreCheck::chips_plan(const BatchId& batch) {
+  auto found = plans_.find(batch);
+  if (found == plans_.end()) found = plans_.emplace(batch, plan_of_chips(ledger_, batch)).first;
+  return found->second;
+}
+
 std::optional<evidence::Atecc608Slot> CoreCheck::attested_slot(const BatchId& batch,
                                                                const IssuedKey& key) {
-  if (key.family != se::family_name(se::Family::Atecc608) || !key.attestation_key)
-    return std::nullopt;
-  auto found = profiles_.find(batch);
-  if (found == profiles_.end()) found = profiles_.emplace(batch, profile_of(ledger_, batch)).first;
-  const se::Atecc608Profile& profile = found->second;
+  if (!is_chip(key) || !key.attestation_key) return std::nullopt;
+  const se::Atecc608Profile& profile = chips_plan(batch).atecc608.value();
   if (!profile.attestation_slot) return std::nullopt;
   return evidence::Atecc608Slot{
       .target_slot = profile.target_slot,

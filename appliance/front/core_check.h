@@ -9,7 +9,6 @@
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/receipt_store.h"
 #include "wrap/evidence/atecc608.h"
-#include "wrap/se/atecc608_profile.h"
 #include "token/receipt.h"
 #include "wrap/base/error.h"
 
@@ -53,6 +52,8 @@ class CoreCheck {
                                                   const token::VoidLeaf& leaf,
                                                   Seen seen);
   [[nodiscard]] const BatchFacts* batch(const BatchId& id);
+  /// Of a batch of ATECC608 chips.
+  [[nodiscard]] const BatchPlan& chips_plan(const BatchId& batch);
   /// What an attestation of this chip has to say; nothing where none is demanded.
   [[nodiscard]] std::optional<evidence::Atecc608Slot> attested_slot(const BatchId& batch,
                                                                     const IssuedKey& key);
@@ -66,7 +67,7 @@ class CoreCheck {
   std::int64_t import_;
   std::uint64_t from_position_;
   std::map<BatchId, std::optional<BatchFacts>> facts_;
-  std::map<BatchId, se::Atecc608Profile> profiles_;  // of the approved plans
+  std::map<BatchId, BatchPlan> plans_;  // approved ones of chips
 };
 
 }  // namespace keyferry::appliance

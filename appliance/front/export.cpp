@@ -60,6 +60,7 @@ class Export {
     const TokenId token = choose_token();
     check_room();
     const Bytes ticket = ticket_for(token);
+    context_.leave_gate();  // nobody is logged in while the stick is written
     write(token, ticket);
     print(token);
     return 0;

@@ -73,6 +73,12 @@ GateSettings settings_for(Context& context, const RestoreOptions& options, const
     make_embedded_hsm(folder, context.settings().name, settings);
   }
   for (const auto& [name, value] : options.hsm_environment) settings.environment[name] = value;
+  if (context.options().pin_shares) {
+    settings.pin = PinSource::Shares;
+  } else if (settings.pin == PinSource::Shares) {
+    throw Error{Code::Usage, "the lost HSM's PIN was held as shares: the new one's is as well, in new shares",
+                "give --pin-shares M/N, and where they go"};
+  }
   if (options.pin_file) {
     p11::Uri uri = p11::uri_or_throw(settings.uri);
     uri.pin_source = "file:" + fs::absolute(*options.pin_file).string();
@@ -92,10 +98,20 @@ void write_next(const GateSettings& settings, const SettingsFiles& files) {
 /// A cut between the two renames is seen as: kept is there, next is there, in_use is not.
 void switch_settings(const SettingsFiles& files) {
   if (files.switched()) return;
+  // Which shares open it goes with it: copied before, so that a cut at any line leaves it beside the settings in use.
+  const auto copy_sharing = [](const fs::path& from, const fs::path& to) {
+    if (const auto octets = read_file_if_exists(pin_sharing_file(from), kMaxSettingsBytes)) {
+      write_file_durably(pin_sharing_file(to), *octets, Overwrite::Replace);
+    }
+  };
+  if (!fs::exists(files.kept)) copy_sharing(files.in_use, files.kept);
   if (fs::exists(files.in_use) && !fs::exists(files.kept)) fs::rename(files.in_use, files.kept);
   KF_CUT("front.restore.old-kept");
+  copy_sharing(files.next, files.in_use);
   fs::rename(files.next, files.in_use);
   sync_directory(files.in_use.parent_path());
+  std::error_code left_over;
+  fs::remove(pin_sharing_file(files.next), left_over);
   KF_CUT("front.restore.switched");
 }
 

@@ -137,6 +137,7 @@ void run_ceremony(Context& context, const InitOptions& options, const FirstPerso
   initialize.set_name(options.name);
   initialize.set_environment(wire_environment(options.environment));
   initialize.set_officers_needed(options.officers_needed.value_or(1));
+  initialize.set_rehearsal_required(options.rehearsal_required);
   if (persons.officer) {
     const Bytes salt = person_salt(context.ledger(), options.officer_name, context.random());
     initialize.set_officer_key(to_string(persons.officer->public_key().point()));
@@ -245,11 +246,12 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
                                 printable(*context.options().pin_shares)));
   }
   if (!done_before && context.options().backup_shares) {
-    const std::string folder = fs::absolute(context.options().backup_share_folder).string();
+    std::vector<std::string> folders;
+    for (const fs::path& folder : context.options().backup_share_folders) folders.push_back(fs::absolute(folder).string());
     json["backup_shares"] = printable(*context.options().backup_shares);
-    json["backup_share_folder"] = folder;
+    json["backup_share_folders"] = folders;
     lines.push_back(fmt::format("shares       {} in {}: hand each custodian one, and leave none there",
-                                printable(*context.options().backup_shares), folder));
+                                printable(*context.options().backup_shares), printable(fmt::format("{}", fmt::join(folders, ", ")))));
   }
   context.out().result("init", json, lines);
   return 0;

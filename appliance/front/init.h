@@ -26,6 +26,7 @@ struct InitOptions {
   std::string officer_name;                          // with one officer; else the cards
   std::vector<std::filesystem::path> officer_cards;  // person 1, 2, ... in this order
   std::optional<std::uint32_t> officers_needed;      // M; default 1
+  bool rehearsal_required = false;                   // of a ceremony's real run
 };
 
 /// Exit status. With one officer `common.officer_key` names the key, made when it is absent; with

@@ -29,6 +29,7 @@
 #include "appliance/front/plan_new.h"
 #include "appliance/front/receipts_import.h"
 #include "appliance/front/reconcile.h"
+#include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -65,6 +66,7 @@ struct Line {
   SourceOptions source;
   MasterOptions master;
   ImportOptions import;
+  OrderOptions order;
   CaOptions ca;
   KeyImportOptions key_import;
   VendorKeyOptions vendor_key;
@@ -202,6 +204,7 @@ void add_init(CLI::App& app, Line& line) {
       ->allow_extra_args(false);
   command->add_option(
       "--officers-needed", line.init.officers_needed, "M: how many officers approve a batch (default: 1)");
+  command->add_flag("--rehearsal-required", line.init.rehearsal_required, "every ceremony's real run needs the record of its rehearsal");
   command->add_option("--pin-shares",
                       line.common.pin_shares,
                       "M/N: random PINs that nobody sees, in shares of which any M open the HSM");
@@ -210,8 +213,9 @@ void add_init(CLI::App& app, Line& line) {
                       line.common.backup_shares,
                       "M/N: make a key that backups are wrapped under, split so that any M of N shares open them");
   command->add_option("--backup-share-dir",
-                      line.common.backup_share_folder,
-                      "folder for its share files, one for each custodian");
+                      line.common.backup_share_folders,
+                      "folder for its share files: one for all, or one for each custodian")
+      ->allow_extra_args(false);
   command->add_option("--so-pin-fd",
                       line.common.so_pin_fd,
                       "descriptor that the gate reads the SO PIN from, to make that key in a token that is there already");
@@ -242,6 +246,23 @@ void add_key_import(CLI::App* command, Line& line) {
   command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
+void add_se_order(CLI::App& app, Line& line) {
+  CLI::App* order = add_command(*add_group(app, "se", "the inventory of secure elements"),
+                                "order",
+                                "order blank ATECC608 chips to be made ready in a secure room",
+                                "se order --preparer room-1 --vendor room --profile lot7.toml --count 100");
+  order->add_option("--preparer", line.order.preparer, "source of kind preparation")->required();
+  order->add_option("--vendor", line.order.vendor, "RSA vendor key that transport keys come under")->required();
+  order->add_option("--profile", line.order.profile, "file with the table [atecc608], as of a batch plan")->required();
+  order->add_option("--count", line.order.count, "chips at most")->required();
+  order->add_option("--part", line.order.part, "part number")->capture_default_str();
+  order->add_option("--lot", line.order.lot, "lot number");
+  order->add_option("--key-name", line.order.key_name, "which key of the SE")->capture_default_str();
+  order->add_option("--secure-boot-key", line.order.secure_boot_key,
+                    "P-256 public key in PEM, for the profile's secure_boot_slot");
+  bind(order, line, Access::Write, [&line](Context& context) { return se_order(context, line.order); });
+}
+
 void add_setup(CLI::App& app, Line& line) {
   CLI::App* add = add_command(*add_group(app, "source", "where inventory may come from"),
                               "add",
@@ -251,9 +272,10 @@ void add_setup(CLI::App& app, Line& line) {
   add->add_option("--kind",
                   line.source.kind,
                   "officer-approved: officers approve each file's SHA-256; microchip-manifest: each entry is signed "
-                  "besides, by the key of --certificate")
+                  "besides, by the key of --certificate; preparation: receipts of the secure room whose key --public-key is")
       ->capture_default_str();
   add->add_option("--certificate", line.source.certificate, "microchip-manifest: the signer's, PEM or DER; it is pinned");
+  add->add_option("--public-key", line.source.public_key, "preparation: 130 hex digits, as keyferry-prepare init shows them");
   bind(add, line, Access::Write, [&line](Context& context) { return source_add(context, line.source); });
 
   CLI::App* master = add_command(
@@ -322,7 +344,7 @@ void add_setup(CLI::App& app, Line& line) {
           "FILE",
           line.import.file,
           "CSV: family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data"
-          "[,attestation_key]; or a manifest of Microchip's, from a source of that kind")
+          "[,attestation_key]; or a manifest of Microchip's, or a secure room's receipts, from a source of that kind")
       ->required();
   import->add_option("--source", line.import.source, "who the file is from")->required();
   import->add_option("--master", line.import.master, "manifest: the master that transport keys are derived from");
@@ -333,6 +355,8 @@ void add_setup(CLI::App& app, Line& line) {
   bind(import, line, Access::Write, [&line](Context& context) {
     return se_import(context, line.import);
   });
+
+  add_se_order(app, line);
 
   CLI::App* enroll = add_command(*add_group(app, "station", "stations that may receive batches"),
                                  "enroll",
@@ -364,6 +388,7 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--source", plan.source, "only SEs of this source");
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
+  command->add_option("--firmware", plan.firmware, "image whose signature each SE verifies at the line");
   command->add_option("--atecc608-profile", plan.atecc608_profile, "family atecc608: a file with the table [atecc608]");
   command->add_option(
       "--target-count", plan.target_count, "devices at which the line stops (default: all)");
@@ -556,6 +581,8 @@ void add_hsm_backup(CLI::App& group, Line& line) {
                                   "a backup's keys into an HSM without keys; gate.toml then names that one",
                                   "hsm restore kf-1.backup --share share-1.txt --share share-3.txt");
   restore->add_option("FILE", line.restore.file)->required();
+  restore->add_option("--pin-shares", line.common.pin_shares, "M/N: new random PINs in shares, as of init");
+  add_share_targets(restore, line);
   restore->add_option("--hsm",
                       line.restore.hsm_uri,
                       "PKCS#11 URI with module-path (default: SoftHSM with a store beside the old one)");

@@ -6,6 +6,7 @@
 #include "appliance/front/ends.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/ledger/plan_store.h"
+#include "appliance/plan/plan_families.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/random.h"
@@ -142,9 +143,7 @@ void Checker::check_batch(const BatchPlan& batch) {
   check_family(batch);
   if (batch.mode != BatchMode::Inject)
     refuse("batch-mode", "only mode \"inject\" is supported yet");
-  if (batch.firmware_sha256) {
-    refuse("batch-firmware", "a firmware check in the SE is not supported yet by any family here");
-  }
+  refuse(check_firmware(batch));
   if (batch.segment_count() > kMaxSegmentsPerBatch) {
     refuse("batch-segments",
            fmt::format("{} segments are more than {}", batch.segment_count(), kMaxSegmentsPerBatch),

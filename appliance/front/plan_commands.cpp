@@ -253,12 +253,42 @@ int plan_approve(Context& context, const fs::path& file) {
   return kDone;
 }
 
+namespace {
+
+bool is_run(Context& context, const Plan& plan) {
+  const auto stored = PlanStore{context.ledger()}.find(plan.digest);
+  return stored && stored->state == PlanState::Run;
+}
+
+/// Was it run, as far as can be told before its gate starts? That one may hand out new shares or ask for a key: not for
+/// a plan whose run was cut off when it was done in the HSM. Such a run is still pending in the ledger; any gate settles it.
+bool run_before(Context& context, const Plan& plan) {
+  if (plan.operation == Operation::Batch) return false;
+  if (!is_run(context, plan) && context.ledger().log_size() != context.ledger().final_log_size()) {
+    static_cast<void>(context.gate());
+    context.leave_gate();
+  }
+  return is_run(context, plan);
+}
+
+int say_run_before(Context& context, const Plan& plan) {
+  context.out().result("plan-run",
+                       Json{{"digest", plan.digest.hex()},
+                            {"operation", operation_name(plan.operation)},
+                            {"done_before", true}},
+                       {"this plan has been run already"});
+  return kDone;
+}
+
+}  // namespace
+
 int plan_run(Context& context, const fs::path& file) {
   const Plan plan = read_plan(file);
   PlanStore plans{context.ledger()};
   if (plan.operation == Operation::HsmAdoptState) {  // its gate opens no ledger before it has run
     return run_adopt_state(context, plan, find_approvals(context, plan, file));
   }
+  if (run_before(context, plan)) return say_run_before(context, plan);
   context.expect_plan(plan);
   std::optional<PlanCheck> early;
   if (plan.operation == Operation::Batch) {
@@ -266,16 +296,8 @@ int plan_run(Context& context, const fs::path& file) {
     early = check_while_gate_opens(context, plan, file);
   }
   GateSession& gate = context.gate();
-  const auto stored = plans.find(plan.digest);
-  const bool begun = stored && stored->state == PlanState::Run;
-  if (begun && plan.operation != Operation::Batch) {
-    context.out().result("plan-run",
-                         Json{{"digest", plan.digest.hex()},
-                              {"operation", operation_name(plan.operation)},
-                              {"done_before", true}},
-                         {"this plan has been run already"});
-    return kDone;
-  }
+  const bool begun = is_run(context, plan);
+  if (begun && plan.operation != Operation::Batch) return say_run_before(context, plan);
   std::vector<Digest> segment_roots;
   if (!begun) {
     PlanCheck check = early ? std::move(*early) : check_plan(context, plan, fs::absolute(file).parent_path());

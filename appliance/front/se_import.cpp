@@ -10,7 +10,9 @@
 #include "appliance/front/inventory_csv.h"
 #include "appliance/front/microchip_manifest.h"
 #include "appliance/front/operation.h"
+#include "appliance/front/preparations.h"
 #include "appliance/ledger/inventory_store.h"
+#include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
@@ -21,6 +23,7 @@ namespace keyferry::appliance {
 namespace {
 
 constexpr std::uint64_t kMaxShown = 20;
+constexpr std::string_view kPreparation = "preparation";  // kind of source
 constexpr std::size_t kRowsPerChunk = InventoryStore::kRowsPerTransaction;
 constexpr std::size_t kHashBufferBytes = 1 << 20;
 
@@ -199,6 +202,70 @@ Staged stage_manifest(HashedFile& file, const ManifestTerms& terms, Staging& sta
   return staging.finish(file, "the manifest has no entry");
 }
 
+/// Lines of at most token::kMaxPreparationLine octets; a longer one comes cut, and is no receipt.
+class Lines {
+ public:
+  explicit Lines(HashedFile& file) : file_{file} {}
+
+  [[nodiscard]] std::optional<std::string> next() {
+    std::string line;
+    for (bool any = false;; any = true) {
+      if (at_ == size_) {
+        size_ = file_.read(buffer_);
+        at_ = 0;
+        if (size_ == 0) return any ? std::optional{line} : std::nullopt;
+      }
+      const char c = static_cast<char>(buffer_[at_++]);
+      if (c == '\n') return line;
+      if (line.size() <= token::kMaxPreparationLine) line += c;
+    }
+  }
+
+ private:
+  HashedFile& file_;
+  Bytes buffer_ = Bytes(64 * 1024);
+  std::size_t at_ = 0;
+  std::size_t size_ = 0;
+};
+
+ReceiptTerms receipt_terms(Context& context, const Registry& registry, const std::string& source) {
+  const KnownSource* known = registry.source(source);
+  const auto preparer = known == nullptr ? std::nullopt : crypto::PublicKey::from_point(known->public_key);
+  if (!preparer)
+    throw Error{Code::Refused, fmt::format("source \"{}\" is not enrolled as a preparer", printable(source))};
+  const auto order_of = [&context](const Digest& digest) -> std::optional<Plan> {
+    const auto stored = PlanStore{context.ledger()}.find(digest);
+    if (!stored || stored->state != PlanState::Run) return std::nullopt;
+    auto plan = parse_plan(stored->octets);
+    if (auto* parsed = std::get_if<Plan>(&plan)) return std::move(*parsed);
+    return std::nullopt;
+  };
+  return {.source = source,
+          .preparer = *preparer,
+          .appliance = context.appliance_id(),
+          .order_of = order_of};
+}
+
+Staged stage_receipts(HashedFile& file, const ReceiptTerms& terms, Staging& staging, Problems& problems) {
+  Lines lines{file};
+  const auto first = lines.next();
+  if (first != token::kPreparationsHeader) {
+    problems.add({1, "", "this is no file of receipts: its first line is another one"});
+    return staging.finish(file, "no receipt");
+  }
+  for (std::uint64_t number = 2;; ++number) {
+    const auto line = lines.next();
+    if (!line) break;
+    auto entry = entry_of_receipt(*line, terms);
+    if (const auto* refusal = std::get_if<Refusal>(&entry)) {
+      problems.add({number, "", refusal->text});
+    } else {
+      staging.add(number, std::get<se::Entry>(std::move(entry)));
+    }
+  }
+  return staging.finish(file, "no receipt behind the first line");
+}
+
 /// What to read: a file by the rules of its source.
 struct Wanted {
   std::string name, source;
@@ -208,6 +275,9 @@ struct Wanted {
 Staged stage_file(Context& context, HashedFile& file, const Wanted& wanted, Problems& problems) {
   const Registry registry = context.ledger().registry();
   Staging staging{context, wanted.name, wanted.source, problems};
+  const KnownSource* source = registry.source(wanted.source);
+  if (source != nullptr && source->kind == kPreparation)
+    return stage_receipts(file, receipt_terms(context, registry, wanted.source), staging, problems);
   if (!wanted.manifest) return stage_csv(file, registry, staging, problems);
   const ManifestTerms terms = manifest_terms(registry, wanted.source, *wanted.manifest);
   return stage_manifest(file, terms, staging, problems);
@@ -321,7 +391,7 @@ int se_import(Context& context, const ImportOptions& options) {
             "add it first: keyferry-appliance source add NAME"});
   }
   const auto manifest = manifest_of(options, known->kind);
-  if (known->kind != "officer-approved" && !manifest) {
+  if (known->kind != "officer-approved" && known->kind != kPreparation && !manifest) {
     refuse(
         {"source-kind",
          fmt::format("files of source \"{}\" ({}) cannot be taken in yet", source, known->kind)});

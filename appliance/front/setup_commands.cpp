@@ -95,13 +95,23 @@ x509::CertificateFacts read_signer(const std::filesystem::path& file) {
 
 SourceAddPlan source_plan(const SourceOptions& options) {
   const bool manifest = options.kind == "microchip-manifest";
-  if (!manifest && options.kind != "officer-approved") {
-    throw Error{Code::Usage, "--kind: officer-approved or microchip-manifest"};
+  const bool preparation = options.kind == "preparation";
+  if (!manifest && !preparation && options.kind != "officer-approved") {
+    throw Error{Code::Usage, "--kind: officer-approved, microchip-manifest or preparation"};
+  }
+  if (preparation != options.public_key.has_value()) {
+    throw Error{Code::Usage, "--public-key is needed for kind preparation, and for no other"};
   }
   if (manifest != options.certificate.has_value()) {
     throw Error{Code::Usage, "--certificate is needed for kind microchip-manifest, and for no other"};
   }
   SourceAddPlan plan{options.name, options.kind, {}};
+  if (preparation) {
+    const auto point = from_hex(*options.public_key);
+    if (!point || !crypto::PublicKey::from_point(*point))
+      throw Error{Code::Usage, "--public-key is no P-256 point: 130 hex digits, as keyferry-prepare init shows them"};
+    plan.public_key = *point;
+  }
   if (!manifest) return plan;
   const x509::CertificateFacts signer = read_signer(*options.certificate);
   plan.public_key = to_bytes(signer.key.point());
@@ -117,14 +127,15 @@ int source_add(Context& context, const SourceOptions& options) {
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownSource* known = registry.source(options.name);
-  if (known != nullptr && (known->kind != wanted.kind || known->certificate_sha256 != wanted.certificate_sha256)) {
+  if (known != nullptr && (known->kind != wanted.kind || known->certificate_sha256 != wanted.certificate_sha256 ||
+                           known->public_key != wanted.public_key)) {
     refuse(context,
            "source-add",
            {"name-taken",
             fmt::format("source \"{}\" is there with kind {}{}",
                         options.name,
                         known->kind,
-                        known->kind == wanted.kind ? " and another certificate" : "")},
+                        known->kind == wanted.kind ? " and another key" : "")},
            options.name);
   }
   if (known == nullptr) run_operation(context, Operation::SourceAdd, wanted);

@@ -16,8 +16,9 @@ class Context;
 
 struct SourceOptions {
   std::string name;
-  std::string kind = "officer-approved";             // or "microchip-manifest"
+  std::string kind = "officer-approved";  // or "microchip-manifest", "preparation"
   std::optional<std::filesystem::path> certificate;  // of the signer, PEM or DER; microchip-manifest
+  std::optional<std::string> public_key;             // 130 hex digits; preparation
 };
 
 int source_add(Context& context, const SourceOptions& options);

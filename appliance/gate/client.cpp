@@ -1,9 +1,6 @@
 #include "appliance/gate/client.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include <cstring>
 
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
@@ -25,7 +22,7 @@ void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
   };
   if (options.backup_shares) {
     add("--backup-shares", *options.backup_shares);
-    add("--backup-share-dir", options.backup_share_folder.string());
+    for (const std::filesystem::path& folder : options.backup_share_folders) add("--backup-share-dir", folder.string());
   }
   const std::string& appliance = options.appliance.empty() ? options.backup_name : options.appliance;
   if (!appliance.empty()) add("--appliance", appliance);
@@ -50,20 +47,6 @@ void add_share_arguments(const GateOptions& options, ChildSpec& spec) {
 
 bool is_piece(const v1::GateReply& reply) {
   return reply.has_body() || reply.has_records() || reply.has_sealed_certificates();
-}
-
-Fd connect_to(const std::filesystem::path& path) {
-  Fd fd{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string text = path.string();
-  if (!fd.valid() || text.size() >= sizeof address.sun_path) throw Error{Code::Channel, "no socket for " + text};
-  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    const Error failed = system_error(Code::Channel, "connect to the gate at " + text, errno);
-    throw Error{Code::Channel, failed.what(), kStartGate};
-  }
-  return fd;
 }
 
 }  // namespace
@@ -107,7 +90,7 @@ struct GateClient::Impl {
 
 GateClient::GateClient(const GateOptions& options, GateStore& store) : impl_{std::make_unique<Impl>(Impl{store, {}, {}, 1, {}})} {
   if (options.socket) {
-    impl_->fd = connect_to(*options.socket);
+    impl_->fd = connect_to_socket(*options.socket, "the gate", kStartGate);
     return;
   }
   auto [ours, theirs] = socket_pair();

@@ -37,7 +37,7 @@ struct GateOptions {
   std::vector<int> component_fds = {};                   // none: on the terminal
   // init: the gate makes kf-backup and writes its shares, "M/N", into the folder; restore: it reads shares
   std::optional<std::string> backup_shares = {};
-  std::filesystem::path backup_share_folder = {};
+  std::vector<std::filesystem::path> backup_share_folders = {};
   std::string backup_name = {};
   std::vector<std::filesystem::path> share_files = {};
   std::vector<int> share_fds = {};

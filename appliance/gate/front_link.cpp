@@ -73,7 +73,14 @@ asio::awaitable<void> FrontLink::reply_last(std::uint64_t id, v1::GateReply mess
   co_await stream_.drained(1);
 }
 
+void FrontLink::end() {
+  closed = true;
+  for (const auto& [key, who] : waiting_) who->arrived.cancel();
+  waiting_.clear();
+}
+
 asio::awaitable<v1::GateRequest> FrontLink::wait_for_answer(std::uint64_t key) {
+  if (closed) throw Error{Code::Channel, "the front end has gone"};
   const auto who = std::make_shared<Waiting>(co_await asio::this_coro::executor);
   waiting_.emplace(key, who);
   boost::system::error_code ended;

@@ -94,10 +94,7 @@ token::SignedBytes signed_from_message(const v1::SignedBytes& message) {
 Gate::Impl::Impl(asio::io_context& io_context, GateArguments gate_arguments, const Clock& system_clock)
     : context{io_context}, arguments{std::move(gate_arguments)}, clock{system_clock}, mutex{io_context.get_executor()},
       workers_mutex{io_context.get_executor()} {
-  if (arguments.settings.kind == Environment::Production && kTestHooks) {
-    throw Error{Code::Refused, "this program was built with test hooks and refuses a production store",
-                "use the release build: cmake --preset release"};
-  }
+  refuse_test_hooks(arguments.settings.kind);
   gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow,
                       read_permits(arguments.settings_file), clock.now());
   if (!gap.problems.empty()) throw unfit_machine(gap, arguments.settings.kind);
@@ -124,7 +121,7 @@ asio::awaitable<void> Gate::Impl::serve(LocalSocket socket) {
       if (failed) std::rethrow_exception(failed);  // handle() answers for everything but bugs
     });
   }
-  front->closed = true;
+  front->end();  // whoever holds the mutex and waits for its answer lets go
   std::vector<SegmentKey> orphans;
   for (const auto& [key, one] : in_progress) {
     if (one.front == front.get() && one.prepared) orphans.push_back(key);

@@ -243,6 +243,7 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
       leaves.push_back(suspend_leaf(std::get<BatchResumePlan>(plan.detail).batch, false));
       return;
     case Operation::SourceAdd:
+    case Operation::SePrepare:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:
@@ -343,6 +344,16 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     *reply.mutable_enrolled()->mutable_answer() = std::move(*made_answer.mutable_signed_bytes());
     reply.mutable_enrolled()->set_checkpoint(state->hsm.checkpoint());
     reply.mutable_enrolled()->set_state(state->hsm.SerializeAsString());
+  } else if (plan.operation == Operation::SePrepare) {
+    // As above: the plan is spent and in the log before its order can be carried out.
+    v1::WorkerRequest make;
+    make.mutable_make_preparation_order()->set_plan(request.plan());
+    make.mutable_make_preparation_order()->set_registry(to_string(state->registry_octets));
+    *make.mutable_make_preparation_order()->mutable_card() = card;
+    WorkerLink* worker = co_await key_worker(0);
+    v1::WorkerReply made_order = co_await worker->call(std::move(make));
+    fill_done(*reply.mutable_done());
+    reply.mutable_done()->set_made(made_order.signed_bytes().SerializeAsString());
   } else {
     fill_done(*reply.mutable_done());
     reply.mutable_done()->set_made(crl ? to_string(crl->der) : made.certificate());

@@ -208,6 +208,7 @@ asio::awaitable<void> Gate::Impl::restore(FrontLink& front, std::uint64_t id, co
     KF_CUT("gate.restore.keys");
     co_await start_state_worker(false);
     GateState waiting = waiting_state(file, restored);
+    if (arguments.pin_sharing) set_pin_sharing(*waiting.hsm.mutable_pin_sharing(), *arguments.pin_sharing);
     co_await make_card(file.content.environment(), file.card.name);
     state = waiting;
     const std::vector<Digest> no_leaves;

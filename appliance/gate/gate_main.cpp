@@ -38,7 +38,7 @@ struct Options {
   std::vector<std::string> component_check_values;  // 32 hex digits for each part of a key to import
   std::vector<int> component_fds;
   std::string backup_shares;  // "2/3": new shares are made
-  std::string backup_share_dir;
+  std::vector<std::filesystem::path> backup_share_folders;
   std::string backup_name;
   std::vector<std::filesystem::path> shares;  // of an existing kf-backup, of the PINs
   std::vector<int> share_fds;
@@ -156,7 +156,7 @@ Secrets obtain_secrets(const Options& options, const GateSettings& settings) {
   if (options.so_pin_fd >= 0) secrets.so_pin = read_so_pin(options.so_pin_fd);
   // New ones are written and read back before the HSM hears of their key.
   if (!secrets.backup && !options.backup_shares.empty()) {
-    secrets.backup = make_share_files(options.backup_share_dir, parse_share_counts(options.backup_shares), options.backup_name);
+    secrets.backup = make_share_files(options.backup_share_folders, parse_share_counts(options.backup_shares), options.backup_name);
   }
   return secrets;
 }
@@ -241,7 +241,8 @@ int main(int argc, char** argv) {
   app.add_option("--component-fd", options.component_fds, "descriptor to read each part from (else the terminal)")
       ->allow_extra_args(false);
   app.add_option("--backup-shares", options.backup_shares, "M/N: make kf-backup and write its shares, any M of N open backups");
-  app.add_option("--backup-share-dir", options.backup_share_dir, "folder for the share files, one for each custodian");
+  app.add_option("--backup-share-dir", options.backup_share_folders, "folder for the share files: one for all, or one for each custodian")
+      ->allow_extra_args(false);
   app.add_option("--backup-name,--appliance", options.backup_name, "the appliance's name, in names of files and labels of shares");
   app.add_option("--pin-shares", options.pin_shares, "M/N: init makes random PINs and hands out their shares");
   app.add_option("--new-pin-shares", options.new_pin_shares, "M/N: for hsm-pin-change, new PINs and their shares");

@@ -78,8 +78,11 @@ asio::awaitable<std::unique_ptr<WorkerLink>> Gate::Impl::start_worker(v1::Worker
   v1::WorkerReply reply = co_await worker->call(std::move(request), no_pieces, std::move(secrets));
   started = std::move(*reply.mutable_started());
   if (!started.wrong_pin().empty()) {
+    const bool changing = arguments.pin_sharing && read_pin_sharing(arguments.settings_file).next;
     login_failed = Error{Code::Refused, "the HSM refused the login: " + started.wrong_pin(),
-                         "give the right PIN; it is tried once per start, and after two wrong ones in a row no more, so that no token is locked"};
+                         changing ? "a change of the PINs was cut off: the user PIN is new already; bring the new shares of it, and the old ones "
+                                    "of the SO PIN"
+                                  : "give the right PIN; it is tried once per start, and after two wrong ones in a row no more, so that no token is locked"};
     throw *login_failed;
   }
   if (started.drift_size() != 0 && role != v1::WORKER_ROLE_UNSPECIFIED) {
@@ -287,6 +290,7 @@ asio::awaitable<void> Gate::Impl::initialize(FrontLink& front, std::uint64_t id,
   std::vector<v1::Officer> registered;
   for (const CardPerson& one : persons) registered.push_back(one.person);
   v1::Registry registry = first_registry(request.name(), registered, needed);
+  registry.mutable_policy()->set_rehearsal_required(request.rehearsal_required());
   if (const auto refusal = check_first_persons(enabled_officers(registry), needed, arguments.settings.kind,
                                                  arguments.pin_sharing.has_value())) {
     throw to_error(*refusal);

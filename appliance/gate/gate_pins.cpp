@@ -9,22 +9,22 @@
 namespace keyferry::appliance {
 namespace {
 
-void set_sharing(v1::PinSharing& message, const PinSharing& sharing) {
-  message.set_needed(sharing.needed);
-  message.set_total(sharing.total);
-  message.set_set_id(to_string(sharing.set_id));
-}
-
 PinSharing sharing_in(const v1::PinSharing& message) {
   return {message.needed(), message.total(), to_bytes(as_bytes(message.set_id()))};
 }
 
 }  // namespace
 
+void set_pin_sharing(v1::PinSharing& message, const PinSharing& sharing) {
+  message.set_needed(sharing.needed);
+  message.set_total(sharing.total);
+  message.set_set_id(to_string(sharing.set_id));
+}
+
 void Gate::Impl::tell_pin_sharing(v1::InitializedLeaf& leaf, GateState& first) const {
   if (!arguments.pin_sharing) return;
-  set_sharing(*leaf.mutable_pin_sharing(), *arguments.pin_sharing);
-  set_sharing(*first.hsm.mutable_pin_sharing(), *arguments.pin_sharing);
+  set_pin_sharing(*leaf.mutable_pin_sharing(), *arguments.pin_sharing);
+  set_pin_sharing(*first.hsm.mutable_pin_sharing(), *arguments.pin_sharing);
   leaf.set_so_pin_discarded(false);
   leaf.set_approved_by(fmt::format("the custodians of the PIN's shares, {}", sharing_text(*arguments.pin_sharing)));
 }
@@ -143,14 +143,14 @@ asio::awaitable<void> Gate::Impl::change_pins_in_hsm(const NewPins& next, PinSha
 v1::LogLeaf Gate::Impl::pin_changed_leaf() const {
   v1::LogLeaf leaf;
   v1::PinChangedLeaf& changed = *leaf.mutable_pin_changed();
-  set_sharing(*changed.mutable_sharing(), arguments.new_pins->pins.sharing);
+  set_pin_sharing(*changed.mutable_sharing(), arguments.new_pins->pins.sharing);
   changed.set_set_before(state->hsm.pin_sharing().set_id());
   for (const std::uint32_t number : arguments.new_pins->custodians) changed.add_custodians(number);
   return leaf;
 }
 
 void Gate::Impl::put_new_sharing(GateState& next) const {
-  set_sharing(*next.hsm.mutable_pin_sharing(), arguments.new_pins->pins.sharing);
+  set_pin_sharing(*next.hsm.mutable_pin_sharing(), arguments.new_pins->pins.sharing);
 }
 
 void Gate::Impl::finish_pin_change() {

@@ -6,6 +6,7 @@
 
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/plan/plan_families.h"
 #include "keyferry/v1/worker.pb.h"
 
 namespace keyferry::appliance {
@@ -76,9 +77,25 @@ Answer check(const SeImportPlan& plan, const GateState& state) {
                                manifest ? "gives" : "does not give", plan.manifest ? "of one" : "of another file")};
   }
   if (plan.manifest) return check_manifest_master(plan.manifest->master, state);
-  if (source->kind() != v1::SOURCE_KIND_OFFICER_APPROVED) {
+  const bool known = source->kind() == v1::SOURCE_KIND_OFFICER_APPROVED || source->kind() == v1::SOURCE_KIND_PREPARATION;
+  if (!known) {
     return Refusal{"source-unsupported",
                    fmt::format("files of source \"{}\" need its own signature, which is not supported yet", plan.source)};
+  }
+  return std::nullopt;
+}
+
+Answer check(const SePreparePlan& plan, const GateState& state) {
+  const v1::Source* source = state.source(plan.preparer);
+  if (source == nullptr || source->kind() != v1::SOURCE_KIND_PREPARATION) {
+    return Refusal{"preparer-unknown", fmt::format("no preparer \"{}\" is enrolled", plan.preparer),
+                   "enroll it first: keyferry-appliance source add NAME --kind preparation --public-key HEX"};
+  }
+  const v1::VendorKey* vendor = state.vendor_key(plan.vendor);
+  if (vendor == nullptr || vendor->destroyed() || vendor->mechanism() != plan.mechanism ||
+      !equal(as_bytes(vendor->public_key()), plan.vendor_public_key)) {
+    return Refusal{"vendor-key-other", fmt::format("kf-vendor/{} is not the key that the plan names", plan.vendor),
+                   "make the plan again"};
   }
   return std::nullopt;
 }
@@ -115,9 +132,7 @@ Answer check(const BatchPlan& plan, const GateState& state) {
                                se::family_name(plan.family))};
   }
   if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
-  if (plan.firmware_sha256) {
-    return Refusal{"batch-firmware", "a firmware check in the SE is not supported yet by any family here"};
-  }
+  if (auto refusal = check_firmware(plan)) return refusal;
   if (plan.segment_count() > kMaxSegmentsPerBatch) {
     return Refusal{"batch-segments", fmt::format("{} segments are more than {}", plan.segment_count(), kMaxSegmentsPerBatch),
                    "choose a larger segment_size"};
@@ -176,6 +191,7 @@ Answer check(const HsmPinChangePlan& plan, const GateState& state) {
 
 v1::SourceKind source_kind(const SourceAddPlan& plan) {
   if (plan.certificate_sha256) return v1::SOURCE_KIND_MICROCHIP_MANIFEST;
+  if (plan.kind == "preparation") return v1::SOURCE_KIND_PREPARATION;
   return plan.public_key.empty() ? v1::SOURCE_KIND_OFFICER_APPROVED : v1::SOURCE_KIND_VENDOR_KEY;
 }
 
@@ -251,6 +267,7 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
     case Operation::FamilyEnable: return check(std::get<FamilyEnablePlan>(plan.detail), state);
+    case Operation::SePrepare: return check(std::get<SePreparePlan>(plan.detail), state);
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};
 }
@@ -333,6 +350,7 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       if (!end_in_registry(plan, after)) return std::nullopt;
       break;
     case Operation::SeImport:
+    case Operation::SePrepare:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:

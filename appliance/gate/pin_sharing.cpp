@@ -76,10 +76,6 @@ std::string sharing_text(const PinSharing& sharing) {
   return fmt::format("{} of {}, set {}", sharing.needed, sharing.total, short_set_id(sharing.set_id));
 }
 
-std::filesystem::path pin_sharing_file(const std::filesystem::path& settings_file) {
-  return std::filesystem::path{settings_file}.replace_extension(".pin-sharing");
-}
-
 PinSharingRecord read_pin_sharing(const std::filesystem::path& settings_file) {
   const std::filesystem::path file = pin_sharing_file(settings_file);
   const auto octets = read_file_if_exists(file, kMaxFileBytes);

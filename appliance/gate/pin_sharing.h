@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "appliance/gate/settings.h"
 #include "appliance/gate/shares.h"
 
 namespace keyferry::appliance {
@@ -37,8 +38,6 @@ struct PinSharingRecord {
   PinChangeStage stage = PinChangeStage::HandedOut;
   friend bool operator==(const PinSharingRecord&, const PinSharingRecord&) = default;
 };
-
-[[nodiscard]] std::filesystem::path pin_sharing_file(const std::filesystem::path& settings_file);
 
 /// Empty when there is no file. Error{Storage} when it does not say what it should.
 [[nodiscard]] PinSharingRecord read_pin_sharing(const std::filesystem::path& settings_file);

@@ -99,7 +99,7 @@ RecordMaker::Sealed RecordMaker::seal_atecc608(const se::Entry& entry, p11::Obje
                                                RandomSource& random) {
   se::Atecc608Builder::Built built = atecc608_->build(entry, transport, random);
   if (attests_) built.payload.attestation_key = entry.attestation_key;
-  KF_CUT("worker.record.wrapped");
+  KF_CUT("worker.record.built");  // cut here: nothing of it is anywhere else
   const auto nonce_id = se::atecc608_nonce_id(entry.serial, built.payload.nonce);
   return {se::serialise_payload(built.payload), built.public_key, Bytes(nonce_id.begin(), nonce_id.end())};
 }

@@ -105,6 +105,11 @@ std::chrono::seconds idle_lock(const GateSettings& settings) {
   return std::chrono::seconds{settings.idle_lock_s.value_or(settings.kind == Environment::Production ? kProductionSeconds : 0)};
 }
 
+std::filesystem::path pin_sharing_file(const std::filesystem::path& settings_file) {
+  if (settings_file.extension() == ".toml") return std::filesystem::path{settings_file}.replace_extension(".pin-sharing");
+  return std::filesystem::path{settings_file} += ".pin-sharing";
+}
+
 GateSettings read_settings(const std::filesystem::path& file) {
   return parse_settings(read_file(file, 64 * 1024), file.string());
 }

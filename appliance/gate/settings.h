@@ -38,6 +38,9 @@ struct GateSettings {
 /// idle_lock_s, or what it is where gate.toml says nothing: 900 in production, else 0 = never.
 [[nodiscard]] std::chrono::seconds idle_lock(const GateSettings& settings);
 
+/// Which shares open the HSM (pin_sharing.h): gate.toml -> gate.pin-sharing; gate.toml.restore -> gate.toml.restore.pin-sharing.
+[[nodiscard]] std::filesystem::path pin_sharing_file(const std::filesystem::path& settings_file);
+
 /// Error{Usage} naming the field.
 [[nodiscard]] GateSettings parse_settings(ByteView toml, const std::string& where);
 [[nodiscard]] GateSettings read_settings(const std::filesystem::path& file);

@@ -87,12 +87,17 @@ std::string share_file_name(ShareKind kind, const std::string& appliance, unsign
   return fmt::format("kf-{}-{}-share-{}-of-{}.txt", word, appliance, number, counts.shares);
 }
 
-BackupShares make_share_files(const fs::path& folder, ShareCounts counts, const std::string& appliance) {
+BackupShares make_share_files(const std::vector<fs::path>& folders, ShareCounts counts, const std::string& appliance) {
+  if (folders.size() != 1 && folders.size() != counts.shares) {
+    throw Error{Code::Usage, fmt::format("{} shares of the backup key go into one folder, or into one for each custodian", counts.shares),
+                "give --backup-share-dir once, or once for each"};
+  }
   std::vector<fs::path> files;
   for (unsigned number = 1; number <= counts.shares; ++number) {
+    const fs::path& folder = folders.size() == 1 ? folders.front() : folders[number - 1];
     files.push_back(folder / share_file_name(ShareKind::BackupKey, appliance, number, counts));
   }
-  make_private_directory(folder);
+  for (const fs::path& folder : folders) make_private_directory(folder);
   if (std::ranges::all_of(files, [](const fs::path& file) { return fs::exists(file); })) return existing_set(files, counts);
   {
     SystemRandom random;

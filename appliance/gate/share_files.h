@@ -26,11 +26,13 @@ struct GivenShare {
   std::string where;
 };
 
-/// A new key of 32 random octets, split; each share is written to its file (mode 0600), synced, read back past the cache
+/// A new key of 32 random octets, split; each share is written to its file in `folders` (one for all, or one for each) (mode 0600), synced, read back past the cache
 /// and compared; what is returned are the first M as they were read back. When all N files are there already, from a try
 /// that was cut off, they are read instead; an incomplete set is written anew: no HSM has ever seen its key.
-/// Error{Storage} naming the file; Error{Refused} when the folder holds shares of another appliance or other counts.
-[[nodiscard]] BackupShares make_share_files(const std::filesystem::path& folder, ShareCounts counts, const std::string& appliance);
+/// Error{Storage} naming the file; Error{Usage}: other
+/// than one or as many folders as shares; Error{Refused} when the folder holds shares of another appliance or other counts.
+[[nodiscard]] BackupShares make_share_files(const std::vector<std::filesystem::path>& folders, ShareCounts counts,
+                                            const std::string& appliance);
 
 /// From files and inherited descriptors, of any kind. Error{Refused} naming where the unreadable one is.
 [[nodiscard]] std::vector<GivenShare> read_given_shares(const std::vector<std::filesystem::path>& files,

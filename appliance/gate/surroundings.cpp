@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "wrap/base/cut.h"
 #include "wrap/base/locked_memory.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
@@ -92,8 +93,15 @@ Error unfit_machine(const AirGapCheck& check, Environment environment) {
                    : "mend it, or for development and rehearsal name it: --insecure-allow network,swap,memlock"};
 }
 
+void refuse_test_hooks(Environment environment) {
+  if (environment != Environment::Production || !kTestHooks) return;
+  throw Error{Code::Refused, "this program was built with test hooks and refuses a production store",
+              "use the release build: cmake --preset release"};
+}
+
 void refuse_unfit(const std::filesystem::path& settings_file, const GateSettings& settings,
                   const std::vector<std::string>& allow, UtcMillis now) {
+  refuse_test_hooks(settings.kind);
   const AirGapCheck check = check_air_gap(look_around(SecretBytes{}), settings, allow, read_permits(settings_file), now);
   if (!check.problems.empty()) throw unfit_machine(check, settings.kind);
 }

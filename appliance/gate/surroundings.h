@@ -40,7 +40,10 @@ struct AirGapCheck {
                                         const std::vector<std::string>& allow, const std::vector<Permit>& permits,
                                         UtcMillis now);
 
-/// look_around() and check_air_gap() without a PIN yet. Error{Refused} naming every problem.
+/// Error{Refused} for a production store in a build that can be cut off, clock-shifted and faulted from its environment.
+void refuse_test_hooks(Environment environment);
+
+/// refuse_test_hooks(), then look_around() and check_air_gap() without a PIN yet. Error{Refused} naming every problem.
 void refuse_unfit(const std::filesystem::path& settings_file, const GateSettings& settings,
                   const std::vector<std::string>& allow, UtcMillis now);
 

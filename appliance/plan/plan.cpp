@@ -11,6 +11,7 @@
 #include "appliance/plan/plan_fields.h"
 #include "appliance/plan/plan_keys.h"
 #include "appliance/plan/plan_people.h"
+#include "appliance/plan/plan_prepare.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -50,6 +51,7 @@ constexpr std::array kOperations{
     std::pair{Operation::ClockSet, std::string_view{"clock-set"}},
     std::pair{Operation::InsecureAllow, std::string_view{"insecure-allow"}},
     std::pair{Operation::FamilyEnable, std::string_view{"family-enable"}},
+    std::pair{Operation::SePrepare, std::string_view{"se-prepare"}},
 };
 
 constexpr std::array kEnvironments{
@@ -90,9 +92,11 @@ SeImportPlan::Manifest read_manifest(PlanFields& fields) {
   return manifest;
 }
 
+constexpr std::string_view kPreparationSource = "preparation";
+
 SourceAddPlan read_source(PlanFields& fields) {
   SourceAddPlan plan{.name = fields.name("name"), .kind = fields.text("kind", 32), .public_key = {}};
-  if (plan.kind == "vendor-key") {
+  if (plan.kind == "vendor-key" || plan.kind == kPreparationSource) {
     plan.public_key = fields.hex("public_key", crypto::PublicKey::kPointBytes);
     if (!crypto::PublicKey::from_point(plan.public_key)) fields.refuse("public_key", "is no P-256 point");
   } else if (plan.kind == kManifestSource) {
@@ -100,7 +104,7 @@ SourceAddPlan read_source(PlanFields& fields) {
     plan.public_key = fields.hex("public_key", crypto::PublicKey::kPointBytes);
     if (!crypto::PublicKey::from_point(plan.public_key)) fields.refuse("public_key", "is no P-256 point");
   } else if (plan.kind != "officer-approved") {
-    fields.refuse("kind", "is none of officer-approved, vendor-key and microchip-manifest");
+    fields.refuse("kind", "is none of officer-approved, vendor-key, microchip-manifest and preparation");
   }
   return plan;
 }
@@ -219,6 +223,7 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::ClockSet: plan.detail = read_clock_set(fields); return;
     case Operation::InsecureAllow: plan.detail = read_insecure_allow(fields); return;
     case Operation::FamilyEnable: plan.detail = read_family_enable(fields); return;
+    case Operation::SePrepare: plan.detail = read_se_prepare(fields); return;
   }
 }
 
@@ -282,6 +287,13 @@ std::vector<std::string> detail_sentences(const SourceAddPlan& plan) {
   if (plan.certificate_sha256) {
     lines.push_back(fmt::format("Each entry must be signed by the key of the certificate with SHA-256 {}.",
                                 plan.certificate_sha256->hex()));
+  }
+  if (plan.kind == kPreparationSource) {
+    const auto key = crypto::PublicKey::from_point(plan.public_key);
+    if (key) {
+      lines.push_back(fmt::format("Each row must be a receipt of the preparer whose key reads in words: {}.",
+                                  key_words(key->key_id().bytes())));
+    }
   }
   return lines;
 }

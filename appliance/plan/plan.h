@@ -50,6 +50,7 @@ enum class Operation {
   ClockSet,
   InsecureAllow,
   FamilyEnable,
+  SePrepare,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -313,6 +314,21 @@ struct FamilyEnablePlan {
   std::string reason;
 };
 
+inline constexpr std::uint32_t kMaxPreparedChips = 1'000'000;
+
+/// A secure room makes blank chips ready; its receipts are taken in as inventory. Family atecc608.
+struct SePreparePlan {
+  std::string preparer;         // source of kind preparation
+  std::string part, lot;        // is_part_text
+  std::string key_name;         // is_name
+  std::uint32_t count = 0;      // at most kMaxPreparedChips
+  std::string vendor;           // NAME of kf-vendor/NAME
+  std::string mechanism;        // "rsa-oaep-sha1" or "rsa-oaep-sha256"
+  Bytes vendor_public_key;      // DER SubjectPublicKeyInfo
+  Bytes secure_boot_key = {};   // 65, or empty
+  se::Atecc608Profile profile = {};
+};
+
 struct Plan {
   Operation operation = Operation::Batch;
   std::uint64_t number = 0;
@@ -348,7 +364,8 @@ struct Plan {
                HsmDestroyKeyPlan,
                ClockSetPlan,
                InsecureAllowPlan,
-               FamilyEnablePlan>
+               FamilyEnablePlan,
+               SePreparePlan>
       detail;
 
   Bytes octets;   // as parsed

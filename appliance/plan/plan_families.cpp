@@ -107,6 +107,17 @@ std::variant<se::Atecc608Profile, Refusal> parse_atecc608_profile(ByteView octet
   return profile;
 }
 
+std::optional<Refusal> check_firmware(const BatchPlan& batch) {
+  const bool verifies = batch.atecc608 && batch.atecc608->secure_boot_slot;
+  if (!batch.firmware_sha256 || verifies) return std::nullopt;
+  return Refusal{"batch-firmware",
+                 fmt::format("the plan asks for a firmware check, and SEs of family {} {}",
+                             se::family_name(batch.family),
+                             batch.atecc608 ? "have one only where the profile names a secure_boot_slot"
+                                            : "have none"),
+                 "leave the firmware out, or name the slot of the secure boot key"};
+}
+
 FamilyEnablePlan read_family_enable(PlanFields& fields) {
   FamilyEnablePlan plan;
   const auto family = se::family_from_name(fields.text("family", 32));

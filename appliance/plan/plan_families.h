@@ -20,6 +20,9 @@ namespace keyferry::appliance {
 /// A file that holds exactly that table. Refusals as parse_plan.
 [[nodiscard]] std::variant<se::Atecc608Profile, Refusal> parse_atecc608_profile(ByteView octets);
 
+/// Reason batch-firmware: the batch asks for a firmware check, and its SEs have no key for it.
+[[nodiscard]] std::optional<Refusal> check_firmware(const BatchPlan& batch);
+
 [[nodiscard]] FamilyEnablePlan read_family_enable(PlanFields& fields);
 [[nodiscard]] std::string detail_text(const FamilyEnablePlan& plan);
 [[nodiscard]] std::vector<std::string> detail_sentences(const FamilyEnablePlan& plan);

@@ -1,12 +1,9 @@
 #include "appliance/reader/reader_medium.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 #include "keyferry/v1/reader.pb.h"
@@ -19,19 +16,6 @@ namespace {
 constexpr int kReaderFd = 3;
 constexpr std::size_t kPieceBytes = 1U << 20;  // what the reader gives at once
 constexpr std::chrono::milliseconds kPatience{60'000};  // a stick may be slow; after that it is lost
-
-Fd connect_to(const std::filesystem::path& path) {
-  Fd fd{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string text = path.string();
-  if (!fd.valid() || text.size() >= sizeof address.sun_path) throw Error{Code::Channel, "no socket for " + text};
-  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw system_error(Code::Channel, "connect to the token reader at " + text, errno);
-  }
-  return fd;
-}
 
 token::MediumEntry entry_of(const v1::ReaderEntry& entry) {
   const auto kind = entry.kind() == 1   ? token::EntryKind::File
@@ -52,7 +36,7 @@ class ReaderMedium::Link {
        const std::optional<std::filesystem::path>& socket,
        const std::optional<std::filesystem::path>& program) {
     if (socket) {
-      fd_ = connect_to(*socket);
+      fd_ = connect_to_socket(*socket, "the token reader");
       return;
     }
     auto [ours, theirs] = socket_pair();

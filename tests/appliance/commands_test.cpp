@@ -397,24 +397,29 @@ TEST_F(Commands, CarryAnAtecc608BatchFromAManifestToItsRun) {
   std::string configuration;
   for (const char c : read_text(KEYFERRY_SOURCE_DIR "/tests/vectors/atecc608/example-configuration.hex"))
     if (c != '\n') configuration += c;
+  write_text(path("image.bin"), std::string(3'000'000, 'i'));
   const auto plan = [&](const std::string& name, const std::string& profile) {
     write_text(path(name + "-profile.toml"), profile);
     return run(fmt::format("plan new --station line1 --ca dev1 --lot B --count 4 --family atecc608 "
-                           "--subject CN={{se_serial}} --atecc608-profile {} --out {}",
+                           "--subject CN={{se_serial}} --firmware {} --atecc608-profile {} --out {}",
+                           path("image.bin").string(),
                            path(name + "-profile.toml").string(),
                            path(name + ".toml").string()))
         .status;
   };
-  EXPECT_EQ(plan("bad", profile_text(replaced(configuration, "1c003c001c003c00", "5c003c001c003c00"), "[8, 10, 12]")), 1);
-  ASSERT_EQ(plan("small", profile_text(configuration, "[10]")), 0);
-  ASSERT_EQ(plan("chips", profile_text(configuration, "[8, 10, 12]")), 0) << read_text(path("stderr"));
-  EXPECT_EQ(refused("chips.toml"), "family-off");
+  EXPECT_EQ(plan("bad", profile_text(replaced(configuration, "330033001c001c001c00", "330033001c001c005c00"), "[8, 10, 12]")), 1);
+  ASSERT_EQ(plan("early", profile_text(configuration, "[8, 10, 12]")), 0) << read_text(path("stderr"));
+  EXPECT_EQ(refused("early.toml"), "family-off");
   EXPECT_EQ(run("family enable pkcs11 --reason none").status, 2);
   EXPECT_EQ(run("family enable atecc608 --reason 'first line'").status, 0) << read_text(path("stderr"));
   EXPECT_EQ(run("family enable atecc608 --reason 'first line'").json["done_before"], true);
   EXPECT_EQ(run("policy show").json["enabled_families"], Json::array({"atecc608"}));
+  ASSERT_EQ(plan("small", profile_text(configuration, "[10]")), 0);
   EXPECT_EQ(refused("small.toml"), "atecc608-certificate-room");
+  ASSERT_EQ(plan("chips", profile_text(configuration, "[8, 10, 12]")), 0);
   EXPECT_EQ(run("plan check " + path("chips.toml").string()).status, 0) << read_text(path("stderr"));
+  change_plan("chips.toml", "no-key.toml", "secure_boot_slot = 15\n", "");
+  EXPECT_EQ(refused("no-key.toml"), "batch-firmware");
   EXPECT_EQ(run("plan approve " + path("chips.toml").string()).status, 0);
   EXPECT_EQ(run("plan run " + path("chips.toml").string()).status, 0) << read_text(path("stderr"));
   EXPECT_EQ(log_lines_with("locked memory for one record"), 1U);

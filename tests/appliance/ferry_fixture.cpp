@@ -17,7 +17,7 @@ std::string note(std::uint64_t size) {
   return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size);
 }
 
-Plan chips_plan(const StationId& station) {
+Plan chips_plan(const StationId& station, bool with_firmware) {
   Plan plan;
   plan.operation = Operation::Batch;
   plan.number = 1;
@@ -34,6 +34,7 @@ Plan chips_plan(const StationId& station) {
   batch.not_before = kNow;
   batch.not_after = batch.due = kDue;
   batch.atecc608 = se::example_profile();
+  if (with_firmware) batch.firmware_sha256 = crypto::sha256(as_bytes("image"));
   plan.detail = batch;
   auto parsed = parse_plan(as_bytes(plan_text(plan)));
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
@@ -50,8 +51,8 @@ Bytes FerryTest::serial_of(std::uint32_t record) const {
   return serial;
 }
 
-FerryTest::FerryTest(se::Family family)
-    : family_{family}, station_id_{token::station_id_of(station_.public_key())} {
+FerryTest::FerryTest(se::Family family, bool with_firmware)
+    : family_{family}, with_firmware_{with_firmware}, station_id_{token::station_id_of(station_.public_key())} {
   batch_ = random_.id<BatchId>();
   manifest_digest_ = random_.id<Digest>();
   card_ = token::ApplianceCard{.appliance_id = token::appliance_id_of(log_.public_key()),
@@ -112,7 +113,7 @@ void FerryTest::fill_batch() {
   Digest plan_digest;
   Bytes plan_octets{0x00};
   if (family_ == se::Family::Atecc608) {
-    const Plan plan = chips_plan(station_id_);
+    const Plan plan = chips_plan(station_id_, with_firmware_);
     batch_ = plan.batch_id();
     plan_digest = plan.digest;
     plan_octets = plan.octets;

@@ -50,7 +50,7 @@ class FerryTest : public testing::Test {
   FerryTest() : FerryTest{se::Family::Pkcs11} {}
 
   /// atecc608: a real plan with the example profile; chips 0 and 1 have an attestation key.
-  explicit FerryTest(se::Family family);
+  explicit FerryTest(se::Family family, bool with_firmware = false);
 
   // --- what the station writes ---
   [[nodiscard]] token::ReceiptCore core(std::uint32_t record,
@@ -102,6 +102,7 @@ class FerryTest : public testing::Test {
   crypto::SoftKey export_ = crypto::SoftKey::generate();
   crypto::SoftDhKey inbox_{crypto::SoftKey::generate()};
   se::Family family_;
+  bool with_firmware_;
   std::vector<crypto::SoftKey> se_keys_;
   std::vector<crypto::SoftKey> attestation_keys_;  // of all chips; the inventory knows two
   std::vector<RecordRow> records_;

@@ -145,32 +145,64 @@ class Scripts(ScriptCase):
 
 
 class ALostHsm(ScriptCase):
-    """An appliance with a backup, whose HSM's store is gone."""
+    """Two of three officers, PINs in shares, and a backup: then the HSM's store is gone."""
+
+    OFFICERS = ("officer-1", "officer-2", "officer-3")
+
+    @classmethod
+    def shares(cls, folder, kind, numbers=(1, 2)):
+        return [x for n in numbers for x in ("--share", f"{cls.ferry.folder}/{folder}/kf-{kind}-test-share-{n}-of-3.txt")]
+
+    @classmethod
+    def by_two(cls, operation, *arguments):
+        """The command writes its plan, two officers approve it, and it is carried out with two shares of the PIN."""
+        ferry, pin, plan = cls.ferry, cls.shares("pins", "user-pin"), cls.ferry.folder / f"{operation}.toml"
+        ferry.appliance(*arguments, *pin, "--plan-out", plan)
+        for who in cls.OFFICERS[:2]:
+            ferry.officer("plan", "approve", plan, "--officer-key", ferry.folder / f"{who}.pem")
+        ferry.appliance("plan", "run", plan, *pin)
 
     @classmethod
     def prepare(cls):
         ferry = cls.ferry
-        ferry.init("--backup-shares", "2/3", "--backup-share-dir", ferry.folder / "shares")
-        ferry.officer("ca", "create", "ca", "--subject", "CN=Test CA")
-        ferry.officer("hsm", "backup", ferry.folder / "kf.backup")
+        cards = []
+        for who in cls.OFFICERS:
+            cards += ["--officer-card", ferry.folder / f"{who}.card"]
+            ferry.run(["keyferry-appliance", "officer", "request", "--officer-key", ferry.folder / f"{who}.pem", "--name", who,
+                       "--out", cards[-1]], secret_fds=[("--officer-passphrase-fd", "officer-passphrase")])
+        ferry.appliance("init", "--name", "test", "--insecure-allow", "network,swap,memlock", "--officers-needed", 2, *cards,
+                        "--pin-shares", "2/3", "--pin-share-dir", ferry.folder / "pins",
+                        "--backup-shares", "2/3", "--backup-share-dir", ferry.folder / "backup-shares")
+        cls.by_two("ca", "ca", "create", "ca", "--subject", "CN=Test CA")
+        cls.by_two("backup", "hsm", "backup", ferry.folder / "kf.backup")
         (ferry.folder / "appliance-hsm" / "tokens").rename(ferry.folder / "gone")
 
     def test_disaster_restore(self):
         ferry = self.ferry
         script = SCRIPTS / "disaster-restore.toml"
-        shares = [f"{ferry.folder}/shares/kf-backup-test-share-{n}-of-3.txt" for n in (1, 3)]
-        given = ["--pin-file", f"{ferry.secrets}/hsm-pin"] + [x for share in shares for x in ("--share", share)]
+        store = ferry.folder / "new-hsm"
+        store.mkdir()
+        conf = ferry.folder / "new-hsm.conf"
+        conf.write_text(f"directories.tokendir = {store}\nobjectstore.backend = file\nlog.level = ERROR\n")
+        new = ["--pin-share-dir", f"{ferry.folder}/new-pins", "--hsm-env", f"SOFTHSM2_CONF={conf}", "--hsm-store", str(store)]
+        given = {"restore": self.shares("backup-shares", "backup", (1, 3)) + new,
+                 **{step: self.shares("new-pins", "user-pin", (2, 3)) for step in ("adopt-plan", "adopt", "entropy", "inventory")}}
+        more = "".join(f"[command.{step}]\narguments = {json.dumps(words)}\n" for step, words in given.items())
         answers = self.answers(
             script,
-            {"lost": "the disk burnt", "backup": ferry.folder / "kf.backup", "bag": "AB-77",
-             "key-of.officer-1": ferry.folder / "officer.pem"},
-            confirm=("newest", "words"), officers=("adopt",), more=f"[command.restore]\narguments = {json.dumps(given)}\n")
-        ferry.appliance("ceremony", "run", script, "--answers", answers)
+            {"lost": "the disk burnt", "backup": ferry.folder / "kf.backup", "bag": "AB-77", "pin-shares": "2/3",
+             "hsm": "pkcs11:token=second?module-path=/usr/lib/softhsm/libsofthsm2.so",
+             **{f"key-of.{who}": ferry.folder / f"{who}.pem" for who in self.OFFICERS[:2]}},
+            confirm=("newest", "words"), officers=("adopt-approval-1", "adopt-approval-2"),
+            more=more).rename(ferry.folder / "restore-answers.toml")
+        answers.write_text(answers.read_text().replace("officer.pem", "officer-1.pem"))
+        ferry.appliance("ceremony", "run", script, "--answers", answers, *self.shares("new-pins", "user-pin"))
         text = (self.own() / "transcript.txt").read_text()
         self.assertIn("exceptions   0", text)
-        first = ferry.appliance_json("log", "show", "--count", "1")["leaves"][0]
-        self.assertEqual(first["event"], "hsm.adopted")
+        leaves = ferry.appliance_json("log", "show")["leaves"]
+        self.assertEqual(leaves[0]["event"], "hsm.adopted")
         ferry.appliance("ceremony", "verify", self.own() / "transcript.txt")
+        self.assert_clear(ferry.appliance("hsm", "inventory", *self.shares("pins", "user-pin"), expect=None), "share 1 of the user PIN")
 
 
 class AnInitialization(ScriptCase):
@@ -229,6 +261,41 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
                 self.assertEqual(len(leaf["fields"]["officers"]), 2)
         self.assertEqual([leaf["event"] for leaf in leaves][-1], "ceremony")
         self.assertIn("signed by  officer-1, officer-2, officer-3, witness-1", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
+
+    def test_the_shipped_one_is_rehearsed_as_it_stands(self):
+        ferry, folder = self.ferry, self.ferry.folder / "shipped"
+        folder.mkdir()
+        plan = SCRIPTS / "initialization.toml"
+        content = tomllib.loads(plan.read_text())
+        people = [person["id"] for person in content["person"] if person["role"] != "custodian"]
+        officers = [who for who in people if who.startswith("officer")]
+        pin = [x for n in (1, 3) for x in ("--share", f"{folder}/pins/kf-user-pin-hq-share-{n}-of-3.txt")]
+        allow = ["--insecure-allow", "network,swap,memlock"]  # what the plan does not: production's machine has no network
+        arguments = {"machine": allow, "init": ["--pin-share-dir", f"{folder}/pins", *allow]}
+        arguments |= {step: pin for step in ("self-test", "entropy", "inventory")}
+        arguments |= {f"{what}-{step}": pin for what in ("ca-device", "master-m1") for step in ("plan", "run")}
+        text = people_of(plan) + "[fields]\n"
+        fields = {"room": "B12", "machine-seal": "S-1234", "hsm-bag": "AB-1234", "boot-medium": "0" * 64, "recording": "rec-1",
+                  "arrivals": "all on foot at nine"}
+        text += "".join(f'{name} = "{value}"\n' for name, value in fields.items())
+        text += "".join(f'"key-of.{who}" = "{folder}/{who}.pem"\n' for who in people)
+        text += "".join(f'"medium-of.custodian-{n}" = "{folder}/medium-{n}"\n' for n in (1, 2, 3)) + "[confirm]\nwords = true\n"
+        text += "".join(f"[command.{step}]\narguments = {json.dumps(words)}\n" for step, words in arguments.items())
+        steps = [f"card-of-{who}" for who in people] + [f"{what}-approval-{n}" for what in ("ca-device", "master-m1") for n in (1, 2)]
+        text += "".join(f"[command.{step}]\n" + PASSPHRASE.format(secrets=ferry.secrets) for step in steps)
+        text += "".join(f'[sign.{who}]\nkey = "{folder}/{who}.pem"\npassphrase_file = "{ferry.secrets}/officer-passphrase"\n'
+                        for who in people)
+        answers = folder / "answers.toml"
+        answers.write_text(text)
+        ferry.run(["keyferry-appliance", "ceremony", "init", plan, "--rehearsal", folder / "home", "--answers", answers, *pin])
+        [own] = pathlib.Path(f"{folder}/home/appliance-ceremony").glob("0001-*")
+        self.assertIn("exceptions   0", (own / "transcript.txt").read_text())
+        policy = ferry.run(["keyferry-appliance", "--home", folder / "home" / "appliance", "--json", "policy", "show"]).stdout
+        self.assertTrue(json.loads(policy)["rehearsal_required"])
+        shares = sorted(path.name for path in folder.glob("medium-*/*"))
+        self.assertEqual(shares, [f"kf-backup-hq-share-{n}-of-3.txt" for n in (1, 2, 3)])
+        backup = ["keyferry-appliance", "--home", folder / "home" / "appliance", "hsm", "backup", folder / "b", *pin]
+        self.assert_clear(ferry.run([*backup, "--plan-out", folder / "b.toml"], expect=None), status=0)
 
 
 class WhatARehearsalMade(FerryCase):

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +90,22 @@ std::optional<std::uint64_t> memlock_limit_bytes() {
   rlimit limit{};
   if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
   return limit.rlim_cur;
+}
+
+Fd connect_to_socket(const std::filesystem::path& path, const std::string& what, const std::string& hint) {
+  Fd fd{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  if (!fd.valid()) throw system_error(Code::Channel, "make a socket", errno);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string text = path.string();
+  if (text.size() >= sizeof address.sun_path)
+    throw Error{Code::Usage, "too long for the path of a socket: " + text, "name a shorter one"};
+  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const Error failed = system_error(Code::Channel, "connect to " + what + " at " + text, errno);
+    throw Error{Code::Channel, failed.what(), hint};
+  }
+  return fd;
 }
 
 std::pair<Fd, Fd> socket_pair() {

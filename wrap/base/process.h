@@ -27,6 +27,10 @@ void harden_process();
 /// A connected pair of Unix stream sockets, both close-on-exec.
 [[nodiscard]] std::pair<Fd, Fd> socket_pair();
 
+/// Connected to the Unix stream socket at `path`, close-on-exec. `what` listens there ("the gate"), `hint` says how it is
+/// started. Error{Channel}.
+[[nodiscard]] Fd connect_to_socket(const std::filesystem::path& path, const std::string& what, const std::string& hint = {});
+
 struct ChildSpec {
   std::filesystem::path program;
   std::vector<std::string> arguments;                            // without argv[0]; never a secret

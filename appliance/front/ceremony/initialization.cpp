@@ -169,6 +169,9 @@ class Writer {
     for (const auto& [id, role] : carded_) {
       add_field({"key-of." + id, fmt::format("key of {}: a file, or the PKCS#11 URI of a token", id), "[!-~]{1,300}"});
     }
+    for (const std::string& id : backup_keepers()) {
+      add_field({"medium-of." + id, fmt::format("folder of {}'s own medium, for a share of the backup key", id), "/[!-~]{1,300}"});
+    }
     opening();
     cards();
     appliance();
@@ -187,6 +190,22 @@ class Writer {
     out_ += fmt::format("\n[[field]]\nid = {}\nlabel = {}\npattern = {}\n", quoted(field.id), quoted(field.label), quoted(field.pattern));
   }
 
+  /// Custodians who get a share of kf-backup.
+  [[nodiscard]] Argv backup_keepers() const {
+    Argv custodians = plan_.of_role("custodian");
+    custodians.resize(plan_.backup_shares ? static_cast<std::size_t>(plan_.backup_shares->shares) : 0);
+    return custodians;
+  }
+
+  /// Who is there when the HSM is logged in: with shares, as many custodians as open it.
+  [[nodiscard]] Argv with_pin() const {
+    Argv who{officers_.front(), witness_};
+    const Argv custodians = plan_.of_role("custodian");
+    const std::size_t needed = plan_.pin_shares ? static_cast<std::size_t>(plan_.pin_shares->needed) : 0;
+    who.insert(who.end(), custodians.begin(), custodians.begin() + static_cast<std::ptrdiff_t>(needed));
+    return who;
+  }
+
   void step(const std::string& id, const std::string& title, std::string_view kind, const std::vector<std::string>& who) {
     out_ += fmt::format("\n[[step]]\nid = {}\ntitle = {}\nkind = \"{}\"\nwho = {}\n", quoted(id), quoted(title), kind, list(who));
   }
@@ -202,6 +221,17 @@ class Writer {
     return all;
   }
 
+  [[nodiscard]] Argv overrides() const {
+    std::string names;
+    for (const std::string& name : plan_.insecure_allow) names += (names.empty() ? "" : ",") + name;
+    return names.empty() ? Argv{} : Argv{"--insecure-allow", names};
+  }
+
+  void additions(const Argv& real, const Argv& rehearsal) {
+    if (!real.empty()) out_ += fmt::format("real = {}\n", list(real));
+    if (!rehearsal.empty()) out_ += fmt::format("rehearsal = {}\n", list(rehearsal));
+  }
+
   void opening() {
     step("rules", "The rules", "say", {officers_.front(), witness_});
     text("This is the initialization of appliance " + plan_.name +
@@ -211,6 +241,10 @@ class Writer {
       step("field-" + field.id, literal(field.label), "ask", {officers_.front(), witness_});
       out_ += fmt::format("field = {}\n", quoted(field.id));
     }
+    step("machine", "Self test of the machine, before there is a key", "command", {officers_.front(), witness_});
+    argv(at_home({"doctor"}));
+    additions(overrides(), overrides());
+    out_ += "again = true\n";
   }
 
   /// Each officer and each witness makes a card with the own key. Its screen shows a name: it is not recorded.
@@ -229,31 +263,29 @@ class Writer {
   void appliance() {
     Argv init{"init", "--name", plan_.name, "--environment", "{environment}", "--officers-needed", std::to_string(plan_.officers_needed)};
     for (const auto& [id, role] : carded_) init.insert(init.end(), {"--officer-card", "{folder}/" + id + ".card"});
+    if (plan_.rehearsal_required) init.emplace_back("--rehearsal-required");
     if (plan_.pin_shares) init.insert(init.end(), {"--pin-shares", plan_.pin_shares->text()});
-    if (plan_.backup_shares) init.insert(init.end(), {"--backup-shares", plan_.backup_shares->text(), "--backup-share-dir", "{folder}/backup-shares"});
+    if (plan_.backup_shares) init.insert(init.end(), {"--backup-shares", plan_.backup_shares->text()});
+    for (const std::string& id : backup_keepers()) {
+      init.insert(init.end(), {"--backup-share-dir", "{medium-of." + id + "}"});
+      step("medium-of-" + id, "Where the medium of " + id + " is", "ask", {id});
+      out_ += fmt::format("field = {}\n", quoted("medium-of." + id));
+    }
     Argv everybody = officers_;
     for (const std::string& id : plan_.of_role("custodian")) everybody.push_back(id);
     step("init", "Make the HSM's keys, and hand the shares out one by one", "command", everybody);
     argv(at_home(init, true));
-    Argv real;
+    Argv real = overrides();
     if (!plan_.hsm.empty()) real.insert(real.end(), {"--hsm", literal(plan_.hsm)});
     if (!plan_.hsm_store.empty()) real.insert(real.end(), {"--hsm-store", literal(plan_.hsm_store)});
-    Argv rehearsal;
-    if (!plan_.insecure_allow.empty()) {
-      std::string names;
-      for (const std::string& name : plan_.insecure_allow) names += (names.empty() ? "" : ",") + name;
-      real.insert(real.end(), {"--insecure-allow", names});
-      rehearsal.insert(rehearsal.end(), {"--insecure-allow", names});
-    }
-    if (!real.empty()) out_ += fmt::format("real = {}\n", list(real));
-    if (!rehearsal.empty()) out_ += fmt::format("rehearsal = {}\n", list(rehearsal));
+    additions(real, overrides());
     out_ += "again = true\ncapture = [{ name = \"fingerprint\", json = \"fingerprint\" }]\n";
     step("words", "The appliance's words", "confirm", {officers_.front(), witness_});
     text("Everybody writes down: {fingerprint}. One reads from the screen, the other from the paper.");
-    step("self-test", "Self test", "command", {officers_.front(), witness_});
+    step("self-test", "Self test of machine and HSM", "command", with_pin());
     argv(at_home({"doctor"}));
     out_ += "again = true\n";
-    step("entropy", "Entropy check", "command", {officers_.front(), witness_});
+    step("entropy", "Entropy check", "command", with_pin());
     text("It finds a generator that is stuck or far from even, and proves nothing more.");
     argv(at_home({"hsm", "entropy"}));
     out_ += "again = true\n";
@@ -270,7 +302,7 @@ class Writer {
       out_ += "again = true\n";
       return;
     }
-    step(id + "-plan", "Plan: " + title, "command", {officers_.front(), witness_});
+    step(id + "-plan", "Plan: " + title, "command", with_pin());
     Argv plan = at_home(command);
     plan.insert(plan.end(), {"--plan-out", file});
     argv(plan);
@@ -281,13 +313,13 @@ class Writer {
       argv(at_home({"plan", "approve", file, "--officer-key", "{key-of." + officer + "}"}));
       out_ += "again = true\n";
     }
-    step(id + "-run", "Make " + title, "command", {officers_.front(), witness_});
+    step(id + "-run", "Make " + title, "command", with_pin());
     argv(at_home({"plan", "run", file}));
     out_ += "again = true\n";
   }
 
   void closing() {
-    step("inventory", "Every key against its role", "command", {officers_.front(), witness_});
+    step("inventory", "Every key against its role", "command", with_pin());
     argv(at_home({"hsm", "inventory"}));
     out_ += "again = true\n";
     step("checkpoint", "The first checkpoint", "command", {officers_.front(), witness_});

@@ -36,6 +36,9 @@ class FrontLink {
 
   asio::awaitable<v1::LeafHashes> ask_leaves(std::uint64_t id, std::uint64_t from, std::uint64_t to, bool whole);
 
+  /// The connection has ended: whoever waits for an answer of the front end is told so now (Error{Channel}), and later.
+  void end();
+
   bool closed = false;                // the connection has ended
   bool opened = false;                // an `open` was answered on this connection
   bool backup_only = false;           // a backup or restore was asked for: nothing else is answered any more

@@ -27,6 +27,8 @@ namespace keyferry::appliance {
 /// Index of the manifest where segments have theirs.
 inline constexpr std::uint32_t kManifestIndex = UINT32_MAX;
 
+void set_pin_sharing(v1::PinSharing& message, const PinSharing& sharing);
+
 struct SegmentKey {
   Digest plan;
   std::uint32_t index = 0;

@@ -20,7 +20,7 @@ class WithShares : public GateFixture {
     GateOptions options{.settings = settings_file_, .pin_fd = reading.get(), .insecure_allow = {}, .socket = {}};
     options.program = std::filesystem::path{KEYFERRY_BIN_DIR} / "keyferry-hsm-gate";
     options.backup_shares = "2/3";
-    options.backup_share_folder = store_.folder() / "shares";
+    options.backup_share_folders = {store_.folder() / "shares"};
     options.backup_name = "test";
     return std::make_unique<GateClient>(options, ledger_);
   }

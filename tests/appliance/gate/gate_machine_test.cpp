@@ -193,5 +193,26 @@ TEST_F(RestingGate, HasNobodyLoggedInUntilItIsOpenedAgain) {
   run(*gate, some_plan("after"));
 }
 
+TEST_F(RestingGate, RefusesWhatWasSentRightBehind) {
+  auto gate = start_gate();
+  static_cast<void>(open(*gate));
+  const std::size_t leaves = ledger_.log.size();
+  for (int round = 0; round < 3; ++round) {  // none of them waits for the other's answer
+    v1::GateRequest rest;
+    rest.mutable_rest();
+    const auto resting = gate->begin(std::move(rest));
+    const auto running = gate->begin(run_request(some_plan("behind")));
+    v1::GateRequest report;
+    report.mutable_report();
+    const auto reporting = gate->begin(std::move(report));
+    EXPECT_NO_THROW(static_cast<void>(gate->finish(resting)));
+    EXPECT_THROW(static_cast<void>(gate->finish(running)), Error);
+    EXPECT_THROW(static_cast<void>(gate->finish(reporting)), Error);
+    EXPECT_EQ(ledger_.log.size(), leaves) << "nobody was logged in who could sign a leaf";
+    static_cast<void>(open(*gate));
+  }
+  run(*gate, some_plan("after"));
+}
+
 }  // namespace
 }  // namespace keyferry::appliance::test

@@ -104,6 +104,20 @@ TEST(Atecc608Batch, IsRefusedWithoutItsTable) {
   EXPECT_NE(std::get<Refusal>(parsed).text.find("atecc608"), std::string::npos);
 }
 
+TEST(Atecc608Batch, MayAskForFirmwareWhereThereIsAKeyForIt) {
+  Plan plan = batch_plan();
+  auto& batch = std::get<BatchPlan>(plan.detail);
+  EXPECT_EQ(check_firmware(batch), std::nullopt);
+  batch.firmware_sha256 = Digest{};
+  EXPECT_EQ(check_firmware(batch), std::nullopt);
+  batch.atecc608->secure_boot_slot.reset();
+  ASSERT_TRUE(check_firmware(batch));
+  EXPECT_EQ(check_firmware(batch)->reason, "batch-firmware");
+  batch.atecc608.reset();
+  batch.family = se::Family::Pkcs11;
+  EXPECT_TRUE(check_firmware(batch));
+}
+
 TEST(Atecc608Batch, OfAnotherFamilyHasNoSuchTable) {
   Plan plan = batch_plan();
   std::get<BatchPlan>(plan.detail).family = se::Family::Pkcs11;

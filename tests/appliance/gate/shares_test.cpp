@@ -344,13 +344,24 @@ TEST(BackupShareCounts, AreMOfNWithMAtLeastTwo) {
 
 TEST(BackupShareFiles, AWholeSetIsReadAgainAndAHalfOneIsMadeAnew) {
   const test::TempFolder folder;
-  const auto first = make_share_files(folder.path() / "shares", {2, 3}, "demo");
-  const auto again = make_share_files(folder.path() / "shares", {2, 3}, "demo");
+  const auto first = make_share_files({folder.path() / "shares"}, {2, 3}, "demo");
+  const auto again = make_share_files({folder.path() / "shares"}, {2, 3}, "demo");
   EXPECT_EQ(first.check_value, again.check_value);
   std::filesystem::remove(folder.path() / "shares" / share_file_name(ShareKind::BackupKey, "demo", 2, {2, 3}));
-  const auto anew = make_share_files(folder.path() / "shares", {2, 3}, "demo");
+  const auto anew = make_share_files({folder.path() / "shares"}, {2, 3}, "demo");
   EXPECT_NE(first.check_value, anew.check_value) << "no HSM has seen the key of a half set";
   EXPECT_EQ(anew.shares.size(), 2U);
+}
+
+TEST(BackupShareFiles, GoToOneFolderOrToOneForEachCustodian) {
+  const test::TempFolder folder;
+  const std::vector<std::filesystem::path> media{folder.path() / "a", folder.path() / "b", folder.path() / "c"};
+  static_cast<void>(make_share_files(media, {2, 3}, "demo"));
+  for (unsigned number = 1; number <= 3; ++number) {
+    EXPECT_TRUE(std::filesystem::exists(media[number - 1] / share_file_name(ShareKind::BackupKey, "demo", number, {2, 3})));
+  }
+  EXPECT_THROW(static_cast<void>(make_share_files({media[0], media[1]}, {2, 3}, "demo")), Error);
+  EXPECT_THROW(static_cast<void>(make_share_files({}, {2, 3}, "demo")), Error);
 }
 
 }  // namespace
