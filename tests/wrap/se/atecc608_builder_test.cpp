@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tests/support/softhsm_store.h"
+#include "tests/wrap/se/atecc608_chip.h"
 #include "tests/wrap/se/atecc608_example.h"
 #include "tests/wrap/se/example.h"
 #include "wrap/crypto/hash.h"
@@ -61,26 +62,6 @@ struct Injection {
   }
 };
 
-/// The device key's scalar as a chip with `transport_key` gets it: facts page section 4.8 read the
-/// other way round, with libcrypto's hashes.
-std::optional<crypto::SoftKey> open_as_chip(const Atecc608Payload& payload,
-                                            ByteView transport_key) {
-  const ByteView serial = payload.serial.bytes();
-  const auto& profile = payload.profile;
-  const Bytes head{0x15, 0x02, profile.transport_slot, 0x00};
-  const Digest key = crypto::sha256_of(
-      {transport_key, head, serial.last(1), serial.first(2), Bytes(25), payload.nonce});
-  const Digest rest = crypto::sha256(key.bytes());
-  Bytes plain = to_bytes(payload.cipher);
-  for (std::size_t i = 0; i < plain.size(); ++i)
-    plain[i] ^= i < 32 ? key.bytes()[i] : rest.bytes()[i - 32];
-  const Bytes mac_head{0x46, 0x40, profile.target_slot, 0x00};
-  const Digest mac =
-      crypto::sha256_of({key.bytes(), mac_head, serial.last(1), serial.first(2), Bytes(21), plain});
-  if (!equal(mac.bytes(), payload.mac) || plain[0] != 0 || plain[3] != 0) return std::nullopt;
-  return crypto::SoftKey::from_scalar(SecretBytes::copy_of(ByteView{plain}.subspan(4)));
-}
-
 TEST(Atecc608Sealing, IsThePagesVectorByteForByte) {
   const Injection page;
   const SecretBytes transport = page.secret("transport_key");
@@ -94,8 +75,8 @@ TEST(Atecc608Sealing, IsTheExampleOfFormatMd) {
   std::ranges::copy(*from_hex(in_format_md("a-challenge")), fresh.challenge.begin());
   const SecretBytes transport = SecretBytes::copy_of(*from_hex(in_format_md("a-wk")));
   const SecretBytes scalar = SecretBytes::copy_of(*from_hex(in_format_md("a-d")));
-  const Atecc608Payload payload = seal_scalar(
-      software_hash(transport), example_chip(), example_profile(), fresh, scalar);
+  const Atecc608Payload payload =
+      seal_scalar(software_hash(transport), example_chip(), example_profile(), fresh, scalar);
   EXPECT_EQ(to_hex(payload.cipher), in_format_md("a-cipher"));
   EXPECT_EQ(to_hex(payload.mac), in_format_md("a-mac"));
   EXPECT_EQ(to_hex(payload.response), in_format_md("a-response"));
