@@ -9,9 +9,12 @@
 #include <variant>
 #include <vector>
 
+#include "station-agent/chip_lost.h"
+#include "station-agent/firmware.h"
 #include "station-agent/lane-p11/messages.h"
 #include "token/items.h"
 #include "wrap/base/error.h"
+#include "wrap/evidence/possession.h"
 
 namespace keyferry::station {
 
@@ -20,14 +23,6 @@ using lane_p11::KeyHandle;
 /// Name of a record's key on a chip: first 16 octets of SHA-256("keyferry/v1/key-handle", 0x00,
 /// batch id, u32be record number). Not secret; the same for every try of the record.
 [[nodiscard]] KeyHandle key_handle(const BatchId& batch_id, RecordNo record_no);
-
-class ChipLost : public Error {
- public:
-  explicit ChipLost(const std::string& text)
-      : Error{Code::Channel,
-              text,
-              "put the SE back into the fixture, then give the same command again"} {}
-};
 
 struct ChipFacts {
   SeSerial serial;
@@ -57,6 +52,13 @@ struct Asked {
 
 enum class ChipSigns { Challenge, Receipt };
 
+/// What a receipt's evidence will be, and what it is verified with.
+struct PromisedEvidence {
+  token::EvidenceKind kind = token::EvidenceKind::Possession;
+  std::optional<crypto::PublicKey> attestation_key = {};  // of Attested
+  std::optional<evidence::Atecc608Slot> slot = {};        // of Attested: as the plan has it
+};
+
 class Chip {
  public:
   virtual ~Chip() = default;
@@ -64,8 +66,15 @@ class Chip {
   /// First. Reads the serial; opens what has to be opened.
   [[nodiscard]] virtual std::variant<ChipFacts, ChipRefusal> identify() = 0;
 
+  /// Before anything is noted: can this record go into this chip as it is? Nothing is written.
+  /// firmware: what will have to be verified; null when the batch asks for none.
+  [[nodiscard]] virtual std::optional<Refusal> check(const token::Record& record,
+                                                     const FirmwareImage* firmware) = 0;
+
   /// Read only. `known`: handles of this station's other records for this chip.
-  [[nodiscard]] virtual Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>& known) = 0;
+  [[nodiscard]] virtual Asked ask(const KeyHandle& handle,
+                                  const std::vector<KeyHandle>& known,
+                                  const token::Record& record) = 0;
 
   /// The step that cannot be taken back.
   [[nodiscard]] virtual std::optional<Refusal> inject(const KeyHandle& handle,
@@ -75,14 +84,29 @@ class Chip {
   [[nodiscard]] virtual std::optional<Refusal> write_chain(const KeyHandle& handle,
                                                            const token::Record& record) = 0;
 
-  /// As the chip has it, leaf first.
+  /// Whatever keeps the key from being replaced; read back. Again on a locked chip changes nothing.
+  [[nodiscard]] virtual std::optional<Refusal> lock(const token::Record& record) = 0;
+
+  /// As the chip has it, leaf first. Issuers that the chip has no room for are the record's.
   [[nodiscard]] virtual std::variant<std::vector<Bytes>, Refusal> read_chain(
-      const KeyHandle& handle) = 0;
+      const KeyHandle& handle, const token::Record& record) = 0;
 
   /// Raw r || s over signing_digest(kind, message), made by the record's key. Not verified here.
   [[nodiscard]] virtual std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
+                                                          const token::Record& record,
                                                           ChipSigns kind,
                                                           ByteView message) = 0;
+
+  /// The image's signature, by the key for it that stands in the chip. Refusal: it does not verify.
+  [[nodiscard]] virtual std::optional<Refusal> verify_firmware(const token::Record& record,
+                                                               const FirmwareImage& firmware) = 0;
+
+  /// The best that this chip can give for the record's key.
+  [[nodiscard]] virtual PromisedEvidence evidence(const token::Record& record) = 0;
+
+  /// What attests the key for this core; empty where the evidence is Possession. Not verified here.
+  [[nodiscard]] virtual std::variant<Bytes, Refusal> attest(const token::Record& record,
+                                                            ByteView core) = 0;
 
  protected:
   Chip() = default;

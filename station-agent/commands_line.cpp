@@ -6,9 +6,11 @@
 #include <map>
 #include <utility>
 
+#include "station-agent/atecc608_chip.h"
 #include "station-agent/commands.h"
+#include "station-agent/crew.h"
 #include "station-agent/desk.h"
-#include "station-agent/lane.h"
+#include "station-agent/firmware.h"
 #include "station-agent/pkcs11_chip.h"
 #include "station-agent/revocations.h"
 #include "station-agent/unload.h"
@@ -23,7 +25,9 @@ namespace {
 std::string record_text(const DeviceOutcome& outcome) {
   std::string text = fmt::format("lane {}", outcome.lane.value);
   if (outcome.se_serial) {
-    text += " se " + printable(se::serial_text(se::Family::Pkcs11, *outcome.se_serial));
+    const auto family = se::family_from_name(token::name_of(outcome.family));
+    text += " se " + printable(se::serial_text(family.value_or(se::Family::Pkcs11),
+                                               *outcome.se_serial));
   }
   if (outcome.record) {
     text += fmt::format(" batch {} record {}",
@@ -69,6 +73,71 @@ void show(const DeviceOutcome& outcome) {
   if (!outcome.hint.empty()) progress("  hint: " + outcome.hint);
 }
 
+/// A device takes fewer answers than this.
+constexpr int kMostAnswers = 40;
+
+std::unique_ptr<Chip> open_chip(const SePlace& place, const HelperSettings& helper) {
+  if (!place.chip) return std::make_unique<Pkcs11Chip>(place, helper);
+  return std::make_unique<Atecc608Chip>(
+      [address = *place.chip] { return atecc608::open_wire(address); });
+}
+
+/// One image for all lanes that name the same files is read once.
+std::vector<std::optional<FirmwareImage>> read_images(const std::vector<LanePlan>& plans) {
+  std::map<std::pair<std::string, std::string>, FirmwareImage> known;
+  std::vector<std::optional<FirmwareImage>> images;
+  for (const LanePlan& plan : plans) {
+    if (!plan.firmware) {
+      images.emplace_back();
+      continue;
+    }
+    const auto& [image, signature] = *plan.firmware;
+    const std::pair files{image.string(), signature.string()};
+    if (!known.contains(files)) known.emplace(files, read_firmware(image, signature));
+    images.emplace_back(known.at(files));
+  }
+  return images;
+}
+
+constexpr std::array kResults{
+    "injected", "already-injected", "spare", "quarantined", "refused", "lost"};
+
+/// Status 1 when a device is red, or when places were not come to.
+int tell_report(const CrewReport& report, bool as_json) {
+  std::map<std::string, std::uint64_t> sums;
+  Json devices = Json::array();
+  bool good = !report.stopped;
+  for (const auto& lane : report.outcomes) {
+    for (const DeviceOutcome& outcome : lane) {
+      ++sums[outcome.result];
+      good = good && outcome.colour != DeviceColour::Red;
+      if (as_json) devices.push_back(outcome_json(outcome));
+    }
+  }
+  if (as_json) {
+    Json json{{"schema", "keyferry.station.run.v1"}, {"ok", good}, {"stopped", report.stopped}};
+    for (const char* result : kResults) json[result] = sums[result];
+    json["ms"] = report.duration_ms;
+    json["lanes"] = Json::array();
+    for (const LaneSummary& lane : report.lanes) {
+      json["lanes"].push_back(
+          {{"lane", lane.lane.value}, {"devices", lane.devices}, {"ms", lane.duration_ms}});
+    }
+    json["devices"] = std::move(devices);
+    print_json(json);
+  } else {
+    for (const LaneSummary& lane : report.lanes) {
+      print(fmt::format(
+          "lane {}: {} devices in {} ms", lane.lane.value, lane.devices, lane.duration_ms));
+    }
+    std::string line;
+    for (const char* result : kResults)
+      line += fmt::format("{}{} {}", line.empty() ? "" : ", ", result, sums[result]);
+    print(line);
+  }
+  return good ? EXIT_SUCCESS : exit_status(Code::Refused);
+}
+
 Json batch_json(const Store& store, const BatchId& id) {
   const BatchFacts batch = *store.batch(id);
   const auto segments = store.segments(id);
@@ -99,41 +168,27 @@ int command_run(const CommonOptions& common, const RunOptions& options) {
     throw to_error(*refusal);
   }
   const std::vector<LanePlan> plans = read_lanes_file(options.lanes);
-  const HelperSettings helper{sibling_program("keyferry-lane-p11"),
-                              std::chrono::seconds{options.deadline_s}};
-  std::map<std::string, std::uint64_t> sums;
-  Json devices = Json::array();
-  bool good = true;
-  for (const LanePlan& plan : plans) {
-    Lane lane{plan, *home.station, home.store, home.clock, [&](const SePlace& place) {
-                return std::make_unique<Pkcs11Chip>(place, helper);
-              }};
-    for (const SePlace& place : plan.places) {
-      for (const DeviceOutcome& outcome : lane.handle(place)) {
+  const std::vector<std::optional<FirmwareImage>> images = read_images(plans);
+  std::vector<const FirmwareImage*> firmware;
+  for (const auto& image : images) firmware.push_back(image ? &*image : nullptr);
+  const std::chrono::seconds deadline{options.deadline_s};
+  const HelperSettings helper{sibling_program("keyferry-lane-p11"), deadline};
+  Admission admission{home.store, kMostAnswers * deadline};
+  const LaneParts parts{*home.station, home.store, home.clock, admission,
+                        [&](const SePlace& place) { return open_chip(place, helper); }};
+  const CrewReport report = run_lanes(
+      plans,
+      firmware,
+      parts,
+      [&](const DeviceOutcome& outcome) {
         show(outcome);
-        ++sums[outcome.result];
-        good = good && outcome.colour != DeviceColour::Red;
-        if (outcome.result == "refused" || outcome.result == "lost") {
-          home.store.note_refusal(fmt::format("lane {}", plan.number.value), outcome.reason);
-        }
-        if (common.json) devices.push_back(outcome_json(outcome));
-      }
-    }
-  }
-  constexpr std::array kResults{
-      "injected", "already-injected", "spare", "quarantined", "refused", "lost"};
-  if (common.json) {
-    Json json{{"schema", "keyferry.station.run.v1"}, {"ok", good}};
-    for (const char* result : kResults) json[result] = sums[result];
-    json["devices"] = std::move(devices);
-    print_json(json);
-  } else {
-    std::string line;
-    for (const char* result : kResults)
-      line += fmt::format("{}{} {}", line.empty() ? "" : ", ", result, sums[result]);
-    print(line);
-  }
-  return good ? EXIT_SUCCESS : exit_status(Code::Refused);
+        if (outcome.result == "refused" || outcome.result == "lost")
+          home.store.note_refusal(fmt::format("lane {}", outcome.lane.value), outcome.reason);
+      },
+      [] {
+        progress("stopping: the devices in work are finished; once more ends at once");
+      });
+  return tell_report(report, common.json);
 }
 
 int command_return(const CommonOptions& common, const ReturnOptions& options) {

@@ -18,49 +18,50 @@ std::string name_of(const RecordKey& key) {
 
 }  // namespace
 
-Lane::Lane(const LanePlan& plan,
-           const StationFacts& station,
-           Store& store,
-           const Clock& clock,
-           OpenChip open_chip)
-    : plan_{plan},
-      station_{station},
-      store_{store},
-      clock_{clock},
-      open_chip_{std::move(open_chip)} {}
+Lane::Lane(const LanePlan& plan, const LaneParts& parts, const FirmwareImage* firmware)
+    : plan_{plan}, parts_{parts}, firmware_{firmware} {}
 
+/// The border of a lane: what goes wrong in it is a red device, unless the whole station cannot go
+/// on.
 std::vector<DeviceOutcome> Lane::handle(const SePlace& place) {
   DeviceOutcome none;
   none.result = "refused";
   none.lane = plan_.number;
+  none.family = plan_.family;
   none.device_serial = place.device_serial;
-  const std::unique_ptr<Chip> chip = open_chip_(place);
-  std::variant<ChipFacts, ChipRefusal> identified = ChipRefusal{};
   try {
-    identified = chip->identify();
-  } catch (const ChipLost& lost) {
+    return handle_chip(place, none);
+  } catch (const Error& error) {
+    if (error.code() == Code::Storage || error.code() == Code::Internal) throw;
     none.result = "lost";
-    none.reason = "se-lost";
-    none.text = lost.what();
-    none.hint = lost.hint();
+    none.reason = dynamic_cast<const ChipLost*>(&error) != nullptr ? "se-lost" : "lane-failed";
+    none.text = error.what();
+    none.hint = error.hint();
     return {none};
   }
-  if (const auto* refusal = std::get_if<ChipRefusal>(&identified)) {
-    none.reason = refusal->refusal.reason;
-    none.text = refusal->refusal.text;
-    none.hint = refusal->refusal.hint;
-    none.se_serial = refusal->found;
-    if (refusal->found) {
-      const auto records = store_.records_for(plan_.family, *refusal->found);
-      none.text += records.empty() ? "; it has no record at this station"
-                                   : "; it belongs to " + name_of(records.front().key());
-    }
-    return {none};
+}
+
+DeviceOutcome Lane::refused(DeviceOutcome none, const ChipRefusal& refusal) const {
+  none.reason = refusal.refusal.reason;
+  none.text = refusal.refusal.text;
+  none.hint = refusal.refusal.hint;
+  none.se_serial = refusal.found;
+  if (refusal.found) {
+    const auto records = parts_.store.records_for(plan_.family, *refusal.found);
+    none.text += records.empty() ? "; it has no record at this station"
+                                 : "; it belongs to " + name_of(records.front().key());
   }
+  return none;
+}
+
+std::vector<DeviceOutcome> Lane::handle_chip(const SePlace& place, DeviceOutcome none) {
+  const std::unique_ptr<Chip> chip = parts_.open_chip(place);
+  const auto identified = chip->identify();
+  if (const auto* refusal = std::get_if<ChipRefusal>(&identified)) return {refused(none, *refusal)};
   const auto& facts = std::get<ChipFacts>(identified);
   none.se_serial = facts.serial;
   const std::string serial = printable(se::serial_text(se_family(plan_.family), facts.serial));
-  std::vector<StoredRecord> records = store_.records_for(plan_.family, facts.serial);
+  std::vector<StoredRecord> records = parts_.store.records_for(plan_.family, facts.serial);
   if (records.empty()) {
     none.reason = "se-unknown";
     none.text = "SE " + serial + " has no record at this station";
@@ -70,12 +71,16 @@ std::vector<DeviceOutcome> Lane::handle(const SePlace& place) {
   }
   if (!facts.prepared) {
     none.reason = "se-not-prepared";
-    none.text = "SE " + serial + " has no transport key";
+    none.text = "SE " + serial + " was not prepared: it has no transport key, or is not locked";
     none.hint = "this SE was not personalised; set it aside";
     return {none};
   }
-  const LinePlace line{
-      station_, store_, clock_, Hand{plan_.number, plan_.person_number, place.device_serial}};
+  const LinePlace line{parts_.station,
+                       parts_.store,
+                       parts_.clock,
+                       Hand{plan_.number, plan_.person_number, place.device_serial},
+                       parts_.admission,
+                       firmware_};
   std::vector<DeviceOutcome> outcomes;
   for (StoredRecord& stored : records) {
     outcomes.push_back(run_sandwich(line, *chip, std::move(stored)));

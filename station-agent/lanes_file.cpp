@@ -83,45 +83,78 @@ class Reader {
     LanePlan plan;
     plan.number = LaneNo{number(*table, "number", "a lane", 1, std::nullopt)};
     const std::string where = "lane " + std::to_string(plan.number.value);
-    only(*table, {"number", "family", "person", "se"}, where);
+    only(*table, {"number", "family", "person", "firmware", "firmware_signature", "se"}, where);
     if (!numbers_.insert(plan.number.value).second) wrong(where + " is there twice");
     const auto family = token::family_from_name(text(*table, "family", where).value_or("pkcs11"));
     if (!family) wrong(where + ": unknown family");
-    if (*family != token::Family::Pkcs11) {
+    if (*family != token::Family::Pkcs11 && *family != token::Family::Atecc608) {
       wrong(where + ": family " + std::string{token::name_of(*family)} +
             " has no driver in this version");
     }
     plan.family = *family;
     plan.person_number = number(*table, "person", where, 0, std::nullopt);
+    plan.firmware = firmware(*table, where);
     const toml::array* places = (*table)["se"].as_array();
     if (places == nullptr || places->empty()) wrong(where + " has no [[lane.se]]");
-    for (const toml::node& one : *places) plan.places.push_back(place(one, where));
+    for (const toml::node& one : *places) {
+      const toml::table* entry = one.as_table();
+      if (entry == nullptr) wrong(where + ": se is not a list of [[lane.se]]");
+      plan.places.push_back(plan.family == token::Family::Pkcs11 ? module_place(entry, where)
+                                                                 : chip_place(entry, where));
+    }
     return plan;
   }
 
-  SePlace place(const toml::node& node, const std::string& where) {
-    const toml::table* table = node.as_table();
-    if (table == nullptr) wrong(where + ": se is not a list of [[lane.se]]");
+  std::optional<FirmwareFiles> firmware(const toml::table& table, const std::string& where) const {
+    const auto image = text(table, "firmware", where);
+    const auto signature = text(table, "firmware_signature", where);
+    if (!image && !signature) return std::nullopt;
+    if (!image || !signature) wrong(where + ": firmware and firmware_signature come together");
+    const fs::path folder = fs::absolute(path_).parent_path();
+    return FirmwareFiles{folder / *image, folder / *signature};
+  }
+
+  std::string device_serial(const toml::table* table, const std::string& where) const {
+    const std::string serial = text(*table, "device_serial", where).value_or("");
+    if (!serial.empty() && !is_device_serial(serial)) {
+      wrong(where + ": device serial " + printable(serial) +
+            " has characters that no device serial has");
+    }
+    return serial;
+  }
+
+  void once(const std::string& identity, const std::string& where) {
+    if (!places_.insert(identity).second) wrong(where + ": the same SE is there twice");
+  }
+
+  SePlace chip_place(const toml::table* table, const std::string& where) {
+    only(*table, {"chip", "device_serial"}, where);
+    const auto chip = text(*table, "chip", where);
+    if (!chip) wrong(where + ": an SE has no chip address");
+    const auto parsed = atecc608::parse_chip_address(*chip);
+    if (const auto* refusal = std::get_if<Refusal>(&parsed))
+      wrong(where + ": " + refusal->text + ": " + refusal->hint);
+    SePlace place{{}, std::nullopt, device_serial(table, where)};
+    place.chip = std::get<atecc608::ChipAddress>(parsed);
+    once(atecc608::to_string(*place.chip), where);
+    return place;
+  }
+
+  SePlace module_place(const toml::table* table, const std::string& where) {
     only(*table, {"uri", "softhsm2_conf", "device_serial"}, where);
     const auto uri = text(*table, "uri", where);
     if (!uri) wrong(where + ": an SE has no uri");
     const auto parsed = p11::parse_uri(*uri);
     if (const auto* refusal = std::get_if<Refusal>(&parsed)) wrong(where + ": " + refusal->text);
-    SePlace place{std::get<p11::Uri>(parsed),
-                  std::nullopt,
-                  text(*table, "device_serial", where).value_or("")};
+    SePlace place{std::get<p11::Uri>(parsed), std::nullopt, device_serial(table, where)};
     if (!place.uri.module_path) wrong(where + ": a uri has no module-path");
     if (!p11::pin_file(place.uri)) wrong(where + ": a uri has no pin-source=file:");
     if (const auto conf = text(*table, "softhsm2_conf", where)) {
       place.softhsm2_conf = fs::absolute(path_).parent_path() / *conf;
     }
-    if (!place.device_serial.empty() && !is_device_serial(place.device_serial)) {
-      wrong(where + ": device serial " + printable(place.device_serial) +
-            " has characters that no device serial has");
-    }
-    const std::string identity = p11::to_string(place.uri) + "\n" +
-                                 (place.softhsm2_conf ? place.softhsm2_conf->string() : "");
-    if (!places_.insert(identity).second) wrong(where + ": the same SE is there twice");
+    once(p11::to_string(place.uri) + "\n" +
+             (place.softhsm2_conf ? place.softhsm2_conf->string() : ""),
+         where);
     return place;
   }
 

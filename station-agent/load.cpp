@@ -1,6 +1,7 @@
 #include "station-agent/load.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <utility>
 
@@ -18,6 +19,20 @@ namespace {
 namespace fs = std::filesystem;
 using token::Checked;
 using token::ContainerType;
+
+struct DriverRow {
+  token::Family family;
+  bool verifies_firmware;
+};
+
+/// The families that this station drives.
+constexpr std::array kDrivers{DriverRow{token::Family::Pkcs11, false},
+                              DriverRow{token::Family::Atecc608, true}};
+
+const DriverRow* driver_of(token::Family family) {
+  const auto* row = std::ranges::find(kDrivers, family, &DriverRow::family);
+  return row == kDrivers.end() ? nullptr : row;
+}
 
 /// A container of ours on our own disk, signature checked, not opened yet.
 struct Verified {
@@ -216,7 +231,8 @@ class Loader {
           "site",
           "the batch is for site " + manifest.site + ", this station is at " + station.site};
     }
-    if (manifest.family != token::Family::Pkcs11) {
+    const DriverRow* driver = driver_of(manifest.family);
+    if (driver == nullptr) {
       return Refusal{"family-unsupported",
                      "family " + std::string{token::name_of(manifest.family)} +
                          " has no driver in this version"};
@@ -226,9 +242,10 @@ class Loader {
           "mode-unsupported",
           "mode " + std::string{token::name_of(manifest.mode)} + " is not in this version"};
     }
-    if (manifest.firmware_sha256) {
+    if (manifest.firmware_sha256 && !driver->verifies_firmware) {
       return Refusal{"firmware-unsupported",
-                     "the batch asks for a firmware check, which is not in this version"};
+                     "the batch asks for a firmware check, which SEs of family " +
+                         std::string{token::name_of(manifest.family)} + " cannot make"};
     }
     if (context_.store.batch(batch_id)) {
       context_.store.note_incident("second-manifest", batch_id.hex());
@@ -351,7 +368,7 @@ class Loader {
     if (record.record_no.value != line.first_record_no.value + position) {
       return Refusal{"record-number", "the segment's records are not the listed ones"};
     }
-    if (record.family != token::Family::Pkcs11 || record.key_name != batch.key_name) {
+    if (record.family != batch.family || record.key_name != batch.key_name) {
       return Refusal{"record-kind", "a record has another family or key name than its batch"};
     }
     if (position == 0 && record.se_serial != line.first_se_serial) {

@@ -97,7 +97,10 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
       "\"pkcs11:serial=0011223344556677?module-path=/usr/lib/softhsm/"
       "libsofthsm2.so&pin-source=file:/srv/se1/pin\"\n"
       "  softhsm2_conf = \"/srv/se1/softhsm2.conf\"\n"
-      "  device_serial = \"DEV-0001\"");
+      "  device_serial = \"DEV-0001\"\n"
+      "of family atecc608:  [[lane.se]] chip = \"i2c:/dev/i2c-1:0x60\" (or unix:/path, "
+      "tcp:127.0.0.1:PORT);\n"
+      "  firmware and firmware_signature in [[lane]] where a batch asks for a firmware check");
   run_command->add_option("--lanes", run.lanes, "TOML file: which SE sits in which lane")
       ->type_name("FILE")
       ->required();

@@ -36,6 +36,11 @@ std::optional<Refusal> done_or_refusal(const lane_p11::Reply& reply) {
   nonsense();
 }
 
+Refusal no_firmware() {
+  return Refusal{"firmware-unsupported",
+                 "an SE of family pkcs11 holds no key that verifies firmware"};
+}
+
 Holding holding_of(lane_p11::Holding holding) {
   switch (holding) {
     case lane_p11::Holding::Empty:
@@ -107,7 +112,14 @@ std::variant<ChipFacts, ChipRefusal> Pkcs11Chip::identify() {
   return ChipFacts{std::get<SeSerial>(serial), opened->model, opened->prepared};
 }
 
-Asked Pkcs11Chip::ask(const KeyHandle& handle, const std::vector<KeyHandle>& known) {
+std::optional<Refusal> Pkcs11Chip::check(const token::Record&, const FirmwareImage* firmware) {
+  if (firmware != nullptr) return no_firmware();
+  return std::nullopt;
+}
+
+Asked Pkcs11Chip::ask(const KeyHandle& handle,
+                      const std::vector<KeyHandle>& known,
+                      const token::Record&) {
   lane_p11::Ask ask{handle, known};
   if (ask.known.size() > kMaxKnown) ask.known.resize(kMaxKnown);
   const lane_p11::Reply reply = exchange(ask);
@@ -127,14 +139,26 @@ std::optional<Refusal> Pkcs11Chip::write_chain(const KeyHandle& handle,
   return done_or_refusal(exchange(chain));
 }
 
-std::variant<std::vector<Bytes>, Refusal> Pkcs11Chip::read_chain(const KeyHandle& handle) {
+std::variant<std::vector<Bytes>, Refusal> Pkcs11Chip::read_chain(const KeyHandle& handle,
+                                                                  const token::Record&) {
   const lane_p11::Reply reply = exchange(lane_p11::ReadChain{handle});
   if (const auto* refused = std::get_if<lane_p11::Refused>(&reply)) return refused->refusal;
   if (const auto* chain = std::get_if<lane_p11::Chain>(&reply)) return chain->certificates;
   nonsense();
 }
 
+std::optional<Refusal> Pkcs11Chip::lock(const token::Record&) { return std::nullopt; }
+
+std::optional<Refusal> Pkcs11Chip::verify_firmware(const token::Record&, const FirmwareImage&) {
+  return no_firmware();
+}
+
+PromisedEvidence Pkcs11Chip::evidence(const token::Record&) { return {}; }
+
+std::variant<Bytes, Refusal> Pkcs11Chip::attest(const token::Record&, ByteView) { return Bytes{}; }
+
 std::variant<Bytes, Refusal> Pkcs11Chip::sign(const KeyHandle& handle,
+                                              const token::Record&,
                                               ChipSigns kind,
                                               ByteView message) {
   const auto signed_kind =

@@ -26,16 +26,28 @@ class Pkcs11Chip final : public Chip {
   Pkcs11Chip& operator=(const Pkcs11Chip&) = delete;
 
   [[nodiscard]] std::variant<ChipFacts, ChipRefusal> identify() override;
-  [[nodiscard]] Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>& known) override;
+  [[nodiscard]] std::optional<Refusal> check(const token::Record& record,
+                                             const FirmwareImage* firmware) override;
+  [[nodiscard]] Asked ask(const KeyHandle& handle,
+                          const std::vector<KeyHandle>& known,
+                          const token::Record& record) override;
   [[nodiscard]] std::optional<Refusal> inject(const KeyHandle& handle,
                                               const token::Record& record) override;
   [[nodiscard]] std::optional<Refusal> write_chain(const KeyHandle& handle,
                                                    const token::Record& record) override;
+  /// Nothing to do: an injected key can be neither changed nor copied from its first moment.
+  [[nodiscard]] std::optional<Refusal> lock(const token::Record& record) override;
   [[nodiscard]] std::variant<std::vector<Bytes>, Refusal> read_chain(
-      const KeyHandle& handle) override;
+      const KeyHandle& handle, const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
+                                                  const token::Record& record,
                                                   ChipSigns kind,
                                                   ByteView message) override;
+  [[nodiscard]] std::optional<Refusal> verify_firmware(const token::Record& record,
+                                                       const FirmwareImage& firmware) override;
+  [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;
+  [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
+                                                    ByteView core) override;
 
   [[nodiscard]] pid_t helper_pid() const { return helper_.pid(); }
 

@@ -40,11 +40,14 @@ class Sandwich {
         clock_{place.clock},
         station_{place.station},
         hand_{place.hand},
+        admission_{place.admission},
+        firmware_{place.firmware},
         chip_{chip},
         stored_{std::move(stored)},
         handle_{key_handle(stored_.batch_id, stored_.record.record_no)},
         start_{clock_.now()} {
     outcome_.lane = hand_.lane;
+    outcome_.family = stored_.record.family;
     outcome_.se_serial = stored_.record.se_serial;
     outcome_.record = stored_.key();
     outcome_.key_name = stored_.record.key_name;
@@ -106,9 +109,9 @@ class Sandwich {
                  "the record's own certificates are not valid here: " + refusal->text,
                  "check this station's clock; nothing was written");
     }
-    const bool reached =
-        store_.counts(stored_.batch_id).of(RecordState::Injected) >= batch_.target_count;
-    if (stored_.state == RecordState::Loaded && reached) {
+    if (!firmware_is_the_batchs()) return false;
+    place_in_target_ = admission_.enter(batch_, stored_.state);
+    if (!place_in_target_) {
       outcome_.colour = DeviceColour::Yellow;
       outcome_.result = "spare";
       outcome_.reason = "target-reached";
@@ -119,11 +122,39 @@ class Sandwich {
     return true;
   }
 
+  /// The image that this lane's devices run is the one that officers approved.
+  bool firmware_is_the_batchs() {
+    if (!batch_.firmware_sha256) return true;
+    if (firmware_ == nullptr) {
+      return red("refused",
+                 "firmware-missing",
+                 "the batch asks for firmware " + batch_.firmware_sha256->hex() +
+                     " and this lane names no image",
+                 "name `firmware` and `firmware_signature` in the lanes file");
+    }
+    if (firmware_->sha256 != *batch_.firmware_sha256) {
+      return red("refused",
+                 "firmware-other",
+                 "the batch asks for firmware " + batch_.firmware_sha256->hex() +
+                     ", this lane's image is " + firmware_->sha256.hex(),
+                 "put the approved image into the lanes file; nothing was written");
+    }
+    return true;
+  }
+
+  [[nodiscard]] const FirmwareImage* firmware_to_verify() const {
+    return batch_.firmware_sha256 ? firmware_ : nullptr;
+  }
+
   void begin() {
     if (stored_.state == RecordState::Injecting) {
       // The last run was cut off between intent and receipt: nobody knows what the chip holds.
       store_.note_cut_off(stored_.key(), hand_, "cut-off");
       stored_.state = RecordState::Doubtful;
+    }
+    if (const auto refusal = chip_.check(stored_.record, firmware_to_verify())) {
+      red("refused", refusal->reason, refusal->text, refusal->hint);
+      return;
     }
     const Asked asked = ask();
     switch (asked.holding) {
@@ -150,7 +181,7 @@ class Sandwich {
          store_.all_records_for(stored_.record.family, stored_.record.se_serial)) {
       if (key != stored_.key()) known.push_back(key_handle(key.batch_id, key.record_no));
     }
-    Asked asked = chip_.ask(handle_, known);
+    Asked asked = chip_.ask(handle_, known, stored_.record);
     // A later generation replaces a revoked key that another station may have put there.
     if (asked.holding == Holding::Foreign && stored_.record.generation > 1)
       asked.holding = Holding::Empty;
@@ -189,6 +220,12 @@ class Sandwich {
       return;
     }
     KF_CUT("station.chain-after");
+    if (const auto refusal = chip_.lock(stored_.record)) {
+      quarantine(refusal->reason, refusal->text);
+      return;
+    }
+    KF_CUT(
+        "station.locked");  // cut here: the chip has the key, locked; the next run goes on from it
     if (const auto refusal = verify()) {
       quarantine(refusal->reason, refusal->text);
       return;
@@ -198,7 +235,7 @@ class Sandwich {
   }
 
   std::optional<Refusal> verify() {
-    const auto read = chip_.read_chain(handle_);
+    const auto read = chip_.read_chain(handle_, stored_.record);
     if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
     const auto& certificates = std::get<std::vector<Bytes>>(read);
     const auto chain = x509::verify_chain(certificates, batch_.anchors, clock_.now());
@@ -210,7 +247,7 @@ class Sandwich {
     const auto& facts = std::get<x509::ChainFacts>(chain);
     const RecordKey key = stored_.key();
     const Bytes message = challenge_message(key, stored_.record.challenge);
-    const auto answer = chip_.sign(handle_, ChipSigns::Challenge, message);
+    const auto answer = chip_.sign(handle_, stored_.record, ChipSigns::Challenge, message);
     const auto* signature = std::get_if<Bytes>(&answer);
     const bool proved =
         signature != nullptr && facts.key == stored_.record.public_key &&
@@ -224,31 +261,69 @@ class Sandwich {
     verdicts_.serial_registered = registered ? Verdict::Pass : Verdict::Fail;
     if (!registered)
       return Refusal{"serial-not-registered", "the certificate on the SE is not this record's"};
-    return std::nullopt;  // firmware: a batch that asks for it is refused when it is loaded
+    return verify_firmware();
+  }
+
+  std::optional<Refusal> verify_firmware() {
+    const FirmwareImage* image = firmware_to_verify();
+    if (image == nullptr) return std::nullopt;
+    auto refusal = chip_.verify_firmware(stored_.record, *image);
+    verdicts_.firmware = refusal ? Verdict::Fail : Verdict::Pass;
+    return refusal;
   }
 
   /// The core is a leaf, durably, before the SE is asked to sign it.
   void write_receipt() {
     token::ReceiptCore core = new_core();
     core.outcome = token::Outcome::Injected;
-    core.evidence_kind = token::EvidenceKind::Possession;
+    const PromisedEvidence promised = chip_.evidence(stored_.record);
+    core.evidence_kind = promised.kind;
     const Bytes octets = token::serialise_core(core);
     store_.append_core(stored_.key(), octets);
-    const auto answer = chip_.sign(handle_, ChipSigns::Receipt, octets);
+    const auto answer = chip_.sign(handle_, stored_.record, ChipSigns::Receipt, octets);
     KF_CUT("station.receipt-signed");  // cut here: the signature is lost, the core is voided, a new
                                        // one is signed
     const auto* signature = std::get_if<Bytes>(&answer);
-    if (signature == nullptr || evidence::verify_evidence(token::name_of(stored_.record.family),
-                                                          evidence::EvidenceKind::Possession,
-                                                          stored_.record.public_key,
-                                                          octets,
-                                                          *signature)) {
+    if (signature == nullptr) {
       quarantine("receipt-not-signed", "the SE did not sign its receipt with the injected key");
       return;
     }
-    store_.store_signature(stored_.key(), *signature, hand_);
+    const auto attested = chip_.attest(stored_.record, octets);
+    KF_CUT("station.receipt-attested");  // cut here: as above
+    const auto* attestation = std::get_if<Bytes>(&attested);
+    if (attestation == nullptr) {
+      quarantine("not-attested", std::get<Refusal>(attested).text);
+      return;
+    }
+    if (const auto refusal = check_evidence(promised, octets, *signature, *attestation)) {
+      quarantine(refusal->reason, refusal->text);
+      return;
+    }
+    store_.store_signature(stored_.key(), *signature, *attestation, hand_);
     stored_.state = RecordState::Injected;
     green("injected");
+  }
+
+  /// Success is a signature that verifies, never a status octet.
+  std::optional<Refusal> check_evidence(const PromisedEvidence& promised,
+                                        ByteView core,
+                                        ByteView signature,
+                                        ByteView attestation) {
+    const bool attested = promised.kind == token::EvidenceKind::Attested;
+    const auto refusal = evidence::verify_evidence(evidence::Evidence{
+        .family = token::name_of(stored_.record.family),
+        .kind = attested ? evidence::EvidenceKind::Attested : evidence::EvidenceKind::Possession,
+        .key = stored_.record.public_key,
+        .core = core,
+        .signature = signature,
+        .attestation = attestation,
+        .attestation_key = promised.attestation_key,
+        .se_serial = stored_.record.se_serial.bytes(),
+        .expected = promised.slot});
+    if (!refusal) return std::nullopt;
+    const bool by_key = refusal->reason.starts_with("signature");
+    return Refusal{by_key ? "receipt-not-signed" : "not-attested",
+                   "what the SE signed does not verify: " + refusal->text};
   }
 
   [[nodiscard]] token::ReceiptCore new_core() const {
@@ -306,11 +381,14 @@ class Sandwich {
   const Clock& clock_;
   const StationFacts& station_;
   Hand hand_;
+  Admission& admission_;
+  const FirmwareImage* firmware_;
   Chip& chip_;
   StoredRecord stored_;
   KeyHandle handle_;
   UtcMillis start_;
   BatchFacts batch_;
+  std::optional<Admission::Place> place_in_target_;  // given back when the outcome is known
   token::Verdicts verdicts_;
   DeviceOutcome outcome_;
 };

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "station-agent/admission.h"
 #include "station-agent/chip.h"
 #include "station-agent/store.h"
 
@@ -26,6 +27,7 @@ struct DeviceOutcome {
   std::string text;    // for people
   std::string hint;
   LaneNo lane;
+  token::Family family = token::Family::Pkcs11;
   std::optional<SeSerial> se_serial;
   std::optional<RecordKey> record;
   std::string key_name;
@@ -39,6 +41,8 @@ struct LinePlace {
   Store& store;
   const Clock& clock;
   Hand hand;
+  Admission& admission;
+  const FirmwareImage* firmware = nullptr;  // that this lane's devices run, if it was named
 };
 
 /// Takes the record as far as it goes; every answer of the chip ends in an outcome. Only what stops

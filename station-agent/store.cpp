@@ -9,7 +9,6 @@ namespace keyferry::station {
 
 using store::bind_blob;
 using store::column_blob;
-using store::guarded;
 using store::WriteTransaction;
 
 std::uint64_t StateCounts::of(RecordState state) const {
@@ -28,7 +27,7 @@ Store::Store(const std::filesystem::path& path, store::Role role, const Clock& c
       database_{store::open_database(path, kApplicationId, station_migrations(), role)} {}
 
 std::optional<StationFacts> Store::station() const {
-  return guarded("station store: read the identity", [&]() -> std::optional<StationFacts> {
+  return locked("station store: read the identity", [&]() -> std::optional<StationFacts> {
     SQLite::Statement query{
         database_,
         "SELECT station_id, name, site, environment, signing_key, agreement_key FROM station"};
@@ -43,7 +42,7 @@ std::optional<StationFacts> Store::station() const {
 }
 
 void Store::set_station(const StationFacts& facts) {
-  guarded("station store: write the identity", [&] {
+  locked("station store: write the identity", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement insert{database_,
                              "INSERT INTO station VALUES (1, :id, :name, :site, :environment, "
@@ -66,7 +65,7 @@ void Store::set_station(const StationFacts& facts) {
 }
 
 std::optional<StoredRequest> Store::request() const {
-  return guarded(
+  return locked(
       "station store: read the enrolment request", [&]() -> std::optional<StoredRequest> {
         SQLite::Statement query{database_, "SELECT request, request_sha256 FROM enrolment_request"};
         if (!query.executeStep()) return std::nullopt;
@@ -75,7 +74,7 @@ std::optional<StoredRequest> Store::request() const {
 }
 
 void Store::set_request(const StoredRequest& request) {
-  guarded("station store: write the enrolment request", [&] {
+  locked("station store: write the enrolment request", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement insert{database_,
                              "INSERT INTO enrolment_request VALUES (1, :request, :sha256)"};
@@ -87,7 +86,7 @@ void Store::set_request(const StoredRequest& request) {
 }
 
 std::optional<PinnedAppliance> Store::appliance() const {
-  return guarded("station store: read the appliance", [&]() -> std::optional<PinnedAppliance> {
+  return locked("station store: read the appliance", [&]() -> std::optional<PinnedAppliance> {
     SQLite::Statement query{
         database_, "SELECT appliance_id, name, log_key, export_key, inbox_key FROM appliance"};
     if (!query.executeStep()) return std::nullopt;
@@ -100,7 +99,7 @@ std::optional<PinnedAppliance> Store::appliance() const {
 }
 
 void Store::pin_appliance(const PinnedAppliance& appliance, ByteView answer) {
-  guarded("station store: pin the appliance", [&] {
+  locked("station store: pin the appliance", [&] {
     WriteTransaction transaction{database_};
     if (const auto pinned = this->appliance()) {
       const bool same = pinned->appliance_id == appliance.appliance_id &&
@@ -128,7 +127,7 @@ void Store::pin_appliance(const PinnedAppliance& appliance, ByteView answer) {
 }
 
 std::optional<SeenCheckpoint> Store::checkpoint() const {
-  return guarded("station store: read the checkpoint", [&]() -> std::optional<SeenCheckpoint> {
+  return locked("station store: read the checkpoint", [&]() -> std::optional<SeenCheckpoint> {
     SQLite::Statement query{database_, "SELECT size, root, note FROM appliance_checkpoint"};
     if (!query.executeStep()) return std::nullopt;
     return SeenCheckpoint{
@@ -137,7 +136,7 @@ std::optional<SeenCheckpoint> Store::checkpoint() const {
 }
 
 void Store::set_checkpoint(const SeenCheckpoint& checkpoint) {
-  guarded("station store: write the checkpoint", [&] {
+  locked("station store: write the checkpoint", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement upsert{
         database_,
@@ -152,7 +151,7 @@ void Store::set_checkpoint(const SeenCheckpoint& checkpoint) {
 }
 
 void Store::note_incident(const std::string& kind, const std::string& subject) {
-  guarded("station store: note an incident", [&] {
+  locked("station store: note an incident", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement insert{
         database_,
@@ -167,7 +166,7 @@ void Store::note_incident(const std::string& kind, const std::string& subject) {
 }
 
 std::vector<Incident> Store::incidents() const {
-  return guarded("station store: read the incidents", [&] {
+  return locked("station store: read the incidents", [&] {
     SQLite::Statement query{database_, "SELECT time_ms, kind, subject FROM incident ORDER BY seq"};
     std::vector<Incident> found;
     while (query.executeStep()) {
@@ -180,7 +179,7 @@ std::vector<Incident> Store::incidents() const {
 }
 
 void Store::note_refusal(const std::string& what, const std::string& reason) {
-  guarded("station store: note a refusal", [&] {
+  locked("station store: note a refusal", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement insert{
         database_, "INSERT INTO refusal (time_ms, what, reason) VALUES (:now, :what, :reason)"};
@@ -194,7 +193,7 @@ void Store::note_refusal(const std::string& what, const std::string& reason) {
 }
 
 std::uint64_t Store::refusals() const {
-  return guarded("station store: count the refusals", [&] {
+  return locked("station store: count the refusals", [&] {
     SQLite::Statement query{database_, "SELECT count(*) FROM refusal"};
     query.executeStep();
     return unsigned_column(query, 0);

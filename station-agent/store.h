@@ -5,11 +5,15 @@
 // Every public function is one transaction (durable when it returns) or a read. States change
 // through the table of record_state.h only: a change that it does not have is Error{Internal}. What
 // SQLite throws becomes Error{Storage}.
+//
+// Lanes share one Store: every public function may be called from any thread, one after another.
+// A SegmentLoad is for one thread, while no lane runs.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,10 +70,12 @@ struct BatchFacts {
   Digest manifest_digest;
   std::string site;
   std::string customer;
+  token::Family family = token::Family::Pkcs11;
   std::string key_name;
   std::uint32_t se_count = 0;
   std::uint32_t target_count = 0;
   std::vector<Bytes> anchors;
+  std::optional<Digest> firmware_sha256 = {};  // nothing: no firmware check
 };
 
 struct SegmentFacts {
@@ -218,8 +224,11 @@ class Store {
   /// The core becomes a leaf; its position. The record must be Injecting with no other core
   /// waiting.
   std::uint64_t append_core(const RecordKey& key, ByteView core);
-  /// Signature beside the waiting core: Injected.
-  void store_signature(const RecordKey& key, ByteView signature, const Hand& hand);
+  /// Signature, and attestation unless it is empty, beside the waiting core: Injected.
+  void store_signature(const RecordKey& key,
+                       ByteView signature,
+                       ByteView attestation,
+                       const Hand& hand);
   /// Quarantined with this core; a waiting one is voided first.
   void quarantine(const RecordKey& key, ByteView core, const std::string& reason, const Hand& hand);
   /// Returned with this core.
@@ -239,6 +248,13 @@ class Store {
   void set_unloaded(const UnloadedRange& range);
 
  private:
+  /// One thread at a time; functions of this class call each other.
+  template <typename Body>
+  decltype(auto) locked(const std::string& what, Body&& body) const {
+    const std::scoped_lock lock{mutex_};
+    return store::guarded(what, std::forward<Body>(body));
+  }
+
   std::uint64_t append_leaf(const token::StationLeaf& leaf);
   void append_event(const std::string& text);
   RecordState advance(const RecordKey& key,
@@ -252,6 +268,7 @@ class Store {
               const std::string& reason);
 
   const Clock& clock_;
+  mutable std::recursive_mutex mutex_;
   mutable store::Database database_;
 };
 

@@ -9,7 +9,6 @@ namespace keyferry::station {
 
 using store::bind_blob;
 using store::column_blob;
-using store::guarded;
 using store::WriteTransaction;
 
 namespace {
@@ -65,7 +64,7 @@ void add_segments(store::Database& database, const token::Manifest& manifest) {
 }  // namespace
 
 std::optional<Digest> Store::container_digest(const ContainerId& id) const {
-  return guarded("station store: look up a container", [&]() -> std::optional<Digest> {
+  return locked("station store: look up a container", [&]() -> std::optional<Digest> {
     SQLite::Statement query{database_, "SELECT digest FROM container WHERE container_id = :id"};
     bind_blob(query, ":id", id.bytes());
     if (!query.executeStep()) return std::nullopt;
@@ -76,13 +75,13 @@ std::optional<Digest> Store::container_digest(const ContainerId& id) const {
 void Store::add_manifest(const token::Manifest& manifest,
                          const ContainerId& id,
                          const Digest& digest) {
-  guarded("station store: add a manifest", [&] {
+  locked("station store: add a manifest", [&] {
     WriteTransaction transaction{database_};
     add_container(database_, id, digest, "manifest", manifest.batch_id, clock_.now());
     SQLite::Statement insert{
         database_,
         "INSERT INTO batch VALUES (:batch, :container, :digest, :site, :customer, :family, :mode, "
-        ":key_name, :se_count, :target_count, :acknowledged, :now)"};
+        ":key_name, :se_count, :target_count, :acknowledged, :now, :firmware)"};
     bind_blob(insert, ":batch", manifest.batch_id.bytes());
     bind_blob(insert, ":container", id.bytes());
     bind_blob(insert, ":digest", digest.bytes());
@@ -97,6 +96,11 @@ void Store::add_manifest(const token::Manifest& manifest,
     insert.bind(":acknowledged",
                 static_cast<std::int64_t>(manifest.station_log ? manifest.station_log->size : 0));
     insert.bind(":now", static_cast<std::int64_t>(clock_.now().value));
+    if (manifest.firmware_sha256) {
+      bind_blob(insert, ":firmware", manifest.firmware_sha256->bytes());
+    } else {
+      insert.bind(":firmware");
+    }
     insert.exec();
     add_anchors(database_, manifest);
     add_segments(database_, manifest);
@@ -106,7 +110,7 @@ void Store::add_manifest(const token::Manifest& manifest,
 }
 
 std::vector<BatchId> Store::batches() const {
-  return guarded("station store: list the batches", [&] {
+  return locked("station store: list the batches", [&] {
     SQLite::Statement query{database_, "SELECT batch_id FROM batch ORDER BY batch_id"};
     std::vector<BatchId> found;
     while (query.executeStep()) found.push_back(id_column<BatchId>(query, 0));
@@ -115,21 +119,23 @@ std::vector<BatchId> Store::batches() const {
 }
 
 std::optional<BatchFacts> Store::batch(const BatchId& id) const {
-  return guarded("station store: read a batch", [&]() -> std::optional<BatchFacts> {
+  return locked("station store: read a batch", [&]() -> std::optional<BatchFacts> {
     SQLite::Statement query{
         database_,
-        "SELECT manifest_digest, site, customer, key_name, se_count, target_count FROM batch WHERE "
-        "batch_id = :batch"};
+        "SELECT manifest_digest, site, customer, key_name, se_count, target_count, firmware_sha256, "
+        "family FROM batch WHERE batch_id = :batch"};
     bind_blob(query, ":batch", id.bytes());
     if (!query.executeStep()) return std::nullopt;
     BatchFacts facts{id,
                      id_column<Digest>(query, 0),
                      query.getColumn(1).getString(),
                      query.getColumn(2).getString(),
+                     sound(token::family_from_name(query.getColumn(7).getString())),
                      query.getColumn(3).getString(),
                      u32_column(query, 4),
                      u32_column(query, 5),
                      {}};
+    if (!query.getColumn(6).isNull()) facts.firmware_sha256 = id_column<Digest>(query, 6);
     SQLite::Statement anchors{
         database_, "SELECT der FROM batch_anchor WHERE batch_id = :batch ORDER BY number"};
     bind_blob(anchors, ":batch", id.bytes());
@@ -139,7 +145,7 @@ std::optional<BatchFacts> Store::batch(const BatchId& id) const {
 }
 
 std::vector<SegmentFacts> Store::segments(const BatchId& id) const {
-  return guarded("station store: read the segments", [&] {
+  return locked("station store: read the segments", [&] {
     SQLite::Statement query{
         database_,
         "SELECT segment_index, container_id, digest, record_count, first_record_no, "
@@ -176,7 +182,7 @@ Store::SegmentLoad::SegmentLoad(Store& store, const BatchId& batch_id, SegmentIn
               ":certificate, :certificate_serial, :chain, :challenge, 'loaded')"} {}
 
 std::optional<Refusal> Store::SegmentLoad::add(const token::Record& record) {
-  return guarded("station store: add a record", [&]() -> std::optional<Refusal> {
+  return store_.locked("station store: add a record", [&]() -> std::optional<Refusal> {
     const auto certificate = x509::parse_certificate(record.certificate);
     if (const auto* refusal = std::get_if<Refusal>(&certificate)) return *refusal;
     const auto& facts = std::get<x509::CertificateFacts>(certificate);
@@ -224,7 +230,7 @@ std::optional<Refusal> Store::SegmentLoad::add(const token::Record& record) {
 }
 
 void Store::SegmentLoad::commit(const ContainerId& id, const Digest& digest) {
-  guarded("station store: add a segment", [&] {
+  store_.locked("station store: add a segment", [&] {
     add_container(store_.database_, id, digest, "segment", batch_id_, store_.clock_.now());
     SQLite::Statement update{
         store_.database_,

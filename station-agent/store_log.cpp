@@ -8,11 +8,10 @@ namespace keyferry::station {
 
 using store::bind_blob;
 using store::column_blob;
-using store::guarded;
 using store::WriteTransaction;
 
 LogState Store::log_state() const {
-  return guarded("station store: read the log's state", [&] {
+  return locked("station store: read the log's state", [&] {
     SQLite::Statement query{database_, "SELECT generation, frontier FROM log_state"};
     if (!query.executeStep())
       throw Error{Code::Storage, "the station's log was never opened", "run init again"};
@@ -45,7 +44,7 @@ void Store::append_event(const std::string& text) {
 }
 
 std::optional<Digest> Store::root_at(std::uint64_t size) const {
-  return guarded("station store: hash the log", [&]() -> std::optional<Digest> {
+  return locked("station store: hash the log", [&]() -> std::optional<Digest> {
     const LogState log = log_state();
     if (size > log.frontier.size()) return std::nullopt;
     if (size == log.frontier.size()) return log.frontier.root();
@@ -59,23 +58,25 @@ std::optional<Digest> Store::root_at(std::uint64_t size) const {
 }
 
 std::vector<token::ReceiptEntry> Store::entries(std::uint64_t from, std::uint64_t limit) const {
-  return guarded("station store: read the log", [&] {
+  return locked("station store: read the log", [&] {
     SQLite::Statement query{
         database_,
-        "SELECT leaf, signature FROM leaf WHERE position >= :from ORDER BY position LIMIT :limit"};
+        "SELECT leaf, signature, attestation FROM leaf WHERE position >= :from ORDER BY position "
+        "LIMIT :limit"};
     query.bind(":from", static_cast<std::int64_t>(from));
     query.bind(":limit", static_cast<std::int64_t>(limit));
     std::vector<token::ReceiptEntry> found;
-    while (query.executeStep()) {
-      found.push_back(
-          {column_blob(query, 0), query.getColumn(1).isNull() ? Bytes{} : column_blob(query, 1)});
-    }
+    const auto blob_or_none = [&](int column) {
+      return query.getColumn(column).isNull() ? Bytes{} : column_blob(query, column);
+    };
+    while (query.executeStep())
+      found.push_back({column_blob(query, 0), blob_or_none(1), blob_or_none(2)});
     return found;
   });
 }
 
 std::uint64_t Store::acknowledged() const {
-  return guarded("station store: read what the appliance has", [&] {
+  return locked("station store: read what the appliance has", [&] {
     SQLite::Statement query{database_, "SELECT coalesce(max(acknowledged), 0) FROM batch"};
     query.executeStep();
     return unsigned_column(query, 0);
@@ -83,7 +84,7 @@ std::uint64_t Store::acknowledged() const {
 }
 
 std::optional<UnloadedRange> Store::unloaded(std::uint64_t from, std::uint64_t to) const {
-  return guarded("station store: read what was unloaded", [&]() -> std::optional<UnloadedRange> {
+  return locked("station store: read what was unloaded", [&]() -> std::optional<UnloadedRange> {
     SQLite::Statement query{
         database_,
         "SELECT generation, container_id, digest FROM unloaded WHERE from_size = :from AND to_size "
@@ -100,7 +101,7 @@ std::optional<UnloadedRange> Store::unloaded(std::uint64_t from, std::uint64_t t
 }
 
 void Store::set_unloaded(const UnloadedRange& range) {
-  guarded("station store: note what is unloaded", [&] {
+  locked("station store: note what is unloaded", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement insert{database_,
                              "INSERT OR REPLACE INTO unloaded VALUES (:generation, :from, :to, "

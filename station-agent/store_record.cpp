@@ -8,7 +8,6 @@ namespace keyferry::station {
 
 using store::bind_blob;
 using store::column_blob;
-using store::guarded;
 using store::WriteTransaction;
 
 namespace {
@@ -71,7 +70,7 @@ std::string name_of(const RecordKey& key) {
 }  // namespace
 
 std::optional<StoredRecord> Store::record(const RecordKey& key) const {
-  return guarded("station store: read a record", [&]() -> std::optional<StoredRecord> {
+  return locked("station store: read a record", [&]() -> std::optional<StoredRecord> {
     SQLite::Statement query{
         database_, std::string{kRecordColumns} + "WHERE r.batch_id = :batch AND r.record_no = :no"};
     bind_key(query, key);
@@ -81,7 +80,7 @@ std::optional<StoredRecord> Store::record(const RecordKey& key) const {
 }
 
 std::vector<StoredRecord> Store::records_for(token::Family family, const SeSerial& serial) const {
-  return guarded("station store: find an SE's records", [&] {
+  return locked("station store: find an SE's records", [&] {
     SQLite::Statement query{database_,
                             std::string{kRecordColumns} +
                                 "WHERE r.family = :family AND r.se_serial = :serial AND "
@@ -97,7 +96,7 @@ std::vector<StoredRecord> Store::records_for(token::Family family, const SeSeria
 }
 
 std::vector<RecordKey> Store::all_records_for(token::Family family, const SeSerial& serial) const {
-  return guarded("station store: find an SE's records", [&] {
+  return locked("station store: find an SE's records", [&] {
     SQLite::Statement query{
         database_,
         "SELECT batch_id, record_no FROM record WHERE family = :family AND se_serial = :serial "
@@ -109,7 +108,7 @@ std::vector<RecordKey> Store::all_records_for(token::Family family, const SeSeri
 }
 
 std::vector<RecordKey> Store::records_in(const BatchId& batch_id, RecordState state) const {
-  return guarded("station store: list records", [&] {
+  return locked("station store: list records", [&] {
     SQLite::Statement query{database_,
                             "SELECT batch_id, record_no FROM record WHERE batch_id = :batch AND "
                             "state = :state ORDER BY record_no"};
@@ -120,7 +119,7 @@ std::vector<RecordKey> Store::records_in(const BatchId& batch_id, RecordState st
 }
 
 std::vector<RecordKey> Store::unsettled() const {
-  return guarded("station store: list unsettled records", [&] {
+  return locked("station store: list unsettled records", [&] {
     SQLite::Statement query{
         database_,
         "SELECT batch_id, record_no FROM record WHERE state IN ('injecting', 'doubtful') ORDER BY "
@@ -130,7 +129,7 @@ std::vector<RecordKey> Store::unsettled() const {
 }
 
 StateCounts Store::counts(const BatchId& batch_id) const {
-  return guarded("station store: count records", [&] {
+  return locked("station store: count records", [&] {
     SQLite::Statement query{
         database_,
         "SELECT state, count(*) FROM record WHERE batch_id = :batch GROUP BY state ORDER BY state"};
@@ -145,7 +144,7 @@ StateCounts Store::counts(const BatchId& batch_id) const {
 }
 
 bool Store::serial_registered(const BatchId& batch_id, ByteView certificate_serial) const {
-  return guarded("station store: look up a certificate's serial number", [&] {
+  return locked("station store: look up a certificate's serial number", [&] {
     SQLite::Statement query{
         database_,
         "SELECT count(*) FROM record WHERE batch_id = :batch AND certificate_serial = :serial"};
@@ -224,7 +223,7 @@ void Store::void_pending(const RecordKey& key, const std::string& reason) {
 }
 
 void Store::note_intent(const RecordKey& key, const Hand& hand) {
-  guarded("station store: note an intent", [&] {
+  locked("station store: note an intent", [&] {
     WriteTransaction transaction{database_};
     advance(key, RecordEvent::Intended, hand, "");
     KF_CUT("station.intent-before");
@@ -234,7 +233,7 @@ void Store::note_intent(const RecordKey& key, const Hand& hand) {
 }
 
 void Store::note_cut_off(const RecordKey& key, const Hand& hand, const std::string& reason) {
-  guarded("station store: note a cut", [&] {
+  locked("station store: note a cut", [&] {
     WriteTransaction transaction{database_};
     void_pending(key, reason);
     advance(key, RecordEvent::CutOff, hand, reason);
@@ -245,7 +244,7 @@ void Store::note_cut_off(const RecordKey& key, const Hand& hand, const std::stri
 }
 
 void Store::note_found(const RecordKey& key, RecordEvent event, const Hand& hand) {
-  guarded("station store: note what the chip holds", [&] {
+  locked("station store: note what the chip holds", [&] {
     WriteTransaction transaction{database_};
     advance(key, event, hand, "");
     KF_CUT("station.found-before");
@@ -255,7 +254,7 @@ void Store::note_found(const RecordKey& key, RecordEvent event, const Hand& hand
 }
 
 std::uint64_t Store::append_core(const RecordKey& key, ByteView core) {
-  return guarded("station store: append a receipt's core", [&] {
+  return locked("station store: append a receipt's core", [&] {
     WriteTransaction transaction{database_};
     const auto stored = record(key);
     if (!stored || stored->state != RecordState::Injecting || stored->pending_position) {
@@ -276,16 +275,25 @@ std::uint64_t Store::append_core(const RecordKey& key, ByteView core) {
   });
 }
 
-void Store::store_signature(const RecordKey& key, ByteView signature, const Hand& hand) {
-  guarded("station store: store a receipt's signature", [&] {
+void Store::store_signature(const RecordKey& key,
+                            ByteView signature,
+                            ByteView attestation,
+                            const Hand& hand) {
+  locked("station store: store a receipt's signature", [&] {
     WriteTransaction transaction{database_};
     const auto stored = record(key);
     if (!stored || !stored->pending_position) {
       throw Error{Code::Internal, name_of(key) + ": a signature without a core"};
     }
     SQLite::Statement update{database_,
-                             "UPDATE leaf SET signature = :signature WHERE position = :position"};
+                             "UPDATE leaf SET signature = :signature, attestation = :attestation "
+                             "WHERE position = :position"};
     bind_blob(update, ":signature", signature);
+    if (attestation.empty()) {
+      update.bind(":attestation");
+    } else {
+      bind_blob(update, ":attestation", attestation);
+    }
     update.bind(":position", static_cast<std::int64_t>(*stored->pending_position));
     update.exec();
     settle(key, advance(key, RecordEvent::ReceiptSigned, hand, ""), *stored->pending_position, "");
@@ -299,7 +307,7 @@ void Store::quarantine(const RecordKey& key,
                        ByteView core,
                        const std::string& reason,
                        const Hand& hand) {
-  guarded("station store: quarantine a record", [&] {
+  locked("station store: quarantine a record", [&] {
     WriteTransaction transaction{database_};
     void_pending(key, reason);
     const RecordState to = advance(key, RecordEvent::Failed, hand, reason);
@@ -314,7 +322,7 @@ void Store::quarantine(const RecordKey& key,
 }
 
 void Store::give_back(const RecordKey& key, ByteView core, const Hand& hand) {
-  guarded("station store: return a record", [&] {
+  locked("station store: return a record", [&] {
     WriteTransaction transaction{database_};
     const RecordState to = advance(key, RecordEvent::GivenBack, hand, "");
     settle(key,

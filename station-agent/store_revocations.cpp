@@ -6,11 +6,10 @@
 namespace keyferry::station {
 
 using store::bind_blob;
-using store::guarded;
 using store::WriteTransaction;
 
 std::optional<RevocationState> Store::revocation_state() const {
-  return guarded("station store: read the revocation list", [&]() -> std::optional<RevocationState> {
+  return locked("station store: read the revocation list", [&]() -> std::optional<RevocationState> {
     SQLite::Statement query{database_, "SELECT number, sha256, retired FROM revocation_list"};
     if (!query.executeStep()) return std::nullopt;
     return RevocationState{unsigned_column(query, 0), id_column<Digest>(query, 1), query.getColumn(2).getInt() != 0};
@@ -18,7 +17,7 @@ std::optional<RevocationState> Store::revocation_state() const {
 }
 
 bool Store::is_revoked(const BatchId& batch) const {
-  return guarded("station store: look up a revoked batch", [&] {
+  return locked("station store: look up a revoked batch", [&] {
     SQLite::Statement query{database_, "SELECT 1 FROM revoked_batch WHERE batch_id = :batch"};
     bind_blob(query, ":batch", batch.bytes());
     return query.executeStep();
@@ -26,7 +25,7 @@ bool Store::is_revoked(const BatchId& batch) const {
 }
 
 bool Store::same_revocations(const token::RevocationList& list) const {
-  return guarded("station store: compare revocation lists", [&] {
+  return locked("station store: compare revocation lists", [&] {
     SQLite::Statement count{database_, "SELECT count(*) FROM revoked_batch"};
     count.executeStep();
     if (unsigned_column(count, 0) != list.batches.size()) return false;
@@ -38,7 +37,7 @@ bool Store::same_revocations(const token::RevocationList& list) const {
 }
 
 void Store::set_revocations(const token::RevocationList& list, const Digest& sha256, bool retired) {
-  guarded("station store: keep a revocation list", [&] {
+  locked("station store: keep a revocation list", [&] {
     WriteTransaction transaction{database_};
     SQLite::Statement upsert{database_,
                              "INSERT INTO revocation_list VALUES (1, :number, :sha256, :retired, :now) ON CONFLICT "

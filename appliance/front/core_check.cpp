@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "appliance/ledger/plan_store.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/possession.h"
 
@@ -14,12 +15,29 @@ Refusal refuse(std::string reason, std::string text) {
   return Refusal{std::move(reason), std::move(text)};
 }
 
-// Firmware: no family here has the check yet (the gate refuses a plan that asks for it), so "not
-// applicable" passes.
-bool passes(const token::Verdicts& verdicts) {
+/// Firmware is not applicable where the plan names none.
+bool passes(const token::Verdicts& verdicts, bool with_firmware) {
   return verdicts.chain == token::Verdict::Pass && verdicts.challenge == token::Verdict::Pass &&
          verdicts.serial_registered == token::Verdict::Pass &&
-         verdicts.firmware != token::Verdict::Fail;
+         (verdicts.firmware == token::Verdict::Pass ||
+          (!with_firmware && verdicts.firmware == token::Verdict::NotApplicable));
+}
+
+bool is_chip(const IssuedKey& key) {
+  return key.family == se::family_name(se::Family::Atecc608);
+}
+
+/// Of the plan that officers approved.
+BatchPlan plan_of_chips(Ledger& ledger, const BatchId& batch) {
+  const auto stored = PlanStore{ledger}.find_batch(batch);
+  const auto parsed = stored ? parse_plan(stored->octets) : Refusal{};
+  const auto* plan = std::get_if<Plan>(&parsed);
+  if (plan == nullptr || plan->batch_id() != batch || !plan->batch().atecc608) {
+    throw Error{Code::Storage,
+                fmt::format("ledger: the plan of batch {} is damaged", batch.hex()),
+                "restore the ledger from its newest backup"};
+  }
+  return plan->batch();
 }
 
 }  // namespace
@@ -85,7 +103,7 @@ std::optional<Refusal> CoreCheck::check_core(StagedEntry& entry,
         fmt::format("batch {} has no record {}", core.batch_id.hex(), core.record_no.value));
   }
   if (auto refusal = check_against_ledger(core, *key)) return refusal;
-  if (auto refusal = check_evidence(core, *key, octets, entry.entry.signature)) return refusal;
+  if (auto refusal = check_evidence(core, *key, octets, entry.entry)) return refusal;
   if (core.outcome == token::Outcome::Injected && entry.entry.signature.empty()) {
     return std::nullopt;  // the SE was never heard: voided by a later leaf, or still to be
   }
@@ -127,7 +145,10 @@ std::optional<Refusal> CoreCheck::check_against_ledger(const token::ReceiptCore&
 std::optional<Refusal> CoreCheck::check_evidence(const token::ReceiptCore& core,
                                                  const IssuedKey& key,
                                                  ByteView octets,
-                                                 ByteView signature) {
+                                                 const LogEntry& entry) {
+  const ByteView signature = entry.signature;
+  if (core.evidence_kind != token::EvidenceKind::Attested && !entry.attestation.empty())
+    return refuse("receipt-evidence", "it brings an attestation and does not say attested");
   if (core.evidence_kind == token::EvidenceKind::None) {
     if (signature.empty()) return std::nullopt;
     return refuse("receipt-evidence", "it bears a signature and says that there is none");
@@ -139,9 +160,29 @@ std::optional<Refusal> CoreCheck::check_evidence(const token::ReceiptCore& core,
   const auto kind = core.evidence_kind == token::EvidenceKind::Possession
                         ? evidence::EvidenceKind::Possession
                         : evidence::EvidenceKind::Attested;
-  if (auto refusal = evidence::verify_evidence(key.family, kind, *public_key, octets, signature))
+  const auto slot = attested_slot(core.batch_id, key);
+  if (slot && core.outcome == token::Outcome::Injected && kind != evidence::EvidenceKind::Attested) {
+    return refuse("receipt-evidence",
+                  "this chip has an attestation key, and the receipt proves possession alone");
+  }
+  if (!slot && kind == evidence::EvidenceKind::Attested &&
+      evidence::is_supported(key.family, evidence::EvidenceKind::Attested)) {
+    return refuse("receipt-evidence",
+                  "it says attested, and the plan names no attestation slot or the inventory no "
+                  "attestation key of this chip");
+  }
+  if (auto refusal = evidence::verify_evidence({.family = key.family,
+                                                .kind = kind,
+                                                .key = *public_key,
+                                                .core = octets,
+                                                .signature = signature,
+                                                .attestation = entry.attestation,
+                                                .attestation_key = key.attestation_key,
+                                                .se_serial = key.se_serial,
+                                                .expected = slot}))
     return refusal;
-  if (core.outcome == token::Outcome::Injected && !passes(core.verdicts)) {
+  const bool with_firmware = is_chip(key) && chips_plan(core.batch_id).firmware_sha256.has_value();
+  if (core.outcome == token::Outcome::Injected && !passes(core.verdicts, with_firmware)) {
     return refuse("receipt-verdicts", "it says injected and a check at the line did not pass");
   }
   return std::nullopt;
@@ -170,6 +211,24 @@ std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry,
   if (store_.accepted_at(station_, generation_, leaf.position, import_))
     entry.incident = "receipt-voided";
   return std::nullopt;
+}
+
+const BatchPlan& CoreCheck::chips_plan(const BatchId& batch) {
+  auto found = plans_.find(batch);
+  if (found == plans_.end()) found = plans_.emplace(batch, plan_of_chips(ledger_, batch)).first;
+  return found->second;
+}
+
+std::optional<evidence::Atecc608Slot> CoreCheck::attested_slot(const BatchId& batch,
+                                                               const IssuedKey& key) {
+  if (!is_chip(key) || !key.attestation_key) return std::nullopt;
+  const se::Atecc608Profile& profile = chips_plan(batch).atecc608.value();
+  if (!profile.attestation_slot) return std::nullopt;
+  return evidence::Atecc608Slot{
+      .target_slot = profile.target_slot,
+      .attestation_slot = *profile.attestation_slot,
+      .slot_config = se::slot_config_octets(profile.configuration, profile.target_slot),
+      .key_config = se::key_config_octets(profile.configuration, profile.target_slot)};
 }
 
 const CoreCheck::BatchFacts* CoreCheck::batch(const BatchId& id) {

@@ -8,6 +8,7 @@
 
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/receipt_store.h"
+#include "wrap/evidence/atecc608.h"
 #include "token/receipt.h"
 #include "wrap/base/error.h"
 
@@ -46,11 +47,16 @@ class CoreCheck {
   [[nodiscard]] std::optional<Refusal> check_evidence(const token::ReceiptCore& core,
                                                       const IssuedKey& key,
                                                       ByteView octets,
-                                                      ByteView signature);
+                                                      const LogEntry& entry);
   [[nodiscard]] std::optional<Refusal> check_void(StagedEntry& entry,
                                                   const token::VoidLeaf& leaf,
                                                   Seen seen);
   [[nodiscard]] const BatchFacts* batch(const BatchId& id);
+  /// Of a batch of ATECC608 chips.
+  [[nodiscard]] const BatchPlan& chips_plan(const BatchId& batch);
+  /// What an attestation of this chip has to say; nothing where none is demanded.
+  [[nodiscard]] std::optional<evidence::Atecc608Slot> attested_slot(const BatchId& batch,
+                                                                    const IssuedKey& key);
   void bind_device_serial(StagedEntry& entry, const token::ReceiptCore& core, const IssuedKey& key);
 
   Ledger& ledger_;
@@ -61,6 +67,7 @@ class CoreCheck {
   std::int64_t import_;
   std::uint64_t from_position_;
   std::map<BatchId, std::optional<BatchFacts>> facts_;
+  std::map<BatchId, BatchPlan> plans_;  // approved ones of chips
 };
 
 }  // namespace keyferry::appliance

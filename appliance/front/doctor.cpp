@@ -87,7 +87,16 @@ bool look_at_machine(Findings& findings,
   return gap.problems.empty();
 }
 
-/// The devices on the buses against those of the registry.
+/// Families whose records make a worker see keys: what officers have allowed.
+void look_at_families(Findings& findings, const std::vector<std::string>& enabled) {
+  findings.add(Level::Ok,
+               "families",
+               enabled.empty() ? std::string{"none is enabled whose keys a worker sees in the clear"}
+                               : fmt::format("enabled, though a worker sees their device keys in the clear for one record: {}",
+                                             fmt::join(enabled, ", ")));
+}
+
+/// The devices on the buses against those of the registry, and what else it says of this machine.
 void look_at_buses(Findings& findings,
                    const CommonOptions& options,
                    Environment environment,
@@ -102,8 +111,9 @@ void look_at_buses(Findings& findings,
     findings.add(Level::Warn, "buses", "no registry yet: init notes what is there");
     return;
   }
-  const std::vector<std::string> strangers =
-      bus_strangers(parse_registry(*octets).bus_devices, present);
+  const Registry registry = parse_registry(*octets);
+  look_at_families(findings, registry.enabled_families);
+  const std::vector<std::string> strangers = bus_strangers(registry.bus_devices, present);
   const bool allowed = permit_for(permits, "usb", clock.now()) != nullptr;
   const Level level =
       environment == Environment::Production && !allowed ? Level::Fail : Level::Warn;

@@ -19,16 +19,19 @@ enum Column : std::size_t {
   kDeviceSerial,
   kTransport,
   kTransportData,
+  kAttestationKey,
 };
 
-constexpr std::array<std::string_view, 8> kColumns{"family",
+constexpr std::array<std::string_view, 9> kColumns{"family",
                                                    "se_serial",
                                                    "part_number",
                                                    "lot",
                                                    "key_name",
                                                    "device_serial",
                                                    "transport",
-                                                   "transport_data"};
+                                                   "transport_data",
+                                                   "attestation_key"};
+constexpr std::size_t kNowhere = SIZE_MAX;  // a column that the header does not have
 constexpr std::string_view kDefaultKeyName = "dac";
 constexpr std::size_t kKwpBlobBytes = 40;  // RFC 5649 of 32 octets
 
@@ -62,7 +65,6 @@ std::optional<CsvProblem> InventoryCsv::read_header() {
   if (const auto* problem = std::get_if<CsvProblem>(&read)) return *problem;
   const auto* record = std::get_if<CsvRecord>(&read);
   if (record == nullptr) return CsvProblem{1, "", "the file is empty: a header is needed"};
-  constexpr std::size_t kNowhere = SIZE_MAX;
   place_.assign(kColumns.size(), kNowhere);
   for (std::size_t at = 0; at < record->fields.size(); ++at) {
     const std::string& name = record->fields[at];
@@ -75,7 +77,7 @@ std::optional<CsvProblem> InventoryCsv::read_header() {
     place = at;
   }
   for (std::size_t column = 0; column < kColumns.size(); ++column) {
-    if (place_[column] == kNowhere) {
+    if (place_[column] == kNowhere && column != kAttestationKey) {
       return CsvProblem{1, std::string{kColumns[column]}, "the header lacks this column"};
     }
   }
@@ -112,7 +114,8 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
         record.line, "", fmt::format("{} fields, the header has {}", record.fields.size(), width_)};
   }
   const auto field = [&](Column column) -> const std::string& {
-    return record.fields[place_[column]];
+    static const std::string kEmpty;
+    return place_[column] == kNowhere ? kEmpty : record.fields[place_[column]];
   };
   const auto family = se::family_from_name(field(kFamily));
   if (!family)
@@ -131,6 +134,19 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
   const Transport& known = std::get<Transport>(transport);
   if (known.kind == se::TransportKind::Derived && registry_.master(known.name) == nullptr) {
     return problem(kTransport, fmt::format("no transport-key master \"{}\"", known.name));
+  }
+  if (known.kind == se::TransportKind::Derived && registry_.master(known.name)->family != *family) {
+    return problem(kTransport,
+                   fmt::format("transport-key master \"{}\" was made for family {}",
+                               known.name,
+                               se::family_name(registry_.master(known.name)->family)));
+  }
+  std::optional<crypto::PublicKey> attestation_key;
+  if (!field(kAttestationKey).empty()) {
+    const auto point = from_hex(field(kAttestationKey));
+    if (point) attestation_key = crypto::PublicKey::from_point(*point);
+    if (!attestation_key)
+      return problem(kAttestationKey, "no uncompressed point of P-256 (04, x, y: 130 hex digits)");
   }
   if (known.kind == se::TransportKind::Public) {
     return problem(kTransport, "transport keys that are public are not supported yet");
@@ -153,7 +169,8 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
       .generation = 1,
       .transport_kind = known.kind,
       .transport_name = known.name,
-      .transport_data = *data};
+      .transport_data = *data,
+      .attestation_key = attestation_key};
   const auto wrong = [](Column column, const std::string& text) {
     return fmt::format("\"{}\" is not allowed for {}", printable(text), kColumns[column]);
   };
@@ -164,8 +181,10 @@ std::variant<InventoryLine, CsvProblem> InventoryCsv::convert(const CsvRecord& r
     return problem(kDeviceSerial, wrong(kDeviceSerial, entry.device_serial));
   }
   if (const auto refusal = se::check_entry(entry)) {
-    return problem(refusal->reason == "entry-transport-data" ? kTransportData : kSerial,
-                   refusal->text);
+    const Column where = refusal->reason == "entry-transport-data"    ? kTransportData
+                         : refusal->reason == "entry-attestation-key" ? kAttestationKey
+                                                                      : kSerial;
+    return problem(where, refusal->text);
   }
   return InventoryLine{record.line, std::move(entry)};
 }

@@ -1,7 +1,8 @@
 // SE inventory files: CSV with the columns family, se_serial, part_number, lot, key_name,
-// device_serial, transport, transport_data in any order, all in the header. se_serial and
-// transport_data are hex; key_name empty = "dac"; device_serial may be empty; transport is
-// derived:MASTER, delivered:VENDOR or public.
+// device_serial, transport, transport_data in any order, all in the header, and attestation_key,
+// which may be left out. se_serial and transport_data are hex; key_name empty = "dac";
+// device_serial may be empty; transport is derived:MASTER, delivered:VENDOR or public;
+// attestation_key is empty or an uncompressed point of P-256 in hex (130 digits).
 #pragma once
 
 #include <cstdint>

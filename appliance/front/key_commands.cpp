@@ -4,6 +4,7 @@
 
 #include "appliance/front/context.h"
 #include "appliance/front/operation.h"
+#include "appliance/front/setup_commands.h"
 #include "keyferry/v1/gate.pb.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
@@ -116,29 +117,32 @@ int transport_master_import(Context& context, const KeyImportOptions& options) {
   const Bytes check_value = read_check_value(options.check_value);
   if (options.kdf != "kf-kdf-1" && options.kdf != "kf-kdf-2")
     throw Error{Code::Usage, "--kdf: kf-kdf-1 or kf-kdf-2"};
+  const se::Family family = read_master_family(options.family);
   if (way_of(context, Operation::TransportMasterImport) == Way::ByPlanFile) context.expect_plan_file();
   static_cast<void>(context.gate());  // what a cut run left is settled: the registry is the newest
   const Registry registry = context.ledger().registry();
   const KnownMaster* known = registry.master(options.name);
   refuse_destroyed(context, "transport-master-import", options.name, known);
-  if (known != nullptr && (known->kdf != options.kdf || known->check_value != check_value)) {
+  if (known != nullptr && (known->kdf != options.kdf || known->check_value != check_value || known->family != family)) {
     refuse_taken(context,
                  "transport-master-import",
                  options.name,
-                 fmt::format("transport-key master \"{}\" is there with {} and check value {}",
+                 fmt::format("transport-key master \"{}\" is there with {}, check value {} and family {}",
                              options.name,
                              known->kdf,
-                             to_hex(known->check_value)));
+                             to_hex(known->check_value),
+                             se::family_name(known->family)));
   }
   if (known == nullptr) {
     run_operation(context,
                   Operation::TransportMasterImport,
-                  TransportMasterImportPlan{options.name, options.kdf, check_value, read_components(context)});
+                  TransportMasterImportPlan{
+                      options.name, options.kdf, check_value, read_components(context), family});
   }
   tell_imported(context,
                 "transport-master",
                 fmt::format("transport-key master kf-tk/{} ({})", options.name, options.kdf),
-                Json{{"name", options.name}, {"kdf", options.kdf}},
+                Json{{"name", options.name}, {"kdf", options.kdf}, {"family", options.family}},
                 check_value,
                 known != nullptr);
   return 0;

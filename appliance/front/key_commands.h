@@ -18,6 +18,7 @@ struct KeyImportOptions {
   std::string name;
   std::string kdf = "kf-kdf-1";  // of a transport master
   std::string check_value;       // 32 hex digits, as the vendor told it
+  std::string family = "pkcs11";  // of a transport master
 };
 
 int transport_master_import(Context& context, const KeyImportOptions& options);

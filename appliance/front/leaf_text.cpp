@@ -73,6 +73,7 @@ Json fields_of(const v1::KeyMadeLeaf& leaf) {
               {"public_key", hex(leaf.public_key())},
               {"check_value", hex(leaf.check_value())},
               {"origin", printable(leaf.origin())},
+              {"family", printable(leaf.family())},
               {"attributes", printable(leaf.attributes())}};
 }
 
@@ -121,7 +122,8 @@ Json fields_of(const v1::SegmentIssuedLeaf& leaf) {
               {"index", leaf.index()},
               {"count", leaf.count()},
               {"container", hex(leaf.container_id())},
-              {"digest", hex(leaf.digest())}};
+              {"digest", hex(leaf.digest())},
+              {"plaintext", leaf.plaintext().empty() ? "none outside the HSM" : printable(leaf.plaintext())}};
 }
 
 Json fields_of(const v1::KeyIssuedLeaf& leaf) {
@@ -202,9 +204,13 @@ Json fields_of(const v1::PolicyLeaf& leaf) {
     rules += fmt::format(
         "{}{}={}", rules.empty() ? "" : ",", printable(rule.operation()), rule.officers_needed());
   }
+  std::string families;
+  for (const std::string& family : leaf.enabled_families())
+    families += fmt::format("{}{}", families.empty() ? "" : ",", printable(family));
   return Json{{"epoch", leaf.epoch()},
               {"rules", rules},
-              {"rehearsal_required", leaf.rehearsal_required()}};
+              {"rehearsal_required", leaf.rehearsal_required()},
+              {"enabled_families", families}};
 }
 
 Json fields_of(const v1::SuspendLeaf& leaf) {

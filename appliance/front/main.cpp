@@ -25,9 +25,11 @@
 #include "appliance/front/officer_commands.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
+#include "appliance/front/family_commands.h"
 #include "appliance/front/plan_new.h"
 #include "appliance/front/receipts_import.h"
 #include "appliance/front/reconcile.h"
+#include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -60,7 +62,11 @@ struct Line {
   std::vector<std::string> hsm_environment;
   std::vector<std::string> what;
   std::string until;
-  std::string name, kind = "officer-approved", kdf = "kf-kdf-1", source, id, reason;
+  std::string name, id, reason;
+  SourceOptions source;
+  MasterOptions master;
+  ImportOptions import;
+  OrderOptions order;
   CaOptions ca;
   KeyImportOptions key_import;
   VendorKeyOptions vendor_key;
@@ -240,27 +246,48 @@ void add_key_import(CLI::App* command, Line& line) {
   command->preparse_callback([&line](std::size_t) { line.common.imports_key = true; });
 }
 
+void add_se_order(CLI::App& group, Line& line) {
+  CLI::App* order = add_command(group,
+                                "order",
+                                "order blank ATECC608 chips to be made ready in a secure room",
+                                "se order --preparer room-1 --vendor room --profile lot7.toml --count 100");
+  order->add_option("--preparer", line.order.preparer, "source of kind preparation")->required();
+  order->add_option("--vendor", line.order.vendor, "RSA vendor key that transport keys come under")->required();
+  order->add_option("--profile", line.order.profile, "file with the table [atecc608], as of a batch plan")->required();
+  order->add_option("--count", line.order.count, "chips at most")->required();
+  order->add_option("--part", line.order.part, "part number")->capture_default_str();
+  order->add_option("--lot", line.order.lot, "lot number");
+  order->add_option("--key-name", line.order.key_name, "which key of the SE")->capture_default_str();
+  order->add_option("--secure-boot-key", line.order.secure_boot_key,
+                    "P-256 public key in PEM, for the profile's secure_boot_slot");
+  bind(order, line, Access::Write, [&line](Context& context) { return se_order(context, line.order); });
+}
+
 void add_setup(CLI::App& app, Line& line) {
   CLI::App* add = add_command(*add_group(app, "source", "where inventory may come from"),
                               "add",
                               "enroll a source of inventory",
                               "source add acme");
-  add->add_option("NAME", line.name)->required();
-  add->add_option("--kind", line.kind, "officer-approved: officers approve each file's SHA-256")
+  add->add_option("NAME", line.source.name)->required();
+  add->add_option("--kind",
+                  line.source.kind,
+                  "officer-approved: officers approve each file's SHA-256; microchip-manifest: each entry is signed "
+                  "besides, by the key of --certificate; preparation: receipts of the secure room whose key --public-key is")
       ->capture_default_str();
-  bind(add, line, Access::Write, [&line](Context& context) {
-    return source_add(context, line.name, line.kind);
-  });
+  add->add_option("--certificate", line.source.certificate, "microchip-manifest: the signer's, PEM or DER; it is pinned");
+  add->add_option("--public-key", line.source.public_key, "preparation: 130 hex digits, as keyferry-prepare init shows them");
+  bind(add, line, Access::Write, [&line](Context& context) { return source_add(context, line.source); });
 
   CLI::App* master = add_command(
       *add_group(app, "transport-master", "masters that transport keys are derived from"),
       "create",
       "make a master in the HSM",
       "transport-master create m1");
-  master->add_option("NAME", line.name)->required();
-  master->add_option("--kdf", line.kdf, "how keys are derived, for life")->capture_default_str();
+  master->add_option("NAME", line.master.name)->required();
+  master->add_option("--kdf", line.master.kdf, "how keys are derived, for life")->capture_default_str();
+  master->add_option("--family", line.master.family, "the family that it derives for, alone")->capture_default_str();
   bind(master, line, Access::Write, [&line](Context& context) {
-    return transport_master_create(context, line.name, line.kdf);
+    return transport_master_create(context, line.master);
   });
 
   CLI::App* import_master = add_command(*master->get_parent(),
@@ -269,6 +296,8 @@ void add_setup(CLI::App& app, Line& line) {
                                         "transport-master import acme --check-value 0f1e... --key-fd 3 3<key.hex");
   add_key_import(import_master, line);
   import_master->add_option("--kdf", line.key_import.kdf, "kf-kdf-1 or kf-kdf-2, for life")
+      ->capture_default_str();
+  import_master->add_option("--family", line.key_import.family, "the family that it derives for, alone")
       ->capture_default_str();
   bind(import_master, line, Access::Write, [&line](Context& context) {
     return transport_master_import(context, line.key_import);
@@ -306,20 +335,29 @@ void add_setup(CLI::App& app, Line& line) {
       "--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_create(context, line.ca); });
 
-  CLI::App* import = add_command(*add_group(app, "se", "the inventory of secure elements"),
+  CLI::App& elements = *add_group(app, "se", "the inventory of secure elements");
+  CLI::App* import = add_command(elements,
                                  "import",
                                  "take an inventory file in, all or nothing",
                                  "se import lot7.csv --source acme");
   import
       ->add_option(
           "FILE",
-          line.file,
-          "CSV: family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data")
+          line.import.file,
+          "CSV: family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data"
+          "[,attestation_key]; or a manifest of Microchip's, or a secure room's receipts, from a source of that kind")
       ->required();
-  import->add_option("--source", line.source, "who the file is from")->required();
+  import->add_option("--source", line.import.source, "who the file is from")->required();
+  import->add_option("--master", line.import.master, "manifest: the master that transport keys are derived from");
+  import->add_option("--lot", line.import.lot, "manifest: the lot of its chips (default: none)");
+  import->add_option("--attestation-slot",
+                     line.import.attestation_slot,
+                     "manifest: the slot whose public key is the chip's attestation key");
   bind(import, line, Access::Write, [&line](Context& context) {
-    return se_import(context, line.file, line.source);
+    return se_import(context, line.import);
   });
+
+  add_se_order(elements, line);
 
   CLI::App* enroll = add_command(*add_group(app, "station", "stations that may receive batches"),
                                  "enroll",
@@ -351,6 +389,8 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--source", plan.source, "only SEs of this source");
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
+  command->add_option("--firmware", plan.firmware, "image whose signature each SE verifies at the line");
+  command->add_option("--atecc608-profile", plan.atecc608_profile, "family atecc608: a file with the table [atecc608]");
   command->add_option(
       "--target-count", plan.target_count, "devices at which the line stops (default: all)");
   command->add_option("--site", plan.site, "default: the station's");
@@ -591,6 +631,18 @@ void add_hsm(CLI::App& app, Line& line) {
   });
 }
 
+void add_family(CLI::App& app, Line& line) {
+  CLI::App* enable = add_command(*add_group(app, "family", "families of SEs whose records need plaintext in a worker"),
+                                 "enable",
+                                 "officers allow records for a family",
+                                 "family enable atecc608 --reason \"first line with secure elements of this kind\"");
+  enable->add_option("FAMILY", line.name)->required();
+  enable->add_option("--reason", line.reason)->required();
+  bind(enable, line, Access::Write, [&line](Context& context) {
+    return family_enable(context, line.name, line.reason);
+  });
+}
+
 void add_machine(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "clock", "what the machine's clock may show");
   bind(add_command(*group, "show", "the clock, the log's last leaf, and whether anything is signed", "clock show"),
@@ -811,6 +863,7 @@ int main(int argc, char** argv) {
   add_log(app, line);
   add_hsm(app, line);
   add_machine(app, line);
+  add_family(app, line);
   add_ceremony(app, line);
   add_ends(app, line);
   try {

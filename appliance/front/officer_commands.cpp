@@ -235,6 +235,7 @@ int policy_show(Context& context) {
             {"environment", environment_name(environment)},
             {"officers", registry.enabled_officers()},
             {"rehearsal_required", registry.rehearsal_required},
+            {"enabled_families", registry.enabled_families},
             {"rules", Json::array()},
             {"roles", Json::array()}};
   std::vector<std::string> lines{
@@ -243,6 +244,9 @@ int policy_show(Context& context) {
                   environment_name(environment),
                   registry.enabled_officers(),
                   registry.rehearsal_required ? "required" : "not required"),
+      fmt::format("families that need plaintext in a worker: {}",
+                  registry.enabled_families.empty() ? "none is enabled"
+                                                    : fmt::format("{} enabled", fmt::join(registry.enabled_families, ", "))),
       fmt::format(
           "{:<24} {:<10} {:<12} {:<9} {:<12} {}", "operation", "state", "environment", "who", "class", "needed")};
   for (const OperationRow& row : kOperationTable) {

@@ -11,6 +11,7 @@
 namespace keyferry::appliance {
 namespace {
 
+constexpr std::size_t kNonceIdBytes = 16;
 constexpr std::size_t kPointBytes = 65;
 constexpr std::size_t kSerialBytes = 16;
 
@@ -91,10 +92,13 @@ void PartMaker::take_record(const v1::GateReply& reply) {
         .public_key = to_bytes(as_bytes(record.public_key())),
         .certificate_serial = to_bytes(as_bytes(record.certificate_serial())),
         .certificate_sha256 = id_of<Digest>(record.certificate_sha256(), "certificate hash"),
-        .challenge = id_of<Digest>(record.challenge(), "challenge")};
+        .challenge = id_of<Digest>(record.challenge(), "challenge"),
+        .nonce_id = to_bytes(as_bytes(record.nonce_id()))};
     if (row.public_key.size() != kPointBytes || row.certificate_serial.size() != kSerialBytes) {
       throw nonsense("size of key or serial");
     }
+    const std::size_t nonce_id_bytes = entry.entry.family == se::Family::Atecc608 ? kNonceIdBytes : 0;
+    if (row.nonce_id.size() != nonce_id_bytes) throw nonsense("size of nonce id");
     records_.push_back(std::move(row));
     leaves_.push_back(to_bytes(as_bytes(record.leaf())));
     ++next_record_.value;

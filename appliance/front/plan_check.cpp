@@ -6,10 +6,14 @@
 #include "appliance/front/ends.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/ledger/plan_store.h"
+#include "appliance/plan/plan_families.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/durable_file.h"
+#include "wrap/base/random.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/crypto/soft_key.h"
+#include "wrap/se/atecc608_profile.h"
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/template.h"
@@ -63,6 +67,8 @@ class Checker {
   [[nodiscard]] std::optional<Refusal> check_se(const BatchPlan& batch,
                                                 const ListedSe& listed) const;
   void check_room(const BatchPlan& batch);
+  void check_family(const BatchPlan& batch);
+  [[nodiscard]] std::optional<Refusal> check_certificate_room(const se::Entry& entry) const;
 
   void end_segment(audit::Frontier& segment) {
     result_.segment_roots.push_back(segment.root());
@@ -74,6 +80,8 @@ class Checker {
   fs::path folder_;
   Registry registry_;
   std::optional<x509::SubjectPattern> pattern_;
+  std::optional<x509::CertificateBuilder> certificates_;  // once the template has been checked
+  std::vector<Bytes> issuers_;
   PlanCheck result_;
 };
 
@@ -132,12 +140,10 @@ void Checker::check_file(const std::string& name, const Digest& expected) {
 }
 
 void Checker::check_batch(const BatchPlan& batch) {
-  refuse(se::unsupported(batch.family));
+  check_family(batch);
   if (batch.mode != BatchMode::Inject)
     refuse("batch-mode", "only mode \"inject\" is supported yet");
-  if (batch.firmware_sha256) {
-    refuse("batch-firmware", "a firmware check in the SE is not supported yet by any family here");
-  }
+  refuse(check_firmware(batch));
   if (batch.segment_count() > kMaxSegmentsPerBatch) {
     refuse("batch-segments",
            fmt::format("{} segments are more than {}", batch.segment_count(), kMaxSegmentsPerBatch),
@@ -147,6 +153,17 @@ void Checker::check_batch(const BatchPlan& batch) {
   check_certificates(batch);
   check_list(batch);
   check_room(batch);
+}
+
+void Checker::check_family(const BatchPlan& batch) {
+  refuse(se::unsupported(batch.family));
+  if (!registry_.enabled(batch.family)) {
+    refuse("family-off",
+           fmt::format("family {} is off: its device keys are in the clear in a worker while a record is made",
+                       se::family_name(batch.family)),
+           fmt::format("officers turn it on: keyferry-appliance family enable {} --reason TEXT",
+                       se::family_name(batch.family)));
+  }
 }
 
 void Checker::check_station(const BatchPlan& batch) {
@@ -200,7 +217,12 @@ void Checker::check_certificates(const BatchPlan& batch) {
     refuse(*refusal);
     return;
   }
-  refuse(x509::validate(device, issuer));
+  if (const auto refusal = x509::validate(device, issuer)) {
+    refuse(*refusal);
+    return;
+  }
+  certificates_.emplace(device);
+  issuers_ = {authority->certificate};
   if (batch.not_before < issuer.not_before) {
     refuse("validity",
            fmt::format("certificates would begin at {}, before their CA does ({})",
@@ -237,6 +259,15 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
     return Refusal{"vendor-key-unknown",
                    fmt::format("{}: there is no vendor key \"{}\"", name, printable(entry.transport_name))};
   }
+  if (entry.transport_kind == se::TransportKind::Derived && !gone(registry_.master(entry.transport_name)) &&
+      registry_.master(entry.transport_name)->family != entry.family) {
+    return Refusal{"master-family",
+                   fmt::format("{}: transport-key master \"{}\" was made for family {}",
+                               name,
+                               printable(entry.transport_name),
+                               se::family_name(registry_.master(entry.transport_name)->family)),
+                   "a master whose keys a worker may see derives for its own family alone"};
+  }
   if (entry.transport_kind == se::TransportKind::Derived && gone(registry_.master(entry.transport_name))) {
     return Refusal{
         "master-unknown",
@@ -267,6 +298,29 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
       return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
     }
   }
+  if (batch.atecc608) {
+    if (auto refusal = check_certificate_room(entry))
+      return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
+  }
+  return std::nullopt;
+}
+
+/// The longest certificate that this SE can get: another key, serial or signature makes it shorter at most.
+std::optional<Refusal> Checker::check_certificate_room(const se::Entry& entry) const {
+  if (!certificates_ || plan_.batch().atecc608->certificate_form != se::CertificateForm::Plain) return std::nullopt;
+  static const crypto::PublicKey kAnyKey = crypto::SoftKey::generate().public_key();
+  SystemRandom random;
+  const x509::CertificateSerial serial = x509::make_serial(random);  // always as long in DER
+  const x509::SubjectFields fields{
+      .device_serial = entry.device_serial.empty() ? std::nullopt : std::optional{entry.device_serial},
+      .se_serial = entry.serial,
+      .key_name = entry.key_name,
+      .part = entry.part,
+      .lot = entry.lot};
+  const Bytes longest_signature(crypto::kSignatureBytes, 0xFF);
+  const Bytes certificate = x509::assemble(certificates_->to_be_signed(serial, fields, kAnyKey), longest_signature);
+  const auto area = se::plain_certificate_area(*plan_.batch().atecc608, certificate, issuers_);
+  if (const auto* refusal = std::get_if<Refusal>(&area)) return *refusal;
   return std::nullopt;
 }
 

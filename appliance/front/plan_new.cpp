@@ -10,9 +10,12 @@
 #include "appliance/front/plan_commands.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/plan_store.h"
+#include "appliance/plan/plan_families.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/template.h"
 
@@ -71,6 +74,38 @@ InventoryStore::MadeList choose(Context& context,
   return std::get<InventoryStore::MadeList>(made);
 }
 
+std::optional<se::Atecc608Profile> read_profile(const PlanNewOptions& options, se::Family family) {
+  const bool wanted = family == se::Family::Atecc608;
+  if (wanted != options.atecc608_profile.has_value()) {
+    throw Error{Code::Usage,
+                wanted ? "--atecc608-profile is missing: family atecc608 needs the layout of its chips"
+                       : "--atecc608-profile is for family atecc608 alone",
+                "wrap/se/FORMAT.md, section 8, has an example"};
+  }
+  if (!wanted) return std::nullopt;
+  const auto octets = read_file_if_exists(*options.atecc608_profile, kMaxPlanBytes);
+  if (!octets)
+    throw Error{Code::NotFound, fmt::format("there is no file {}", options.atecc608_profile->string())};
+  auto parsed = parse_atecc608_profile(*octets);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  return std::get<se::Atecc608Profile>(std::move(parsed));
+}
+
+Digest file_sha256(const std::filesystem::path& file) {
+  constexpr std::uint64_t kReadBytes = 1 << 20;
+  const Fd fd = open_regular_file(file, Code::NotFound);
+  const std::uint64_t size = file_size_bytes(fd);
+  crypto::Sha256 hash;
+  Bytes piece;
+  for (std::uint64_t at = 0; at < size; at += piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min(kReadBytes, size - at)));
+    if (!read_exactly_at(fd, at, piece))
+      throw Error{Code::Storage, fmt::format("{} became shorter while it was read", file.string())};
+    hash.update(piece);
+  }
+  return hash.finish();
+}
+
 /// A plan in force that lies at `file`. The number and the times that nobody gave are taken from
 /// it, so that a command given again after a cut finds its own plan and makes no second one.
 std::optional<Plan> plan_at(const std::optional<Bytes>& octets, UtcMillis now) {
@@ -126,6 +161,8 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.not_before = read_time_or("--not-before", options.not_before, not_before);
   batch.not_after = read_time_or("--not-after", options.not_after, authority.not_after);
   batch.due = read_time_or("--due", options.due, due);
+  batch.atecc608 = read_profile(options, *family);
+  if (options.firmware) batch.firmware_sha256 = file_sha256(*options.firmware);
   draft.detail = batch;
   static_cast<void>(sealed_plan(draft));  // wrong options are told before the inventory is read
 

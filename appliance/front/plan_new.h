@@ -31,6 +31,8 @@ struct PlanNewOptions {
   std::optional<std::string> expires;     // default: 30 days
   std::optional<std::uint64_t> number;    // default: the next one
   std::optional<StationId> revoked_at;    // only SEs whose records were revoked with this station
+  std::optional<std::filesystem::path> atecc608_profile;  // a file with the table [atecc608]
+  std::optional<std::filesystem::path> firmware;  // the image that each device must run
   std::filesystem::path out;
 };
 

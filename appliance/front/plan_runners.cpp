@@ -8,6 +8,7 @@
 #include "appliance/front/key_commands.h"
 #include "appliance/front/officer_commands.h"
 #include "appliance/front/operation.h"
+#include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -42,6 +43,8 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
       return run_station_enroll(context, plan, approvals);
     case Operation::CaCreate:
       return run_ca_create(context, plan, approvals);
+    case Operation::SePrepare:
+      return run_se_prepare(context, plan, approvals);
     case Operation::VendorKeyCreate:
       return run_vendor_key_create(context, plan, approvals);
     case Operation::HsmBackup:
@@ -74,6 +77,7 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
     case Operation::HsmDestroyKey:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
+    case Operation::FamilyEnable:
       return run_simple(context, plan, approvals);
     case Operation::Batch:
     case Operation::HsmAdoptState:

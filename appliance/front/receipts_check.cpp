@@ -80,7 +80,7 @@ class Staging {
   std::optional<RefusedReceipts> add(const token::ReceiptEntry& entry) {
     const std::uint64_t position = log_.position();
     if (auto refused = log_.add(entry.leaf)) return refused;
-    StagedEntry staged{.position = position, .entry = {entry.leaf, entry.signature}};
+    StagedEntry staged{.position = position, .entry = {entry.leaf, entry.signature, entry.attestation}};
     const CoreCheck::Seen seen =
         position < log_.known_size() ? CoreCheck::Seen::Before : CoreCheck::Seen::New;
     if (const auto refusal = core_check_->check(staged, seen)) {

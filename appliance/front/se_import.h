@@ -3,7 +3,9 @@
 // staged is removed by the next one.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,17 @@ namespace keyferry::appliance {
 
 class Context;
 
+struct ImportOptions {
+  std::filesystem::path file;
+  std::string source;
+  // Of a source that gives Microchip's manifests: what its lines do not say.
+  std::optional<std::string> master;  // NAME of kf-tk/NAME
+  std::string lot;
+  std::optional<std::uint32_t> attestation_slot;  // whose public key is the chip's attestation key
+};
+
 /// Exit status. Error{Refused} with every problem (20 at most) shown on stderr before.
-int se_import(Context& context, const std::filesystem::path& file, const std::string& source);
+int se_import(Context& context, const ImportOptions& options);
 
 /// `plan run` of se-import: from the copy of the file that was kept when the plan was made.
 int run_se_import(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);

@@ -2,6 +2,7 @@
 // again says so.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,9 +14,25 @@ namespace keyferry::appliance {
 
 class Context;
 
-int source_add(Context& context, const std::string& name, const std::string& kind);
+struct SourceOptions {
+  std::string name;
+  std::string kind = "officer-approved";  // or "microchip-manifest", "preparation"
+  std::optional<std::filesystem::path> certificate;  // of the signer, PEM or DER; microchip-manifest
+  std::optional<std::string> public_key;             // 130 hex digits; preparation
+};
 
-int transport_master_create(Context& context, const std::string& name, const std::string& kdf);
+int source_add(Context& context, const SourceOptions& options);
+
+struct MasterOptions {
+  std::string name;
+  std::string kdf = "kf-kdf-1";
+  std::string family = "pkcs11";  // derives for this one alone
+};
+
+int transport_master_create(Context& context, const MasterOptions& options);
+
+/// Of --family; Error{Usage}, or the refusal of a family without records.
+[[nodiscard]] se::Family read_master_family(const std::string& text);
 
 struct CaOptions {
   std::string name;

@@ -22,7 +22,7 @@ constexpr int kMaxReportedLeaves = 4096;
 constexpr std::size_t kMaxReportedLeafBytes = 4096;
 
 v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::KeyMade& made,
-                     const char* origin = "generated") {
+                     const char* origin = "generated", se::Family family = se::Family::Pkcs11) {
   v1::LogLeaf leaf;
   leaf.mutable_key_made()->set_role(std::string{role});
   leaf.mutable_key_made()->set_label(label);
@@ -31,6 +31,7 @@ v1::LogLeaf key_leaf(std::string_view role, const std::string& label, const v1::
   leaf.mutable_key_made()->set_check_value(made.check_value());
   leaf.mutable_key_made()->set_origin(origin);
   leaf.mutable_key_made()->set_attributes(made.attributes());
+  if (family != se::Family::Pkcs11) leaf.mutable_key_made()->set_family(std::string{se::family_name(family)});
   return leaf;
 }
 
@@ -184,16 +185,19 @@ v1::LogLeaf suspend_leaf(const BatchId& batch, bool suspended) {
 void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>& station, const v1::KeyMade& made,
                           const std::optional<v1::Registry>& after, std::vector<v1::LogLeaf>& leaves) {
   switch (plan.operation) {
-    case Operation::TransportMasterCreate:
-      leaves.push_back(key_leaf("transport-master", "kf-tk/" + std::get<TransportMasterPlan>(plan.detail).name, made));
+    case Operation::TransportMasterCreate: {
+      const auto& detail = std::get<TransportMasterPlan>(plan.detail);
+      leaves.push_back(key_leaf("transport-master", "kf-tk/" + detail.name, made, "generated", detail.family));
       return;
+    }
     case Operation::CaCreate:
       leaves.push_back(key_leaf("ca", "kf-ca/" + std::get<CaCreatePlan>(plan.detail).name, made));
       return;
-    case Operation::TransportMasterImport:
-      leaves.push_back(key_leaf("transport-master", "kf-tk/" + std::get<TransportMasterImportPlan>(plan.detail).name, made,
-                                "imported"));
+    case Operation::TransportMasterImport: {
+      const auto& detail = std::get<TransportMasterImportPlan>(plan.detail);
+      leaves.push_back(key_leaf("transport-master", "kf-tk/" + detail.name, made, "imported", detail.family));
       return;
+    }
     case Operation::VendorKeyImport:
       leaves.push_back(key_leaf("vendor", "kf-vendor/" + std::get<VendorKeyImportPlan>(plan.detail).name, made, "imported"));
       return;
@@ -229,6 +233,7 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
       leaves.push_back(person_leaf(*person(*after, std::get<OfficerDisablePlan>(plan.detail).number), "disabled"));
       return;
     case Operation::PolicyChange:
+    case Operation::FamilyEnable:
       leaves.push_back(policy_leaf(after->policy()));
       return;
     case Operation::BatchSuspend:
@@ -238,6 +243,7 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
       leaves.push_back(suspend_leaf(std::get<BatchResumePlan>(plan.detail).batch, false));
       return;
     case Operation::SourceAdd:
+    case Operation::SePrepare:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:
@@ -338,6 +344,16 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     *reply.mutable_enrolled()->mutable_answer() = std::move(*made_answer.mutable_signed_bytes());
     reply.mutable_enrolled()->set_checkpoint(state->hsm.checkpoint());
     reply.mutable_enrolled()->set_state(state->hsm.SerializeAsString());
+  } else if (plan.operation == Operation::SePrepare) {
+    // As above: the plan is spent and in the log before its order can be carried out.
+    v1::WorkerRequest make;
+    make.mutable_make_preparation_order()->set_plan(request.plan());
+    make.mutable_make_preparation_order()->set_registry(to_string(state->registry_octets));
+    *make.mutable_make_preparation_order()->mutable_card() = card;
+    WorkerLink* worker = co_await key_worker(0);
+    v1::WorkerReply made_order = co_await worker->call(std::move(make));
+    fill_done(*reply.mutable_done());
+    reply.mutable_done()->set_made(made_order.signed_bytes().SerializeAsString());
   } else {
     fill_done(*reply.mutable_done());
     reply.mutable_done()->set_made(crl ? to_string(crl->der) : made.certificate());

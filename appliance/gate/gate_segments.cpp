@@ -31,6 +31,7 @@ v1::LogLeaf summary_leaf(const SegmentKey& key, const BatchId& batch, const v1::
   leaf.mutable_segment_issued()->set_container_id(made.container_id());
   leaf.mutable_segment_issued()->set_digest(made.digest());
   leaf.mutable_segment_issued()->set_count(made.count());
+  leaf.mutable_segment_issued()->set_plaintext(made.plaintext());
   return leaf;
 }
 

@@ -72,6 +72,12 @@ const v1::CertificateAuthority* GateState::authority(const std::string& name) co
   return find_in(registry.authorities(), [&](const v1::CertificateAuthority& one) { return one.name() == name; });
 }
 
+bool GateState::enabled(se::Family family) const {
+  const auto& enabled = registry.policy().enabled_families();
+  return !se::needs_plaintext(family) ||
+         std::find(enabled.begin(), enabled.end(), se::family_name(family)) != enabled.end();
+}
+
 const v1::TransportMaster* GateState::master(const std::string& name) const {
   return find_in(registry.transport_masters(), [&](const v1::TransportMaster& one) { return one.name() == name; });
 }

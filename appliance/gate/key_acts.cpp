@@ -11,6 +11,7 @@
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/random_health.h"
+#include "wrap/se/atecc608_builder.h"
 #include "wrap/se/check_value.h"
 #include "wrap/x509/certificate_builder.h"
 
@@ -257,6 +258,7 @@ void probe_thoroughly(Hsm& hsm, v1::HsmFacts& facts) {
   use("rsa-oaep-sha256", yes_no(probed.oaep_sha256));
   use("wraps only under trusted keys", yes_no(probed.wraps_only_under_trusted));
   use("mechanism lists", probed.allowed_mechanisms_enforced ? "enforced" : "not enforced");
+  use("atecc608", se::plaintext_sentence(se::transport_place(probed), se::scalar_way(probed)));
   if (probed.further_sessions) {
     use("sessions", *probed.further_sessions >= p11::kMaxProbedSessions
                         ? fmt::format("{} or more", p11::kMaxProbedSessions + 1)

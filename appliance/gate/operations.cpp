@@ -6,6 +6,7 @@
 
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/plan/plan_families.h"
 #include "keyferry/v1/worker.pb.h"
 
 namespace keyferry::appliance {
@@ -49,15 +50,52 @@ Answer check(const VendorKeyCreatePlan& plan, const GateState& state) {
   return std::nullopt;
 }
 
+Answer check_manifest_master(const std::string& name, const GateState& state) {
+  const v1::TransportMaster* master = state.master(name);
+  if (master != nullptr && !master->destroyed() && master->family() == se::family_name(se::Family::Atecc608))
+    return std::nullopt;
+  return Refusal{"master-family", fmt::format("there is no transport-key master \"{}\" for family atecc608", name),
+                 "make one: keyferry-appliance transport-master create NAME --family atecc608"};
+}
+
+Answer check(const FamilyEnablePlan& plan, const GateState& state) {
+  if (auto refusal = se::unsupported(plan.family)) return refusal;
+  if (!state.enabled(plan.family)) return std::nullopt;
+  return Refusal{"family-enabled", fmt::format("family {} is enabled already", se::family_name(plan.family))};
+}
+
 Answer check(const SeImportPlan& plan, const GateState& state) {
   const v1::Source* source = state.source(plan.source);
   if (source == nullptr) {
     return Refusal{"source-unknown", fmt::format("no source \"{}\" is enrolled", plan.source),
                    "enroll it first: keyferry-appliance source add NAME"};
   }
-  if (source->kind() != v1::SOURCE_KIND_OFFICER_APPROVED) {
+  const bool manifest = source->kind() == v1::SOURCE_KIND_MICROCHIP_MANIFEST;
+  if (manifest != plan.manifest.has_value()) {
+    return Refusal{"source-unsupported",
+                   fmt::format("source \"{}\" {} Microchip's manifests, and the plan is {}", plan.source,
+                               manifest ? "gives" : "does not give", plan.manifest ? "of one" : "of another file")};
+  }
+  if (plan.manifest) return check_manifest_master(plan.manifest->master, state);
+  const bool known = source->kind() == v1::SOURCE_KIND_OFFICER_APPROVED || source->kind() == v1::SOURCE_KIND_PREPARATION;
+  if (!known) {
     return Refusal{"source-unsupported",
                    fmt::format("files of source \"{}\" need its own signature, which is not supported yet", plan.source)};
+  }
+  return std::nullopt;
+}
+
+Answer check(const SePreparePlan& plan, const GateState& state) {
+  const v1::Source* source = state.source(plan.preparer);
+  if (source == nullptr || source->kind() != v1::SOURCE_KIND_PREPARATION) {
+    return Refusal{"preparer-unknown", fmt::format("no preparer \"{}\" is enrolled", plan.preparer),
+                   "enroll it first: keyferry-appliance source add NAME --kind preparation --public-key HEX"};
+  }
+  const v1::VendorKey* vendor = state.vendor_key(plan.vendor);
+  if (vendor == nullptr || vendor->destroyed() || vendor->mechanism() != plan.mechanism ||
+      !equal(as_bytes(vendor->public_key()), plan.vendor_public_key)) {
+    return Refusal{"vendor-key-other", fmt::format("kf-vendor/{} is not the key that the plan names", plan.vendor),
+                   "make the plan again"};
   }
   return std::nullopt;
 }
@@ -86,10 +124,15 @@ Answer check(const BatchPlan& plan, const GateState& state) {
                    "make a plan with another CA"};
   }
   if (auto refusal = se::unsupported(plan.family)) return refusal;
-  if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
-  if (plan.firmware_sha256) {
-    return Refusal{"batch-firmware", "a firmware check in the SE is not supported yet by any family here"};
+  if (!state.enabled(plan.family)) {
+    return Refusal{"family-off",
+                   fmt::format("family {} is off: its device keys are in the clear in a worker while a record is made",
+                               se::family_name(plan.family)),
+                   fmt::format("officers turn it on: keyferry-appliance family enable {} --reason TEXT",
+                               se::family_name(plan.family))};
   }
+  if (plan.mode != BatchMode::Inject) return Refusal{"batch-mode", "only mode \"inject\" is supported yet"};
+  if (auto refusal = check_firmware(plan)) return refusal;
   if (plan.segment_count() > kMaxSegmentsPerBatch) {
     return Refusal{"batch-segments", fmt::format("{} segments are more than {}", plan.segment_count(), kMaxSegmentsPerBatch),
                    "choose a larger segment_size"};
@@ -144,6 +187,16 @@ Answer check(const HsmPinChangePlan& plan, const GateState& state) {
                    "enrol custodians first: keyferry-appliance officer add --role custodian"};
   }
   return std::nullopt;
+}
+
+v1::SourceKind source_kind(const SourceAddPlan& plan) {
+  if (plan.certificate_sha256) return v1::SOURCE_KIND_MICROCHIP_MANIFEST;
+  if (plan.kind == "preparation") return v1::SOURCE_KIND_PREPARATION;
+  return plan.public_key.empty() ? v1::SOURCE_KIND_OFFICER_APPROVED : v1::SOURCE_KIND_VENDOR_KEY;
+}
+
+void set_family(v1::TransportMaster& master, se::Family family) {
+  if (family != se::Family::Pkcs11) master.set_family(std::string{se::family_name(family)});
 }
 
 Answer check_station(const StationEnrollPlan& plan, const GateState& state,
@@ -213,6 +266,8 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::PolicyChange: return check(std::get<PolicyChangePlan>(plan.detail), state);
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
+    case Operation::FamilyEnable: return check(std::get<FamilyEnablePlan>(plan.detail), state);
+    case Operation::SePrepare: return check(std::get<SePreparePlan>(plan.detail), state);
   }
   return Refusal{"operation-unknown", "the gate does not know that operation"};
 }
@@ -227,8 +282,9 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       const auto& detail = std::get<SourceAddPlan>(plan.detail);
       v1::Source& source = *after.add_sources();
       source.set_name(detail.name);
-      source.set_kind(detail.public_key.empty() ? v1::SOURCE_KIND_OFFICER_APPROVED : v1::SOURCE_KIND_VENDOR_KEY);
+      source.set_kind(source_kind(detail));
       source.set_public_key(to_string(detail.public_key));
+      if (detail.certificate_sha256) source.set_certificate_sha256(detail.certificate_sha256->str());
       break;
     }
     case Operation::TransportMasterCreate: {
@@ -237,6 +293,7 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       master.set_name(detail.name);
       master.set_kdf(detail.kdf);
       master.set_check_value(made.check_value());
+      set_family(master, detail.family);
       break;
     }
     case Operation::TransportMasterImport: {
@@ -246,6 +303,7 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       master.set_kdf(detail.kdf);
       master.set_check_value(to_string(detail.check_value));
       master.set_imported(true);
+      set_family(master, detail.family);
       break;
     }
     case Operation::VendorKeyImport: {
@@ -285,12 +343,14 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::OfficerReplace: apply(after, std::get<OfficerReplacePlan>(plan.detail)); break;
     case Operation::OfficerDisable: apply(after, std::get<OfficerDisablePlan>(plan.detail)); break;
     case Operation::PolicyChange: apply(after, std::get<PolicyChangePlan>(plan.detail)); break;
+    case Operation::FamilyEnable: apply(after, std::get<FamilyEnablePlan>(plan.detail)); break;
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey:
       if (!end_in_registry(plan, after)) return std::nullopt;
       break;
     case Operation::SeImport:
+    case Operation::SePrepare:
     case Operation::Batch:
     case Operation::BatchReexport:
     case Operation::HsmBackup:

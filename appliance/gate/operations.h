@@ -16,7 +16,7 @@ namespace keyferry::appliance {
 
 /// May this plan be run on this state? `request`: station-enroll's. Reasons: name-taken, station-request, station-other,
 /// kdf-unsupported, batch-station, batch-site, batch-authority, batch-segments, batch-mode, batch-environment,
-/// family-unsupported, source-unknown, batch-unknown, source-unsupported, check-value-seen, operation-elsewhere,
+/// family-unsupported, family-off, family-enabled, master-family, source-unknown, preparer-unknown, vendor-key-other, batch-unknown, source-unsupported, check-value-seen, operation-elsewhere,
 /// batch-suspended, batch-not-suspended, and those of internal/people.h.
 [[nodiscard]] std::optional<Refusal> check_operation(const Plan& plan,
                                                      const GateState& state,

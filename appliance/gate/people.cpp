@@ -174,6 +174,12 @@ void apply(v1::Registry& registry, const PolicyChangePlan& plan) {
   policy.set_rehearsal_required(plan.rehearsal_required);
 }
 
+void apply(v1::Registry& registry, const FamilyEnablePlan& plan) {
+  v1::Policy& policy = *registry.mutable_policy();
+  policy.set_epoch(policy.epoch() + 1);
+  policy.add_enabled_families(std::string{se::family_name(plan.family)});
+}
+
 v1::LogLeaf person_leaf(const v1::Officer& person, const std::string& event) {
   v1::LogLeaf leaf;
   v1::PersonLeaf& said = *leaf.mutable_person();
@@ -195,6 +201,7 @@ v1::LogLeaf policy_leaf(const v1::Policy& policy) {
     text.set_officers_needed(rule.officers_needed());
   }
   said.set_rehearsal_required(policy.rehearsal_required());
+  *said.mutable_enabled_families() = policy.enabled_families();
   return leaf;
 }
 

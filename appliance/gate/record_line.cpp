@@ -51,6 +51,7 @@ void RecordLine::build() {
   for (const auto& session : sessions) add(*session);
   sessions_ = std::move(sessions);
   makers_ = std::move(makers);
+  plaintext_ = makers_.front()->plaintext();
   if (!sessions_.empty()) start_threads();
 }
 

@@ -43,6 +43,9 @@ class RecordLine {
   /// repeating cannot help.
   [[nodiscard]] MadeRecord next();
 
+  /// As RecordMaker::plaintext: of the records made so far.
+  [[nodiscard]] const std::string& plaintext() const { return plaintext_; }
+
   /// Records that were begun again so far.
   [[nodiscard]] unsigned recoveries() const { return recoveries_; }
 
@@ -72,6 +75,7 @@ class RecordLine {
   PooledRandom pool_;
   std::vector<std::unique_ptr<p11::Session>> sessions_;  // of the threads; empty: no threads
   std::vector<std::unique_ptr<RecordMaker>> makers_;     // empty: to be built anew
+  std::string plaintext_;
   std::size_t next_ = 0;
   unsigned recoveries_ = 0;
 

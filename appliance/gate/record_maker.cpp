@@ -37,6 +37,12 @@ x509::SubjectFields subject_fields(const se::Entry& entry) {
   return fields;
 }
 
+std::optional<se::Atecc608Builder> atecc608_builder(p11::Session& session, const p11::ProbeResult& facts,
+                                                    se::Pkcs11Builder& payloads, const BatchPlan& batch) {
+  if (batch.family != se::Family::Atecc608) return std::nullopt;
+  return std::optional<se::Atecc608Builder>{std::in_place, session, facts, payloads, batch.atecc608.value()};
+}
+
 }  // namespace
 
 token::Family token_family(se::Family family) {
@@ -59,7 +65,10 @@ RecordMaker::RecordMaker(p11::Session& session,
       issuer_{facts_of(as_bytes(ca_certificate_))},
       certificates_{device_template(batch, issuer_)},
       payloads_{session, facts},
-      transports_{session, facts, payloads_, request},
+      atecc608_{atecc608_builder(session, facts, payloads_, batch)},
+      attests_{batch.atecc608 && batch.atecc608->attestation_slot},
+      plaintext_{batch.atecc608 ? se::plaintext_sentence(se::transport_place(facts), se::scalar_way(facts)) : ""},
+      transports_{session, facts, payloads_, atecc608_ ? &*atecc608_ : nullptr, request},
       ca_key_{lasting_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
   if (lasting_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
     throw Error{Code::Refused,
@@ -71,28 +80,46 @@ RecordMaker::RecordMaker(p11::Session& session,
   transports_.check(entries);
 }
 
-MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample) {
+std::string RecordMaker::plaintext() const { return plaintext_; }
+
+RecordMaker::Sealed RecordMaker::seal(const se::Entry& entry, RandomSource& random, Sample sample) {
   const p11::Key transport = transports_.make(entry);
+  if (atecc608_) return seal_atecc608(entry, transport.handle(), random);
   p11::DeviceKeyPair device = payloads_.generate_device_key();
   const auto public_key = crypto::PublicKey::from_point(device.point);
   if (!public_key) throw Error{Code::Hsm, "the HSM gave a device key whose point is not on the curve"};
   Bytes payload = payloads_.wrap(transport.handle(), device.private_key.handle());
   KF_CUT("worker.record.wrapped");  // cut here: session objects, gone with this process
   if (sample == Sample::Yes) verify_pair(device.private_key.handle(), *public_key);
+  return {std::move(payload), *public_key};
+}
+
+/// The builder holds every key against its public point: no sample is needed.
+RecordMaker::Sealed RecordMaker::seal_atecc608(const se::Entry& entry, p11::ObjectHandle transport,
+                                               RandomSource& random) {
+  se::Atecc608Builder::Built built = atecc608_->build(entry, transport, random);
+  if (attests_) built.payload.attestation_key = entry.attestation_key;
+  KF_CUT("worker.record.built");  // cut here: nothing of it is anywhere else
+  const auto nonce_id = se::atecc608_nonce_id(entry.serial, built.payload.nonce);
+  return {se::serialise_payload(built.payload), built.public_key, Bytes(nonce_id.begin(), nonce_id.end())};
+}
+
+MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample) {
+  Sealed sealed = seal(entry, random, sample);
   const x509::CertificateSerial serial = x509::make_serial(random);
-  const Bytes tbs = certificates_.to_be_signed(serial, subject_fields(entry), *public_key);
+  const Bytes tbs = certificates_.to_be_signed(serial, subject_fields(entry), sealed.public_key);
   MadeRecord made{token::Record{.record_no = number,
                                 .family = token_family(entry.family),
                                 .se_serial = entry.serial,
                                 .key_name = entry.key_name,
                                 .device_serial = entry.device_serial,
                                 .generation = entry.generation,
-                                .payload = std::move(payload),
-                                .public_key = *public_key,
+                                .payload = std::move(sealed.payload),
+                                .public_key = sealed.public_key,
                                 .certificate = x509::assemble(tbs, session_.sign_ecdsa(ca_key_, crypto::sha256(tbs))),
                                 .issuers = {to_bytes(as_bytes(ca_certificate_))},
                                 .challenge = random.id<Digest>()},
-                  serial};
+                  serial, std::move(sealed.nonce_id)};
   if (sample == Sample::Yes) verify_certificate(made.record);
   return made;
 }

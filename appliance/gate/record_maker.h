@@ -11,6 +11,7 @@
 #include "wrap/base/random.h"
 #include "wrap/p11/probe.h"
 #include "wrap/p11/session.h"
+#include "wrap/se/atecc608_builder.h"
 #include "wrap/se/pkcs11_builder.h"
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/path.h"
@@ -24,6 +25,7 @@ namespace keyferry::appliance {
 struct MadeRecord {
   token::Record record;
   x509::CertificateSerial serial;
+  Bytes nonce_id = {};  // atecc608: 16, may occur once in history
 };
 
 enum class Sample { No, Yes };
@@ -39,16 +41,29 @@ class RecordMaker {
               const v1::MakeSegment& request,
               const std::vector<se::Entry>& entries);
 
-  /// One key for one SE. The device key and its transport key are destroyed when this returns, also by an error; nothing
-  /// of either is ever outside the HSM in the clear. Each call has a new serial: what an error left behind is never
+  /// One key for one SE. The device key and its transport key are destroyed when this returns, also by an error. Outside
+  /// the HSM nothing of either is ever in the clear, but for families that need it (plaintext()): in locked memory, inside
+  /// this call. Each call has a new serial: what an error left behind is never
   /// certified twice. A sample is verified in software: that the pair belongs together and that the certificate is good.
   /// Error{Hsm} from the module.
   [[nodiscard]] MadeRecord make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample);
+
+  /// What is in the clear outside the HSM while a record is made, as a sentence; empty: nothing.
+  [[nodiscard]] std::string plaintext() const;
 
   /// Keys whose C_DestroyObject failed so far: they live until the session is closed.
   [[nodiscard]] int failed_destroys() const { return session_.failed_destroys(); }
 
  private:
+  /// A payload, and the public key of what is in it.
+  struct Sealed {
+    Bytes payload;
+    crypto::PublicKey public_key;
+    Bytes nonce_id = {};
+  };
+
+  [[nodiscard]] Sealed seal(const se::Entry& entry, RandomSource& random, Sample sample);
+  [[nodiscard]] Sealed seal_atecc608(const se::Entry& entry, p11::ObjectHandle transport, RandomSource& random);
   void verify_pair(p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
   void verify_certificate(const token::Record& record) const;
 
@@ -57,6 +72,9 @@ class RecordMaker {
   x509::CertificateFacts issuer_;
   x509::CertificateBuilder certificates_;
   se::Pkcs11Builder payloads_;
+  std::optional<se::Atecc608Builder> atecc608_;  // of batches of that family
+  bool attests_ = false;                         // its profile names an attestation slot
+  std::string plaintext_;
   TransportKeys transports_;
   p11::ObjectHandle ca_key_;
 };

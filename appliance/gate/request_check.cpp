@@ -51,6 +51,8 @@ constexpr std::array kBounds{
     Bound{"OpenRequest.registries", 64, 1 * kMiB},
     Bound{"MakeCrl.ca_certificate", 1, 16 * kKiB},
     Bound{"MakeCrl.entries", 1, 8 * kMiB},  // 300,000 of 25 octets
+    Bound{"MakePreparationOrder.plan", 1, 64 * kKiB},
+    Bound{"MakePreparationOrder.registry", 1, 1 * kMiB},
     Bound{"ReportRequest.leaves", 4096, 0},
     Bound{"Restore.backup", 1, 8 * kMiB},
     Bound{"RestoreRequest.backup", 1, 8 * kMiB},

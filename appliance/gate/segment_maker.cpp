@@ -73,13 +73,15 @@ std::vector<se::Entry> checked_entries(const v1::MakeSegment& request, const Bat
 }
 
 /// What the front end learns of a record: public data, hashes, and the leaf that will stand in the log.
-void describe(const BatchId& batch, const se::Entry& entry, const token::Record& record,
-              const x509::CertificateSerial& serial, UtcMillis now, v1::IssuedRecord& line) {
+void describe(const BatchId& batch, const se::Entry& entry, const MadeRecord& made, UtcMillis now, v1::IssuedRecord& line) {
+  const token::Record& record = made.record;
+  const x509::CertificateSerial& serial = made.serial;
   line.set_record_no(record.record_no.value);
   line.set_public_key(to_string(record.public_key.point()));
   line.set_certificate_serial(serial.str());
   line.set_certificate_sha256(crypto::sha256(record.certificate).str());
   line.set_challenge(record.challenge.str());
+  line.set_nonce_id(to_string(made.nonce_id));
   v1::LogLeaf leaf;
   leaf.set_version(1);
   leaf.set_origin(v1::LEAF_ORIGIN_DONE);
@@ -164,7 +166,7 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
     const token::Record& record = made_record.record;
     items.write(record);
     append_u16be_prefixed(certificates, record.certificate);
-    describe(plan.batch_id(), entry, record, made_record.serial, UtcMillis{request.now_ms()}, *issued.add_records());
+    describe(plan.batch_id(), entry, made_record, UtcMillis{request.now_ms()}, *issued.add_records());
     if (issued.records_size() == kRecordsPerMessage) {
       sink.records(issued);
       issued.Clear();
@@ -180,6 +182,7 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   made.set_digest(sealed.digest.str());
   made.set_chunk_count(sealed.chunk_count);
   made.set_count(header.count);
+  made.set_plaintext(line.plaintext());
   made.set_first_se_serial(to_string(entries.front().serial.bytes()));
   made.set_last_se_serial(to_string(entries.back().serial.bytes()));
   keep(header.container_id, std::move(sealed), std::move(certificates_key));

@@ -11,15 +11,24 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) { throw Error{Code::Refused, text}; }
 
+[[noreturn]] void refuse_delivered(const se::Entry& entry) {
+  throw Error{Code::Refused,
+              fmt::format("SE {}: the delivered transport key does not open under kf-vendor/{}", entry.serial.hex(),
+                          entry.transport_name),
+              "the inventory row was opened when it was imported: has the vendor key been changed since?"};
+}
+
 }  // namespace
 
 TransportKeys::TransportKeys(p11::Session& session, const p11::ProbeResult& facts, se::Pkcs11Builder& builder,
-                             const v1::MakeSegment& request)
-    : session_{session}, facts_{facts}, builder_{builder} {
+                             se::Atecc608Builder* atecc608, const v1::MakeSegment& request)
+    : session_{session}, facts_{facts}, builder_{builder}, atecc608_{atecc608} {
   for (const v1::TransportMaster& master : request.transport_masters()) {
     const auto kdf = se::kdf_from_name(master.kdf());
     if (!kdf) refuse(fmt::format("master kf-tk/{} has a KDF that is unknown", master.name()));
-    masters_.emplace(master.name(), Master{*kdf, {}});
+    const auto family = master.family().empty() ? se::Family::Pkcs11 : se::family_from_name(master.family());
+    if (!family) refuse(fmt::format("master kf-tk/{} was made for a family that is unknown", master.name()));
+    masters_.emplace(master.name(), Master{*kdf, *family, {}});
   }
   for (const v1::VendorKey& key : request.vendor_keys()) add_vendor(key);
 }
@@ -36,9 +45,15 @@ void TransportKeys::add_vendor(const v1::VendorKey& key) {
   vendors_.emplace(key.name(), Vendor{*delivery, {}});
 }
 
-void TransportKeys::look_up_master(const std::string& name) {
+void TransportKeys::look_up_master(const std::string& name, se::Family family) {
   const auto found = masters_.find(name);
   if (found == masters_.end()) refuse(fmt::format("the registry has no transport-key master \"{}\"", name));
+  if (found->second.family != family) {
+    throw to_error(Refusal{"master-family",
+                           fmt::format("master kf-tk/{} was made for family {}, and an SE of family {} names it", name,
+                                       se::family_name(found->second.family), se::family_name(family)),
+                           "a master whose keys a worker may see derives for its own family alone"});
+  }
   if (found->second.handle.value != 0) return;
   if (const auto refusal = se::check_kdf(found->second.kdf, facts_)) throw to_error(*refusal);
   found->second.handle = lasting_role_key(session_, KeyRole::TransportMaster, name);
@@ -55,7 +70,7 @@ void TransportKeys::look_up_vendor(const std::string& name) {
 void TransportKeys::check(const std::vector<se::Entry>& entries) {
   for (const se::Entry& entry : entries) {
     switch (entry.transport_kind) {
-      case se::TransportKind::Derived: look_up_master(entry.transport_name); break;
+      case se::TransportKind::Derived: look_up_master(entry.transport_name, entry.family); break;
       case se::TransportKind::Delivered: look_up_vendor(entry.transport_name); break;
       case se::TransportKind::Public:
         throw to_error(Refusal{"transport-unsupported", "transport \"public\" is not supported by any family here yet"});
@@ -66,16 +81,18 @@ void TransportKeys::check(const std::vector<se::Entry>& entries) {
 p11::Key TransportKeys::make(const se::Entry& entry) {
   if (entry.transport_kind == se::TransportKind::Derived) {
     const Master& master = masters_.at(entry.transport_name);
+    if (atecc608_ != nullptr)
+      return atecc608_->derive_transport_key(master.handle, entry.transport_name, entry, master.kdf);
     return builder_.derive_transport_key(master.handle, entry.transport_name, entry, master.kdf);
   }
   const Vendor& vendor = vendors_.at(entry.transport_name);
-  auto opened = builder_.unwrap_transport_key(vendor.delivery, vendor.handle, entry.transport_data);
-  if (std::holds_alternative<Refusal>(opened)) {
-    throw Error{Code::Refused,
-                fmt::format("SE {}: the delivered transport key does not open under kf-vendor/{}", entry.serial.hex(),
-                            entry.transport_name),
-                "the inventory row was opened when it was imported: has the vendor key been changed since?"};
+  if (atecc608_ != nullptr) {
+    auto opened = atecc608_->unwrap_transport_key(vendor.delivery, vendor.handle, entry.transport_data);
+    if (std::holds_alternative<Refusal>(opened)) refuse_delivered(entry);
+    return std::move(std::get<p11::Key>(opened));
   }
+  auto opened = builder_.unwrap_transport_key(vendor.delivery, vendor.handle, entry.transport_data);
+  if (std::holds_alternative<Refusal>(opened)) refuse_delivered(entry);
   return std::move(std::get<se::DeliveredKey>(opened).key);
 }
 

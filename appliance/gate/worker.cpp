@@ -17,6 +17,7 @@
 #include "appliance/gate/segment_maker.h"
 #include "appliance/gate/shares.h"
 #include "appliance/gate/signed_acts.h"
+#include "appliance/gate/preparation_acts.h"
 #include "appliance/gate/state_store.h"
 #include "keyferry/v1/worker.pb.h"
 #include "wrap/base/cut.h"
@@ -225,6 +226,10 @@ class Worker {
       case Case::kMakeRevocations:
         need(v1::WORKER_ROLE_KEYS);
         make_revocations(*hsm_, request.make_revocations(), *reply.mutable_signed_bytes());
+        return;
+      case Case::kMakePreparationOrder:
+        need(v1::WORKER_ROLE_KEYS);
+        make_preparation_order(*hsm_, request.make_preparation_order(), *reply.mutable_signed_bytes());
         return;
       case Case::kMakeCrl:
         need(v1::WORKER_ROLE_KEYS);

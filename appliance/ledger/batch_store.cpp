@@ -112,6 +112,16 @@ void insert_records(store::Database& database,
   }
 }
 
+void add_nonces(store::Database& database, const std::vector<RecordRow>& records) {
+  SQLite::Statement insert{database, "INSERT INTO seen_nonce (id) VALUES (:id) ON CONFLICT DO NOTHING"};
+  for (const RecordRow& record : records) {
+    if (record.nonce_id.empty()) continue;
+    store::bind_blob(insert, ":id", record.nonce_id);
+    if (insert.exec() == 0) throw SeenBefore{"seen_nonce"};
+    insert.reset();
+  }
+}
+
 void add_seen_values(SeenValues& seen, const std::vector<RecordRow>& records) {
   std::vector<SeenId> keys(records.size());
   std::vector<SeenId> serials(records.size());
@@ -281,6 +291,7 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
       insert_records(ledger_.database(), batch, *part.index, records);
       if (!seen_) seen_.emplace(ledger_.database());
       add_seen_values(*seen_, records);
+      add_nonces(ledger_.database(), records);
     }
     KF_CUT("front.prepare.before-commit");
     transaction.commit();
@@ -289,7 +300,7 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
   const auto refuse = [&](const std::string& why) {
     return Error{
         Code::Refused,
-        fmt::format("{}: an SE has a live key already, or a key or serial was there before ({})", what, why),
+        fmt::format("{}: an SE has a live key already, or a key, serial or nonce was there before ({})", what, why),
         "make a plan without the SEs that have a live key; if none has one, the HSM's random numbers repeat: stop using it"};
   };
   try {

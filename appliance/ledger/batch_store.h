@@ -57,6 +57,7 @@ struct RecordRow {
   Bytes certificate_serial = {};  // 16
   Digest certificate_sha256 = {};
   Digest challenge = {};
+  Bytes nonce_id = {};  // 16, atecc608 only: once in history
 };
 
 struct ExportRow {

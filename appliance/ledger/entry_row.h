@@ -10,8 +10,8 @@ namespace keyferry::appliance {
 /// Columns of an entry, in the order that read_entry takes them.
 inline constexpr std::string_view kEntryColumnNames =
     "se.se_id, se.family, se.se_serial, se.key_name, se.part, se.lot, se.device_serial, "
-    "se.generation, se.transport_kind, se.transport_name, se.transport_data";
-inline constexpr int kEntryColumns = 11;
+    "se.generation, se.transport_kind, se.transport_name, se.transport_data, se.attestation_key";
+inline constexpr int kEntryColumns = 12;
 
 struct EntryRow {
   SeId id;

@@ -38,7 +38,10 @@ EntryRow read_entry(SQLite::Statement& row, int first) {
   const auto family = se::family_from_name(row.getColumn(first + 1).getString());
   const auto serial = SeSerial::from_bytes(store::column_blob(row, first + 2));
   const auto kind = se::transport_kind_from_name(row.getColumn(first + 8).getString());
-  if (!family || !serial || !kind) {
+  std::optional<crypto::PublicKey> attestation_key;
+  const bool has_key = !row.getColumn(first + 11).isNull();
+  if (has_key) attestation_key = crypto::PublicKey::from_point(store::column_blob(row, first + 11));
+  if (!family || !serial || !kind || has_key != attestation_key.has_value()) {
     throw Error{Code::Storage,
                 fmt::format("ledger: inventory row {} is damaged", id.value),
                 "restore the ledger from its newest backup"};
@@ -53,7 +56,8 @@ EntryRow read_entry(SQLite::Statement& row, int first) {
                             .generation = row.getColumn(first + 7).getUInt(),
                             .transport_kind = *kind,
                             .transport_name = row.getColumn(first + 9).getString(),
-                            .transport_data = store::column_blob(row, first + 10)}};
+                            .transport_data = store::column_blob(row, first + 10),
+                            .attestation_key = attestation_key}};
 }
 
 // --- import --------------------------------------------------------------------------------------
@@ -109,9 +113,9 @@ std::vector<DoubledRow> InventoryStore::stage(ImportId import, const std::vector
     SQLite::Statement insert{
         database,
         "INSERT INTO se (family, se_serial, key_name, part, lot, device_serial, generation, "
-        "transport_kind, transport_name, transport_data, import_id, line) VALUES (:family, "
-        ":serial, :key_name, :part, :lot, :device_serial, :generation, :kind, :name, :data, "
-        ":import, :line) ON CONFLICT DO NOTHING"};
+        "transport_kind, transport_name, transport_data, attestation_key, import_id, line) VALUES "
+        "(:family, :serial, :key_name, :part, :lot, :device_serial, :generation, :kind, :name, "
+        ":data, :attestation_key, :import, :line) ON CONFLICT DO NOTHING"};
     SQLite::Statement earlier{
         database,
         "SELECT se.import_id, se.line, import.source FROM se JOIN import USING (import_id) WHERE "
@@ -133,6 +137,11 @@ std::vector<DoubledRow> InventoryStore::stage(ImportId import, const std::vector
       insert.bind(":kind", std::string{se::transport_kind_name(entry.transport_kind)});
       insert.bind(":name", entry.transport_name);
       store::bind_blob(insert, ":data", entry.transport_data);
+      if (entry.attestation_key) {
+        store::bind_blob(insert, ":attestation_key", entry.attestation_key->point());
+      } else {
+        insert.bind(":attestation_key");
+      }
       insert.bind(":import", import.value);
       insert.bind(":line", static_cast<std::int64_t>(line));
       if (insert.exec() == 1) continue;

@@ -73,9 +73,10 @@ void insert_receipt(Carrying& carrying, const StagedEntry& entry) {
   SQLite::Statement insert{carrying.database,
                            "INSERT INTO receipt (batch_id, record_no, outcome, core, core_sha256, "
                            "signature, station_id, generation, "
-                           "position, reason, import_id, accepted_ms) VALUES (:batch, :no, "
-                           ":outcome, :core, :core_sha256, :signature, "
-                           ":station, :generation, :position, :reason, :import, :now)"};
+                           "position, reason, import_id, accepted_ms, evidence, attestation) VALUES "
+                           "(:batch, :no, :outcome, :core, :core_sha256, :signature, :station, "
+                           ":generation, :position, :reason, :import, :now, :evidence, "
+                           ":attestation)"};
   store::bind_blob(insert, ":batch", entry.batch->bytes());
   insert.bind(":no", entry.record_no);
   insert.bind(":outcome", std::string{token::name_of(core.outcome)});
@@ -88,6 +89,8 @@ void insert_receipt(Carrying& carrying, const StagedEntry& entry) {
   insert.bind(":reason", core.reason);
   insert.bind(":import", carrying.import.id);
   insert.bind(":now", carrying.now.value);
+  insert.bind(":evidence", std::string{token::name_of(core.evidence_kind)});
+  store::bind_blob(insert, ":attestation", entry.entry.attestation);
   insert.exec();
 
   SQLite::Statement record{carrying.database,

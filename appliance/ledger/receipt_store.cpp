@@ -50,7 +50,9 @@ void delete_import(store::Database& database, const char* of_state) {
 
 StagedEntry staged_at(SQLite::Statement& row) {
   StagedEntry entry{.position = natural_at(row, 0),
-                    .entry = {store::column_blob(row, 1), store::column_blob(row, 2)},
+                    .entry = {store::column_blob(row, 1),
+                              store::column_blob(row, 2),
+                              store::column_blob(row, 9)},
                     .accept = row.getColumn(3).getInt() != 0,
                     .record_no = small_at(row, 5),
                     .device_serial = row.getColumn(7).getString(),
@@ -62,7 +64,7 @@ StagedEntry staged_at(SQLite::Statement& row) {
 
 constexpr const char* kStagedColumns =
     "SELECT position, leaf, signature, accept, batch_id, coalesce(record_no, 0), core_sha256, "
-    "device_serial, incident "
+    "device_serial, incident, attestation "
     "FROM receipt_staged ";
 
 }  // namespace
@@ -133,7 +135,7 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
     SQLite::Statement query{
         ledger_.database(),
         "SELECT record.state, family, se_serial, key_name, device_serial, public_key, "
-        "certificate_sha256, challenge "
+        "certificate_sha256, challenge, attestation_key "
         "FROM record JOIN se USING (se_id) JOIN segment ON segment.batch_id = record.batch_id "
         "AND segment.idx = record.segment_idx WHERE record.batch_id = :batch AND record_no = :no "
         "AND segment.state = 'sealed' AND public_key IS NOT NULL"};
@@ -142,6 +144,11 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
     if (!query.executeStep()) return std::nullopt;
     const auto state = record_state_from_name(query.getColumn(0).getString());
     if (!state) throw damaged("a record's state");
+    std::optional<crypto::PublicKey> attestation_key;
+    if (!query.getColumn(8).isNull()) {
+      attestation_key = crypto::PublicKey::from_point(store::column_blob(query, 8));
+      if (!attestation_key) throw damaged("an attestation key");
+    }
     return IssuedKey{*state,
                      query.getColumn(1).getString(),
                      store::column_blob(query, 2),
@@ -149,7 +156,8 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
                      query.getColumn(4).getString(),
                      store::column_blob(query, 5),
                      id_at<Digest>(query, 6),
-                     id_at<Digest>(query, 7)};
+                     id_at<Digest>(query, 7),
+                     attestation_key};
   });
 }
 
@@ -223,12 +231,14 @@ bool ReceiptStore::device_serial_taken(const std::string& device_serial,
 std::optional<LogEntry> ReceiptStore::staged_entry(std::int64_t import, std::uint64_t position) {
   return guarded("ledger: read a staged entry", [&]() -> std::optional<LogEntry> {
     SQLite::Statement query{ledger_.database(),
-                            "SELECT leaf, signature FROM receipt_staged WHERE import_id = :import "
-                            "AND position = :position"};
+                            "SELECT leaf, signature, attestation FROM receipt_staged WHERE "
+                            "import_id = :import AND position = :position"};
     query.bind(":import", import);
     query.bind(":position", sql_number(position));
     if (!query.executeStep()) return std::nullopt;
-    return LogEntry{store::column_blob(query, 0), store::column_blob(query, 1)};
+    return LogEntry{store::column_blob(query, 0),
+                    store::column_blob(query, 1),
+                    store::column_blob(query, 2)};
   });
 }
 
@@ -274,9 +284,9 @@ void ReceiptStore::stage_in(std::int64_t import, const StagedEntry& entry) {
     SQLite::Statement insert{ledger_.database(),
                              "INSERT INTO receipt_staged (import_id, position, leaf, signature, "
                              "accept, batch_id, record_no, core_sha256, "
-                             "device_serial, incident) VALUES (:import, :position, :leaf, "
-                             ":signature, :accept, :batch, :no, :core, :device, "
-                             ":incident)"};
+                             "device_serial, incident, attestation) VALUES (:import, :position, "
+                             ":leaf, :signature, :accept, :batch, :no, :core, :device, "
+                             ":incident, :attestation)"};
     insert.bind(":import", import);
     insert.bind(":position", sql_number(entry.position));
     store::bind_blob(insert, ":leaf", entry.entry.leaf);
@@ -289,6 +299,7 @@ void ReceiptStore::stage_in(std::int64_t import, const StagedEntry& entry) {
     if (entry.core_sha256) store::bind_blob(insert, ":core", entry.core_sha256->bytes());
     insert.bind(":device", entry.device_serial);
     insert.bind(":incident", entry.incident);
+    store::bind_blob(insert, ":attestation", entry.entry.attestation);
     insert.exec();
   });
 }

@@ -36,6 +36,7 @@ struct IssuedKey {
   Bytes public_key = {};           // 65
   Digest certificate_sha256 = {};
   Digest challenge = {};
+  std::optional<crypto::PublicKey> attestation_key = std::nullopt;  // of the inventory
 };
 
 struct ImportRow {
@@ -53,6 +54,7 @@ struct ImportRow {
 struct LogEntry {
   Bytes leaf = {};       // a serialised v1.StationLeaf
   Bytes signature = {};  // 64, or empty
+  Bytes attestation = {};  // at most 512; of evidence `attested`
 };
 
 struct StagedEntry {

@@ -13,6 +13,7 @@ namespace {
 std::string source_kind(v1::SourceKind kind) {
   if (kind == v1::SOURCE_KIND_VENDOR_KEY) return "vendor-key";
   if (kind == v1::SOURCE_KIND_PREPARATION) return "preparation";
+  if (kind == v1::SOURCE_KIND_MICROCHIP_MANIFEST) return "microchip-manifest";
   return "officer-approved";
 }
 
@@ -73,6 +74,11 @@ const KnownOfficer* Registry::person_of_key(const KeyId& key_id) const {
   return nullptr;
 }
 
+bool Registry::enabled(se::Family family) const {
+  return !se::needs_plaintext(family) ||
+         std::ranges::find(enabled_families, se::family_name(family)) != enabled_families.end();
+}
+
 Registry parse_registry(ByteView octets) {
   const Error damaged{Code::Storage,
                       "ledger: the registry in it is damaged",
@@ -99,8 +105,13 @@ Registry parse_registry(ByteView octets) {
       registry.rules.push_back({*operation, rule.officers_needed()});
   }
   registry.rehearsal_required = message.policy().rehearsal_required();
+  registry.enabled_families.assign(message.policy().enabled_families().begin(),
+                                   message.policy().enabled_families().end());
   for (const v1::Source& source : message.sources()) {
-    registry.sources.push_back({source.name(), source_kind(source.kind())});
+    registry.sources.push_back({source.name(),
+                                source_kind(source.kind()),
+                                Digest::from_bytes(as_bytes(source.certificate_sha256())),
+                                to_bytes(as_bytes(source.public_key()))});
   }
   for (const v1::Station& station : message.stations()) {
     const auto id = StationId::from_bytes(as_bytes(station.station_id()));
@@ -113,8 +124,15 @@ Registry parse_registry(ByteView octets) {
                                  station.retired()});
   }
   for (const v1::TransportMaster& master : message.transport_masters()) {
-    registry.masters.push_back(
-        {master.name(), master.kdf(), to_bytes(as_bytes(master.check_value())), master.imported(), master.destroyed()});
+    const auto family =
+        master.family().empty() ? se::Family::Pkcs11 : se::family_from_name(master.family());
+    if (!family) throw damaged;
+    registry.masters.push_back({master.name(),
+                                master.kdf(),
+                                to_bytes(as_bytes(master.check_value())),
+                                master.imported(),
+                                master.destroyed(),
+                                *family});
   }
   for (const v1::VendorKey& key : message.vendor_keys()) {
     registry.vendor_keys.push_back({key.name(),

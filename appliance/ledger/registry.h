@@ -28,7 +28,9 @@ struct KnownOfficer {
 
 struct KnownSource {
   std::string name;
-  std::string kind;  // "officer-approved", "vendor-key", "preparation"
+  std::string kind;  // "officer-approved", "vendor-key", "preparation", "microchip-manifest"
+  std::optional<Digest> certificate_sha256 = {};  // of the signer's; microchip-manifest only
+  Bytes public_key = {};                          // 65; not of officer-approved
 };
 
 struct KnownStation {
@@ -46,6 +48,7 @@ struct KnownMaster {
   Bytes check_value = {};  // 16; empty: made by an older program version
   bool imported = false;
   bool destroyed = false;  // by officers: name and check value stay used up
+  se::Family family = se::Family::Pkcs11;  // derives for this one alone
 };
 
 struct KnownVendorKey {
@@ -76,6 +79,9 @@ struct Registry {
   std::vector<std::string> bus_devices;  // of the machine, when the appliance was set up
   PolicyRules rules;
   bool rehearsal_required = false;
+  std::vector<std::string> enabled_families;  // of those that need plaintext in a worker
+
+  [[nodiscard]] bool enabled(se::Family family) const;
 
   /// How many officers can approve at most.
   [[nodiscard]] std::uint32_t enabled_officers() const;

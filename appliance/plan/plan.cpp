@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "appliance/plan/plan_ends.h"
+#include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_fields.h"
 #include "appliance/plan/plan_keys.h"
 #include "appliance/plan/plan_people.h"
+#include "appliance/plan/plan_prepare.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -48,6 +50,8 @@ constexpr std::array kOperations{
     std::pair{Operation::HsmDestroyKey, std::string_view{"hsm-destroy-key"}},
     std::pair{Operation::ClockSet, std::string_view{"clock-set"}},
     std::pair{Operation::InsecureAllow, std::string_view{"insecure-allow"}},
+    std::pair{Operation::FamilyEnable, std::string_view{"family-enable"}},
+    std::pair{Operation::SePrepare, std::string_view{"se-prepare"}},
 };
 
 constexpr std::array kEnvironments{
@@ -78,13 +82,29 @@ auto value_in(const Table& table, std::string_view name) -> std::optional<declty
   return std::nullopt;
 }
 
+constexpr std::string_view kManifestSource = "microchip-manifest";
+
+SeImportPlan::Manifest read_manifest(PlanFields& fields) {
+  SeImportPlan::Manifest manifest{fields.name("manifest_master"), fields.text("lot", 64)};
+  if (!is_part_text(manifest.lot)) fields.refuse("lot", "is not well-formed");
+  if (fields.has("attestation_slot"))
+    manifest.attestation_slot = static_cast<std::uint8_t>(fields.integer("attestation_slot", 0, 15));
+  return manifest;
+}
+
+constexpr std::string_view kPreparationSource = "preparation";
+
 SourceAddPlan read_source(PlanFields& fields) {
-  SourceAddPlan plan{fields.name("name"), fields.text("kind", 32), {}};
-  if (plan.kind == "vendor-key") {
+  SourceAddPlan plan{.name = fields.name("name"), .kind = fields.text("kind", 32), .public_key = {}};
+  if (plan.kind == "vendor-key" || plan.kind == kPreparationSource) {
+    plan.public_key = fields.hex("public_key", crypto::PublicKey::kPointBytes);
+    if (!crypto::PublicKey::from_point(plan.public_key)) fields.refuse("public_key", "is no P-256 point");
+  } else if (plan.kind == kManifestSource) {
+    plan.certificate_sha256 = fields.id<Digest>("certificate_sha256");
     plan.public_key = fields.hex("public_key", crypto::PublicKey::kPointBytes);
     if (!crypto::PublicKey::from_point(plan.public_key)) fields.refuse("public_key", "is no P-256 point");
   } else if (plan.kind != "officer-approved") {
-    fields.refuse("kind", "is neither officer-approved nor vendor-key");
+    fields.refuse("kind", "is none of officer-approved, vendor-key, microchip-manifest and preparation");
   }
   return plan;
 }
@@ -100,6 +120,7 @@ SeImportPlan read_import(PlanFields& fields) {
     plan.delivered_root = fields.id<Digest>("delivered_root");
     plan.delivered_count = fields.integer("delivered_count", 1, plan.rows);
   }
+  if (fields.has("manifest_master")) plan.manifest = read_manifest(fields);
   return plan;
 }
 
@@ -160,6 +181,7 @@ BatchPlan read_batch(PlanFields& fields) {
   check_validity(fields, plan.not_before, plan.not_after);
   plan.due = fields.time("due");
   if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
+  if (plan.family == se::Family::Atecc608) plan.atecc608 = read_atecc608(fields);
   return plan;
 }
 
@@ -200,12 +222,15 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::HsmDestroyKey: plan.detail = read_destroy_key(fields); return;
     case Operation::ClockSet: plan.detail = read_clock_set(fields); return;
     case Operation::InsecureAllow: plan.detail = read_insecure_allow(fields); return;
+    case Operation::FamilyEnable: plan.detail = read_family_enable(fields); return;
+    case Operation::SePrepare: plan.detail = read_se_prepare(fields); return;
   }
 }
 
 std::string detail_text(const SourceAddPlan& plan) {
   std::string text = fmt::format("name = \"{}\"\nkind = \"{}\"\n", plan.name, plan.kind);
   if (!plan.public_key.empty()) text += fmt::format("public_key = \"{}\"\n", to_hex(plan.public_key));
+  if (plan.certificate_sha256) text += fmt::format("certificate_sha256 = \"{}\"\n", plan.certificate_sha256->hex());
   return text;
 }
 
@@ -215,6 +240,10 @@ std::string detail_text(const SeImportPlan& plan) {
   if (plan.delivered_root) {
     text += fmt::format("delivered_root = \"{}\"\ndelivered_count = {}\n", plan.delivered_root->hex(),
                         plan.delivered_count);
+  }
+  if (plan.manifest) {
+    text += fmt::format("manifest_master = \"{}\"\nlot = \"{}\"\n", plan.manifest->master, plan.manifest->lot);
+    if (plan.manifest->attestation_slot) text += fmt::format("attestation_slot = {}\n", *plan.manifest->attestation_slot);
   }
   return text;
 }
@@ -245,6 +274,7 @@ std::string detail_text(const BatchPlan& plan) {
   text += validity_text(plan.not_before, plan.not_after);
   text += fmt::format("due = \"{}\"\n", to_rfc3339(plan.due));
   if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
+  if (plan.atecc608) text += "\n" + atecc608_text(*plan.atecc608);
   return text;
 }
 
@@ -253,7 +283,19 @@ std::string detail_text(const BatchReexportPlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const SourceAddPlan& plan) {
-  return {fmt::format("From now on inventory is taken from source \"{}\" ({}).", plan.name, plan.kind)};
+  std::vector<std::string> lines{fmt::format("From now on inventory is taken from source \"{}\" ({}).", plan.name, plan.kind)};
+  if (plan.certificate_sha256) {
+    lines.push_back(fmt::format("Each entry must be signed by the key of the certificate with SHA-256 {}.",
+                                plan.certificate_sha256->hex()));
+  }
+  if (plan.kind == kPreparationSource) {
+    const auto key = crypto::PublicKey::from_point(plan.public_key);
+    if (key) {
+      lines.push_back(fmt::format("Each row must be a receipt of the preparer whose key reads in words: {}.",
+                                  key_words(key->key_id().bytes())));
+    }
+  }
+  return lines;
 }
 
 std::vector<std::string> detail_sentences(const SeImportPlan& plan) {
@@ -264,6 +306,13 @@ std::vector<std::string> detail_sentences(const SeImportPlan& plan) {
   if (plan.delivered_root) {
     lines.push_back(fmt::format("{} of them bring a wrapped transport key; each is opened in the HSM for its check value.",
                                 plan.delivered_count));
+  }
+  if (plan.manifest) {
+    lines.push_back(fmt::format("It is a signed manifest of Microchip's; transport keys are derived from kf-tk/{}.",
+                                plan.manifest->master));
+    lines.push_back(plan.manifest->attestation_slot
+                        ? fmt::format("The public key of slot {} is each chip's attestation key.", *plan.manifest->attestation_slot)
+                        : std::string{"No attestation keys are taken from it."});
   }
   return lines;
 }
@@ -295,6 +344,10 @@ std::vector<std::string> detail_sentences(const BatchPlan& plan) {
                       ? fmt::format("Each device's firmware must be the image {}.", plan.firmware_sha256->hex())
                       : std::string{"No firmware image is checked in this batch."});
   lines.push_back(fmt::format("What has no receipt by {} is overdue.", to_rfc3339(plan.due)));
+  if (plan.atecc608) {
+    const auto more = atecc608_sentences(*plan.atecc608);
+    lines.insert(lines.end(), more.begin(), more.end());
+  }
   return lines;
 }
 

@@ -12,6 +12,7 @@
 #include "wrap/base/clock.h"
 #include "wrap/base/error.h"
 #include "wrap/base/ids.h"
+#include "wrap/se/atecc608_profile.h"
 #include "wrap/se/family.h"
 
 namespace keyferry::appliance {
@@ -48,6 +49,8 @@ enum class Operation {
   HsmDestroyKey,
   ClockSet,
   InsecureAllow,
+  FamilyEnable,
+  SePrepare,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -67,13 +70,15 @@ inline constexpr std::uint32_t kMaxBackupShares = 32;
 
 struct SourceAddPlan {
   std::string name;
-  std::string kind;  // "officer-approved", "vendor-key"
-  Bytes public_key;  // 65; vendor-key only
+  std::string kind;  // "officer-approved", "vendor-key", "microchip-manifest"
+  Bytes public_key;  // 65; not of officer-approved
+  std::optional<Digest> certificate_sha256 = {};  // of the signer's, DER; microchip-manifest only
 };
 
 struct TransportMasterPlan {
   std::string name;
   std::string kdf;  // "kf-kdf-1" or "kf-kdf-2", for life
+  se::Family family = se::Family::Pkcs11;  // derives for this one alone
 };
 
 /// The master's 32 octets come from outside; the officers approve their check value.
@@ -83,6 +88,7 @@ struct TransportMasterImportPlan {
   Bytes check_value;  // kCheckValueBytes
   std::vector<Bytes> components =
       {};  // none, or the check value of each of two or three parts (wrap/se/FORMAT.md)
+  se::Family family = se::Family::Pkcs11;  // as of TransportMasterPlan
 };
 
 /// kf-vendor/NAME, AES-256: unwraps the transport keys that a vendor delivers.
@@ -126,6 +132,15 @@ struct SeImportPlan {
   // file's order.
   std::optional<Digest> delivered_root;
   std::uint64_t delivered_count = 0;  // 0 without a root
+  // A manifest of Microchip's: what its lines do not say.
+  struct Manifest {
+    std::string master;  // NAME of kf-tk/NAME
+    std::string lot;
+    std::optional<std::uint8_t> attestation_slot = {};  // whose public key is the attestation key
+    friend bool operator==(const Manifest&, const Manifest&) = default;
+  };
+
+  std::optional<Manifest> manifest = {};
 };
 
 struct StationEnrollPlan {
@@ -155,6 +170,7 @@ struct BatchPlan {
   UtcMillis not_before, not_after;
   std::optional<Digest> firmware_sha256;
   UtcMillis due;  // when what is outstanding becomes overdue
+  std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
 
   [[nodiscard]] std::uint32_t segment_count() const {
     return static_cast<std::uint32_t>((std::uint64_t{se_count} + segment_size - 1) / segment_size);
@@ -292,6 +308,27 @@ struct InsecureAllowPlan {
   std::string reason;
 };
 
+/// Records of a family whose format no HSM can make: a worker sees each device key.
+struct FamilyEnablePlan {
+  se::Family family = se::Family::Atecc608;
+  std::string reason;
+};
+
+inline constexpr std::uint32_t kMaxPreparedChips = 1'000'000;
+
+/// A secure room makes blank chips ready; its receipts are taken in as inventory. Family atecc608.
+struct SePreparePlan {
+  std::string preparer;         // source of kind preparation
+  std::string part, lot;        // is_part_text
+  std::string key_name;         // is_name
+  std::uint32_t count = 0;      // at most kMaxPreparedChips
+  std::string vendor;           // NAME of kf-vendor/NAME
+  std::string mechanism;        // "rsa-oaep-sha1" or "rsa-oaep-sha256"
+  Bytes vendor_public_key;      // DER SubjectPublicKeyInfo
+  Bytes secure_boot_key = {};   // 65, or empty
+  se::Atecc608Profile profile = {};
+};
+
 struct Plan {
   Operation operation = Operation::Batch;
   std::uint64_t number = 0;
@@ -326,7 +363,9 @@ struct Plan {
                CaRetirePlan,
                HsmDestroyKeyPlan,
                ClockSetPlan,
-               InsecureAllowPlan>
+               InsecureAllowPlan,
+               FamilyEnablePlan,
+               SePreparePlan>
       detail;
 
   Bytes octets;   // as parsed

@@ -10,15 +10,23 @@
 namespace keyferry::appliance {
 
 struct PlanFields::Tables {
-  toml::table root;
-  const toml::table* current = nullptr;
-  std::set<std::string, std::less<>> read_at_root, read;
-  std::string section;
+  struct Section {
+    const toml::table* table = nullptr;
+    std::string name = {};  // empty: the top
+    std::set<std::string, std::less<>> read = {};
 
-  const toml::node* take(std::string_view field) {
-    (current == &root ? read_at_root : read).emplace(field);
-    return current->get(field);
-  }
+    const toml::node* take(std::string_view field) {
+      read.emplace(field);
+      return table->get(field);
+    }
+  };
+
+  toml::table root;
+  std::vector<Section> sections;  // the top, then those entered
+
+  [[nodiscard]] Section& current() { return sections.back(); }
+
+  const toml::node* take(std::string_view field) { return current().take(field); }
 };
 
 std::string toml_quoted(std::string_view text) {
@@ -45,41 +53,43 @@ PlanFields::PlanFields(ByteView octets) : tables_{std::make_unique<Tables>()} {
                                    error.source().begin.line,
                                    printable(error.description()))};
   }
-  tables_->current = &tables_->root;
+  tables_->sections.push_back({&tables_->root});
 }
 
 PlanFields::~PlanFields() = default;
 
 void PlanFields::refuse(std::string_view field, std::string_view why) {
   if (refusal_) return;
-  const std::string where = tables_->section.empty() ? "" : " in [" + tables_->section + "]";
+  const std::string& section = tables_->current().name;
+  const std::string where = section.empty() ? "" : " in [" + section + "]";
   refusal_ = Refusal{"plan-field",
                      fmt::format("plan field \"{}\"{} {}", printable(field), where, why),
                      "correct the plan; it then needs new approvals"};
 }
 
 void PlanFields::enter(std::string_view section) {
-  const toml::node* node = tables_->take(section);
+  const toml::node* node = tables_->sections.front().take(section);
   if (node == nullptr || !node->is_table()) {
     refuse(section, "is missing: there must be a table of this name");
     return;
   }
-  tables_->current = node->as_table();
-  tables_->section = section;
+  tables_->sections.push_back({node->as_table(), std::string{section}});
+}
+
+void PlanFields::refuse(const Refusal& refusal) {
+  if (!refusal_) refusal_ = refusal;
 }
 
 void PlanFields::refuse_unknown() {
-  const auto check = [this](const toml::table& table, const auto& read) {
-    for (const auto& [key, node] : table) {
-      if (!read.contains(key.str())) refuse(key.str(), "is unknown");
+  for (const Tables::Section& section : tables_->sections) {
+    for (const auto& [key, node] : *section.table) {
+      if (!section.read.contains(key.str())) refuse(key.str(), "is unknown");
     }
-  };
-  check(tables_->root, tables_->read_at_root);
-  if (tables_->current != &tables_->root) check(*tables_->current, tables_->read);
+  }
 }
 
 bool PlanFields::has(std::string_view field) const {
-  return tables_->current->contains(field);
+  return tables_->current().table->contains(field);
 }
 
 std::string PlanFields::text(std::string_view field, std::size_t max_chars) {

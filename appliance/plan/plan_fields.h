@@ -28,10 +28,11 @@ class PlanFields {
   [[nodiscard]] const std::optional<Refusal>& refusal() const { return refusal_; }
 
   void refuse(std::string_view field, std::string_view why);
+  void refuse(const Refusal& refusal);
 
-  /// From here on fields are read from the table [`section`].
+  /// From here on fields are read from the table [`section`] at the top.
   void enter(std::string_view section);
-  /// Refuses what was not read, at the top and in the entered section.
+  /// Refuses what was not read, at the top and in the entered sections.
   void refuse_unknown();
 
   [[nodiscard]] bool has(std::string_view field) const;

@@ -17,6 +17,27 @@ std::string read_kdf(PlanFields& fields) {
   return kdf;
 }
 
+/// Said of masters for families other than pkcs11 alone.
+se::Family read_family(PlanFields& fields) {
+  if (!fields.has("family")) return se::Family::Pkcs11;
+  const auto family = se::family_from_name(fields.text("family", 32));
+  if (!family || *family == se::Family::Pkcs11 || se::unsupported(*family))
+    fields.refuse("family", "is none that a master of its own is made for");
+  return family.value_or(se::Family::Pkcs11);
+}
+
+std::string family_text(se::Family family) {
+  if (family == se::Family::Pkcs11) return {};
+  return fmt::format("family = \"{}\"\n", se::family_name(family));
+}
+
+void add_family_sentence(se::Family family, std::vector<std::string>& lines) {
+  if (family == se::Family::Pkcs11) return;
+  lines.push_back(
+      fmt::format("It derives for family {} alone; a worker may see what it derives.",
+                  se::family_name(family)));
+}
+
 /// None, or the check values of two or three parts.
 std::vector<Bytes> read_components(PlanFields& fields) {
   std::vector<Bytes> components;
@@ -59,14 +80,15 @@ std::string key_text(const std::string& name, const char* field, const std::stri
 }  // namespace
 
 TransportMasterPlan read_master(PlanFields& fields) {
-  return {fields.name("name"), read_kdf(fields)};
+  return {fields.name("name"), read_kdf(fields), read_family(fields)};
 }
 
 TransportMasterImportPlan read_master_import(PlanFields& fields) {
   return {fields.name("name"),
           read_kdf(fields),
           fields.hex("check_value", kCheckValueBytes),
-          read_components(fields)};
+          read_components(fields),
+          read_family(fields)};
 }
 
 VendorKeyImportPlan read_vendor_key_import(PlanFields& fields) {
@@ -112,13 +134,13 @@ HsmAdoptStatePlan read_adopt_state(PlanFields& fields) {
 }
 
 std::string detail_text(const TransportMasterPlan& plan) {
-  return key_text(plan.name, "kdf", plan.kdf);
+  return key_text(plan.name, "kdf", plan.kdf) + family_text(plan.family);
 }
 
 std::string detail_text(const TransportMasterImportPlan& plan) {
   return key_text(plan.name, "kdf", plan.kdf) +
          fmt::format("check_value = \"{}\"\n", to_hex(plan.check_value)) +
-         components_text(plan.components);
+         components_text(plan.components) + family_text(plan.family);
 }
 
 std::string detail_text(const VendorKeyImportPlan& plan) {
@@ -151,7 +173,10 @@ std::string detail_text(const HsmAdoptStatePlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
-  return {fmt::format("The HSM makes transport-key master kf-tk/{} for {}.", plan.name, plan.kdf)};
+  std::vector<std::string> lines{
+      fmt::format("The HSM makes transport-key master kf-tk/{} for {}.", plan.name, plan.kdf)};
+  add_family_sentence(plan.family, lines);
+  return lines;
 }
 
 std::vector<std::string> detail_sentences(const TransportMasterImportPlan& plan) {
@@ -160,6 +185,7 @@ std::vector<std::string> detail_sentences(const TransportMasterImportPlan& plan)
                   plan.name,
                   plan.kdf),
       fmt::format("Its check value is {}; another key is refused.", to_hex(plan.check_value))};
+  add_family_sentence(plan.family, lines);
   add_components_sentence(plan.components, lines);
   return lines;
 }

@@ -83,6 +83,8 @@ inline constexpr std::array kOperationTable{
     OperationRow{.operation = Operation::HsmDestroyKey, .quorum = QuorumClass::Higher},
     OperationRow{.operation = Operation::ClockSet, .quorum = QuorumClass::Higher},
     OperationRow{.operation = Operation::InsecureAllow, .quorum = QuorumClass::Higher},
+    OperationRow{.operation = Operation::FamilyEnable},
+    OperationRow{.operation = Operation::SePrepare},
 };
 
 namespace policy_detail {
@@ -91,7 +93,7 @@ constexpr bool has_every_operation_in_order() {
   for (std::size_t i = 0; i < kOperationTable.size(); ++i) {
     if (static_cast<std::size_t>(kOperationTable[i].operation) != i) return false;
   }
-  return static_cast<std::size_t>(Operation::InsecureAllow) + 1 == kOperationTable.size();
+  return static_cast<std::size_t>(Operation::SePrepare) + 1 == kOperationTable.size();
 }
 
 }  // namespace policy_detail

@@ -1,5 +1,7 @@
 // keyferry-lane-p11: holds one SE's PKCS#11 module away from the station's memory. Descriptor 3 is
 // the socket to the station; there are no arguments. It ends with its station.
+#include <signal.h>
+
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -61,6 +63,8 @@ int serve() {
 int main() {
   harden_process();
   if (!die_with_parent()) return EXIT_FAILURE;
+  // An interrupt at the terminal is for the station, which ends the devices in work first.
+  signal(SIGINT, SIG_IGN);
   try {
     return serve();
   } catch (const Error& error) {

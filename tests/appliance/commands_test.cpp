@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tests/appliance/manifest_signer.h"
 #include "tests/support/command.h"
 #include "tests/support/temp_folder.h"
 #include "token/enrolment.h"
@@ -341,6 +342,87 @@ TEST_F(Commands, ReserveTheSesOfAnApprovedPlanAndRefuseOnesWithALiveKey) {
   EXPECT_EQ(run("plan run " + path("live1.toml").string()).status, 0);
   EXPECT_EQ(refused("live2.toml"), "se-has-key");
   EXPECT_EQ(make("live3.toml", "").status, 1);
+}
+
+Json chip_element(int number) {
+  const auto key = crypto::SoftKey::generate();
+  const ByteView point = key.public_key().point();
+  return {{"version", 1},
+          {"model", "ATECC608B"},
+          {"partNumber", "ATECC608B-OUR00"},
+          {"uniqueId", fmt::format("0123a5c7{:08x}ee", number)},
+          {"publicKeySet",
+           {{"keys",
+             {{{"kid", "1"},
+               {"kty", "EC"},
+               {"crv", "P-256"},
+               {"x", test::base64url(point.subspan(1, 32))},
+               {"y", test::base64url(point.subspan(33, 32))}}}}}}};
+}
+
+std::string profile_text(const std::string& configuration, const std::string& slots) {
+  return "[atecc608]\nconfiguration = \"" + configuration +
+         "\"\ntransport_slot = 4\ntarget_slot = 0\nattestation_slot = 1\nsecure_boot_slot = 15\n"
+         "certificate_form = \"plain\"\ncertificate_slots = " +
+         slots + "\n";
+}
+
+TEST_F(Commands, CarryAnAtecc608BatchFromAManifestToItsRun) {
+  test::OpensslSigner signer;
+  Json manifest = Json::array();
+  for (int i = 0; i < 4; ++i) manifest.push_back(signer.entry(signer.header(), chip_element(i)));
+  write_text(path("chips.json"), manifest.dump(1));
+  const std::string import = "se import " + path("chips.json").string() + " --source mchp --lot B";
+
+  EXPECT_EQ(run("transport-master create chips --family atecc608").status, 0);
+  EXPECT_EQ(run("transport-master create chips --family atecc608").json["done_before"], true);
+  EXPECT_EQ(run("transport-master create chips").status, 1) << "a master has one family for life";
+  EXPECT_EQ(run("source add mchp --kind microchip-manifest").status, 2) << "its certificate is missing";
+  EXPECT_EQ(run("source add mchp --kind microchip-manifest --certificate " + signer.certificate_file().string()).status, 0);
+  EXPECT_EQ(run(import).status, 2) << "no master is named";
+  EXPECT_EQ(run(import + " --master m1").status, 1) << "m1 is for pkcs11";
+  Json tampered = manifest;
+  tampered[2]["payload"] = test::base64url(as_bytes(chip_element(9).dump()));
+  write_text(path("tampered.json"), tampered.dump());
+  EXPECT_EQ(run("se import " + path("tampered.json").string() + " --source mchp --master chips").status, 1);
+  Json doubled = manifest;
+  doubled.push_back(manifest[0]);
+  write_text(path("doubled.json"), doubled.dump());
+  EXPECT_EQ(run("se import " + path("doubled.json").string() + " --source mchp --master chips").status, 1);
+  const Answer taken = run(import + " --master chips --attestation-slot 1");
+  ASSERT_EQ(taken.status, 0) << read_text(path("stderr"));
+  EXPECT_EQ(taken.json["rows"], 4);
+  EXPECT_EQ(run(import + " --master chips --attestation-slot 1").json["done_before"], true);
+
+  std::string configuration;
+  for (const char c : read_text(KEYFERRY_SOURCE_DIR "/tests/vectors/atecc608/example-configuration.hex"))
+    if (c != '\n') configuration += c;
+  write_text(path("image.bin"), std::string(3'000'000, 'i'));
+  const auto plan = [&](const std::string& name, const std::string& profile) {
+    write_text(path(name + "-profile.toml"), profile);
+    return run(fmt::format("plan new --station line1 --ca dev1 --lot B --count 4 --family atecc608 "
+                           "--subject CN={{se_serial}} --firmware {} --atecc608-profile {} --out {}",
+                           path("image.bin").string(),
+                           path(name + "-profile.toml").string(),
+                           path(name + ".toml").string()))
+        .status;
+  };
+  EXPECT_EQ(plan("bad", profile_text(replaced(configuration, "330033001c001c001c00", "330033001c001c005c00"), "[8, 10, 12]")), 1);
+  ASSERT_EQ(plan("early", profile_text(configuration, "[8, 10, 12]")), 0) << read_text(path("stderr"));
+  EXPECT_EQ(refused("early.toml"), "family-off");
+  EXPECT_EQ(run("family enable pkcs11 --reason none").status, 2);
+  EXPECT_EQ(run("family enable atecc608 --reason 'first line'").status, 0) << read_text(path("stderr"));
+  EXPECT_EQ(run("family enable atecc608 --reason 'first line'").json["done_before"], true);
+  EXPECT_EQ(run("policy show").json["enabled_families"], Json::array({"atecc608"}));
+  ASSERT_EQ(plan("small", profile_text(configuration, "[10]")), 0);
+  EXPECT_EQ(refused("small.toml"), "atecc608-certificate-room");
+  ASSERT_EQ(plan("chips", profile_text(configuration, "[8, 10, 12]")), 0);
+  EXPECT_EQ(run("plan check " + path("chips.toml").string()).status, 0) << read_text(path("stderr"));
+  change_plan("chips.toml", "no-key.toml", "secure_boot_slot = 15\n", "");
+  EXPECT_EQ(refused("no-key.toml"), "batch-firmware");
+  EXPECT_EQ(run("plan approve " + path("chips.toml").string()).status, 0);
+  EXPECT_EQ(run("plan run " + path("chips.toml").string()).status, 0) << read_text(path("stderr"));
+  EXPECT_EQ(log_lines_with("locked memory for one record"), 1U);
 }
 
 TEST_F(Commands, AnswerWrongUsageWithStatusTwo) {

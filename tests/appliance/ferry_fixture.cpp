@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "keyferry/v1/governance.pb.h"
+#include "tests/wrap/se/atecc608_example.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/crypto/hash.h"
@@ -16,13 +17,42 @@ std::string note(std::uint64_t size) {
   return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size);
 }
 
-Bytes serial_of(std::uint32_t record) {
-  return to_bytes(as_bytes(fmt::format("serial{:04}", record)));
+Plan chips_plan(const StationId& station, bool with_firmware) {
+  Plan plan;
+  plan.operation = Operation::Batch;
+  plan.number = 1;
+  plan.expires = kDue;
+  BatchPlan batch;
+  batch.site = "plant";
+  batch.station = station;
+  batch.family = se::Family::Atecc608;
+  batch.key_name = "dac";
+  batch.se_count = batch.target_count = batch.segment_size = 4;
+  batch.certificate_authority = "ca";
+  batch.certificate_template = "device";
+  batch.certificate_subject = "CN={se_serial}";
+  batch.not_before = kNow;
+  batch.not_after = batch.due = kDue;
+  batch.atecc608 = se::example_profile();
+  if (with_firmware) batch.firmware_sha256 = crypto::sha256(as_bytes("image"));
+  plan.detail = batch;
+  auto parsed = parse_plan(as_bytes(plan_text(plan)));
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  return std::get<Plan>(std::move(parsed));
 }
 
 }  // namespace
 
-FerryTest::FerryTest() : station_id_{token::station_id_of(station_.public_key())} {
+Bytes FerryTest::serial_of(std::uint32_t record) const {
+  if (family_ == se::Family::Pkcs11) return to_bytes(as_bytes(fmt::format("serial{:04}", record)));
+  Bytes serial{0x01, 0x23, 0xA5, 0xC7};
+  append_u32be(serial, record);
+  serial.push_back(0xEE);
+  return serial;
+}
+
+FerryTest::FerryTest(se::Family family, bool with_firmware)
+    : family_{family}, with_firmware_{with_firmware}, station_id_{token::station_id_of(station_.public_key())} {
   batch_ = random_.id<BatchId>();
   manifest_digest_ = random_.id<Digest>();
   card_ = token::ApplianceCard{.appliance_id = token::appliance_id_of(log_.public_key()),
@@ -61,10 +91,15 @@ void FerryTest::fill_batch() {
   exec("INSERT INTO se_list VALUES (1, zeroblob(32), 4)");
   for (std::uint32_t i = 0; i < kRecords; ++i) {
     SQLite::Statement se{database,
-                         "INSERT INTO se VALUES (:id, 'pkcs11', :serial, 'dac', '', '', :device, "
+                         "INSERT INTO se VALUES (:id, :family, :serial, 'dac', '', '', :device, "
                          "1, 'derived', 'm1', x'', "
-                         "1, :id)"};
+                         "1, :id, :attestation_key)"};
     se.bind(":id", i + 1);
+    se.bind(":family", std::string{se::family_name(family_)});
+    attestation_keys_.push_back(crypto::SoftKey::generate());
+    if (family_ == se::Family::Atecc608 && i < 2) {
+      store::bind_blob(se, ":attestation_key", attestation_keys_.back().public_key().point());
+    }
     const Bytes serial = serial_of(i);
     store::bind_blob(se, ":serial", serial);
     se.bind(":device", i == 0 ? "dev-0" : "");  // the others are bound at the line
@@ -75,14 +110,26 @@ void FerryTest::fill_batch() {
     entry.bind(":id", i + 1);
     entry.exec();
   }
-  exec("INSERT INTO plan VALUES (zeroblob(32), 1, 'batch', x'00', 'run', 0, 0)");
+  Digest plan_digest;
+  Bytes plan_octets{0x00};
+  if (family_ == se::Family::Atecc608) {
+    const Plan plan = chips_plan(station_id_, with_firmware_);
+    batch_ = plan.batch_id();
+    plan_digest = plan.digest;
+    plan_octets = plan.octets;
+  }
+  SQLite::Statement plan{database, "INSERT INTO plan VALUES (:digest, 1, 'batch', :octets, 'run', 0, 0)"};
+  store::bind_blob(plan, ":digest", plan_digest.bytes());
+  store::bind_blob(plan, ":octets", plan_octets);
+  plan.exec();
   SQLite::Statement batch{database,
                           "INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, station_id, "
                           "authority, se_count, target_count, segment_count, segment_size, due_ms, expires_ms, "
-                          "made_ms, started_ms, closed_ms) VALUES (:batch, zeroblob(32), 'out', 1, 'plant', '', "
+                          "made_ms, started_ms, closed_ms) VALUES (:batch, :digest, 'out', 1, 'plant', '', "
                           ":station, 'ca', 4, 4, 1, 4, :due, 0, 0, 0, "
                           "NULL)"};
   store::bind_blob(batch, ":batch", batch_.bytes());
+  store::bind_blob(batch, ":digest", plan_digest.bytes());
   store::bind_blob(batch, ":station", station_id_.bytes());
   batch.bind(":due", kDue.value);
   batch.exec();
@@ -97,6 +144,7 @@ void FerryTest::seal_batch() {
                                  .certificate_serial = random_.bytes(16),
                                  .certificate_sha256 = random_.id<Digest>(),
                                  .challenge = random_.id<Digest>()});
+    if (family_ == se::Family::Atecc608) records_.back().nonce_id = random_.bytes(16);
   }
   BatchStore store{*ledger_};
   const Bytes leaf = to_bytes(as_bytes("issued"));
@@ -122,7 +170,7 @@ token::ReceiptCore FerryTest::core(std::uint32_t record, token::Outcome outcome)
       .manifest_digest = manifest_digest_,
       .certificate_sha256 = records_[record].certificate_sha256,
       .challenge = records_[record].challenge,
-      .family = token::Family::Pkcs11,
+      .family = family_ == se::Family::Pkcs11 ? token::Family::Pkcs11 : token::Family::Atecc608,
       .se_serial = *SeSerial::from_bytes(serial_of(record)),
       .key_name = "dac",
       .device_serial = fmt::format("dev-{}", record),

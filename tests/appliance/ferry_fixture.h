@@ -47,7 +47,10 @@ class FerryTest : public testing::Test {
  protected:
   static constexpr std::uint32_t kRecords = 4;
 
-  FerryTest();
+  FerryTest() : FerryTest{se::Family::Pkcs11} {}
+
+  /// atecc608: a real plan with the example profile; chips 0 and 1 have an attestation key.
+  explicit FerryTest(se::Family family, bool with_firmware = false);
 
   // --- what the station writes ---
   [[nodiscard]] token::ReceiptCore core(std::uint32_t record,
@@ -82,6 +85,7 @@ class FerryTest : public testing::Test {
            sums() == ReconcileStore{*ledger_}.cross_check(*batches().find(batch_));
   }
 
+  [[nodiscard]] Bytes serial_of(std::uint32_t record) const;
   [[nodiscard]] std::string state_of(std::uint32_t record);
   [[nodiscard]] std::int64_t count(const std::string& table, const std::string& where = "1");
 
@@ -97,7 +101,10 @@ class FerryTest : public testing::Test {
   crypto::SoftKey log_ = crypto::SoftKey::generate();
   crypto::SoftKey export_ = crypto::SoftKey::generate();
   crypto::SoftDhKey inbox_{crypto::SoftKey::generate()};
+  se::Family family_;
+  bool with_firmware_;
   std::vector<crypto::SoftKey> se_keys_;
+  std::vector<crypto::SoftKey> attestation_keys_;  // of all chips; the inventory knows two
   std::vector<RecordRow> records_;
   Digest manifest_digest_;
   BatchId batch_;

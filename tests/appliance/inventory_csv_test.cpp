@@ -13,6 +13,7 @@ constexpr const char* kHeader =
 Registry registry_with_master() {
   Registry registry;
   registry.masters.push_back({"m1", "kf-kdf-1"});
+  registry.masters.push_back({.name = "chips", .kdf = "kf-kdf-1", .family = se::Family::Atecc608});
   registry.vendor_keys.push_back({"acme", "aes-kwp", Bytes(16), {}});
   registry.vendor_keys.push_back({"acme-rsa", "rsa-oaep-sha1", {}, {}});
   return registry;
@@ -50,6 +51,50 @@ TEST(InventoryCsv, TakesARowWithAllColumns) {
   EXPECT_EQ(entry.device_serial, "SN-1");
   EXPECT_EQ(entry.transport_name, "m1");
   EXPECT_EQ(entry.generation, 1U);
+}
+
+// A point of P-256: FIPS 186's generator.
+constexpr const char* kPoint =
+    "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+
+std::string chip_row(const std::string& fields) {
+  return "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data,attestation_key\n" + fields +
+         "\n";
+}
+
+TEST(InventoryCsv, TakesAnAtecc608WithItsAttestationKey) {
+  const auto answer = first(chip_row(std::string{"atecc608,0123a5c7e90b2d4fee,,,,,derived:chips,,"} + kPoint));
+  ASSERT_TRUE(std::holds_alternative<InventoryLine>(answer)) << std::get<CsvProblem>(answer).text;
+  const auto& entry = std::get<InventoryLine>(answer).entry;
+  EXPECT_EQ(entry.family, se::Family::Atecc608);
+  EXPECT_EQ(entry.serial.hex(), "0123a5c7e90b2d4fee");
+  ASSERT_TRUE(entry.attestation_key);
+  EXPECT_EQ(to_hex(entry.attestation_key->point()), kPoint);
+}
+
+TEST(InventoryCsv, TakesAnAtecc608WithoutAnAttestationKey) {
+  for (const std::string& text :
+       {chip_row("atecc608,0123a5c7e90b2d4fee,,,,,derived:chips,,"),
+        std::string{kHeader} + "atecc608,0123a5c7e90b2d4fee,,,,,derived:chips,\n"}) {
+    const auto answer = first(text);
+    ASSERT_TRUE(std::holds_alternative<InventoryLine>(answer)) << std::get<CsvProblem>(answer).text;
+    EXPECT_FALSE(std::get<InventoryLine>(answer).entry.attestation_key);
+  }
+}
+
+TEST(InventoryCsv, RefusesAttestationKeysThatAreNone) {
+  const auto column = [](const std::string& fields) { return problem_of(chip_row(fields)).column; };
+  const std::string chip = "atecc608,0123a5c7e90b2d4fee,,,,,derived:chips,,";
+  EXPECT_EQ(column(chip + "zz"), "attestation_key");
+  EXPECT_EQ(column(chip + std::string{kPoint}.substr(2)), "attestation_key");
+  EXPECT_EQ(column(chip + std::string{kPoint}.replace(129, 1, "4")), "attestation_key");
+  EXPECT_EQ(column(std::string{"pkcs11,30,,,,,derived:m1,,"} + kPoint), "attestation_key");
+}
+
+TEST(InventoryCsv, RefusesAMasterOfAnotherFamily) {
+  EXPECT_EQ(problem_of(chip_row("atecc608,0123a5c7e90b2d4fee,,,,,derived:m1,,")).column, "transport");
+  EXPECT_EQ(problem_of(chip_row("pkcs11,30,,,,,derived:chips,,")).column, "transport");
 }
 
 TEST(InventoryCsv, TakesADeliveredKeyWithItsBlob) {

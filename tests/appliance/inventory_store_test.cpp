@@ -7,6 +7,7 @@
 #include "tests/support/temp_folder.h"
 #include "token/audit/merkle.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/crypto/soft_key.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -55,6 +56,26 @@ class InventoryTest : public testing::Test {
   Ledger ledger_{folder_.path() / "ledger.db", store::Role::Writer};
   InventoryStore inventory_{ledger_};
 };
+
+TEST_F(InventoryTest, KeepsTheAttestationKeyOfAChip) {
+  se::Entry chip = entry("A");
+  chip.family = se::Family::Atecc608;
+  chip.serial = *SeSerial::from_hex("0123a5c7e90b2d4fee");
+  chip.attestation_key = crypto::SoftKey::generate().public_key();
+  se::Entry without = chip;
+  without.serial = *SeSerial::from_hex("0123a5c7e90b2d50ee");
+  without.attestation_key.reset();
+  const ImportId import = inventory_.begin_import("acme", "file.csv", kNow);
+  ASSERT_TRUE(inventory_.stage(import, {{2, chip}, {3, without}}).empty());
+  inventory_.describe(import, *Digest::from_bytes(Bytes(32, 1)), 2);
+  finish(import);
+  const auto made = inventory_.make_list(Selection{.family = se::Family::Atecc608, .count = 2}, kNow);
+  ASSERT_TRUE(std::holds_alternative<InventoryStore::MadeList>(made));
+  const auto listed = inventory_.entries(std::get<InventoryStore::MadeList>(made).id, 0, 2);
+  ASSERT_EQ(listed.size(), 2U);
+  EXPECT_EQ(listed[0].entry, chip);
+  EXPECT_EQ(listed[1].entry, without);
+}
 
 TEST_F(InventoryTest, ShowsNothingOfAnImportThatIsNotFinal) {
   stage({"A", "B"});

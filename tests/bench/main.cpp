@@ -10,6 +10,7 @@
 #include "tests/bench/container_bench.h"
 #include "tests/bench/generate.h"
 #include "tests/bench/ingest_bench.h"
+#include "tests/bench/lane_bench.h"
 #include "tests/bench/log_bench.h"
 #include "token/ordered_crew.h"
 #include "wrap/base/error.h"
@@ -117,6 +118,17 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1U, 8'192U));
 
+  bench::LaneOptions lane;
+  CLI::App* const lane_command = add_command(app,
+                                             "lane",
+                                             "ATECC608 devices through the station's lanes",
+                                             bench::kLaneHelp,
+                                             "devices of each lane in each round",
+                                             lane);
+  lane_command->add_option("--lanes", lane.lanes, "lanes at the same time")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, 64U));
+
   CLI::App* const raw_command = app.add_subcommand("raw-loop", "started by `generate`")->group("");
   raw_command->add_option("--count", generate.count)->required();
   try {
@@ -128,6 +140,7 @@ int run(int argc, char** argv) {
   if (open_command->parsed()) return bench::run_open(open);
   if (ingest_command->parsed()) return bench::run_ingest(ingest);
   if (log_command->parsed()) return bench::run_log(log);
+  if (lane_command->parsed()) return bench::run_lane(lane);
   return generate_command->parsed() ? bench::run_generate(generate)
                                     : bench::run_raw_loop(generate);
 }

@@ -1,6 +1,8 @@
 // SHA256_Init and ECDSA_do_verify are the shortest way to the work itself; OpenSSL 3 calls both
 // deprecated.
+#ifndef OPENSSL_SUPPRESS_DEPRECATED
 #define OPENSSL_SUPPRESS_DEPRECATED
+#endif
 #include "tests/bench/raw_crypto.h"
 
 #include <openssl/ec.h>

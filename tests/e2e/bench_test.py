@@ -54,6 +54,12 @@ class Commands(unittest.TestCase):
         self.assertEqual(result["size_bytes"], 1000 * 2048 // 65536 * 65536)
         self.age(result)
 
+    def test_lane(self):
+        result = self.result("lane", "--count", "1", "--lanes", "2")
+        self.assertEqual((result["count"], result["lanes"]), (1, 2))
+        self.assertEqual(result["station_share_percent"], round(100 * (1 - result["figure"] / result["raw"]), 2))
+        self.assertGreater(result["all_lanes_times_one"], 0)
+
     def test_open(self):
         result = self.result("open", "--count", "1000", "--threads", "1")
         self.assertEqual((result["count"], result["threads"], result["raw_threads"]), (1000, 1, 1))

@@ -15,6 +15,8 @@ PIN_CUTS = re.compile(r"(gate|worker|front)\.pin-(shares|change)\.")  # pin_shar
 # Walked by backup_cut_test.py: an appliance with shares is another ferry than the crash test's.
 BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
 CEREMONY_CUTS = re.compile(r"(front\.)?ceremony\.")  # ceremony_test.py
+# Walked by prepare_test.py: the secure room stands before the ferry.
+PREPARE_CUTS = re.compile(r"(prepare\.|front\.se-order\.)")
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 

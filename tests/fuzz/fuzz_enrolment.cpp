@@ -1,5 +1,6 @@
 // What precedes pinned keys: signed bytes, and the cards, requests and answers inside them; and
-// names on a token; the revocation list and statements of custody.
+// names on a token; the revocation list and statements of custody; orders to a secure room and its
+// receipts.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -7,6 +8,7 @@
 #include "token/custody.h"
 #include "token/enrolment.h"
 #include "token/layout.h"
+#include "token/preparation.h"
 #include "token/revocations.h"
 
 namespace {
@@ -42,6 +44,12 @@ void try_payload(ByteView input) {
   const auto custody = parse_custody(input);
   if (const auto* found = value_of(custody))
     require(*value_of(parse_custody(serialise(*found))) == *found);
+  const auto order = parse_preparation_order(input);
+  if (const auto* found = value_of(order))
+    require(*value_of(parse_preparation_order(serialise(*found))) == *found);
+  const auto receipt = parse_preparation_receipt(input);
+  if (const auto* found = value_of(receipt))
+    require(*value_of(parse_preparation_receipt(serialise(*found))) == *found);
 }
 
 }  // namespace
@@ -54,9 +62,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     try_payload(found->payload);
     static_cast<void>(open_appliance_card(*found));
     static_cast<void>(open_enrolment_request(*found));
+    static_cast<void>(open_preparation_order(input));
     const Bytes again = encode(*found);
     require(*value_of(parse_signed_bytes(again)) == *found);
   }
+  const auto line = parse_preparation_line(as_chars(input));
+  if (const auto* found = value_of(line)) require(preparation_line(*found) == as_chars(input));
   const std::string name{as_chars(input)};
   if (parse_name(name)) require(is_medium_name(name));
   return 0;

@@ -6,6 +6,7 @@
 #include "tests/token/sample_items.h"
 #include "tests/token/token_fixture.h"
 #include "token/custody.h"
+#include "token/preparation.h"
 #include "token/revocations.h"
 #include "wrap/base/durable_file.h"
 
@@ -98,6 +99,39 @@ int main(int argc, char** argv) {
                                  .time = UtcMillis{5},
                                  .previous = test::id_filled<Digest>(0x44)};
   put(root / "enrolment/custody", serialise(custody));
+  const PreparationOrder order{.appliance_id = test::sample_card().appliance_id,
+                               .environment = test::sample_card().environment,
+                               .card = test::sample_signed_card(),
+                               .plan_digest = test::id_filled<Digest>(0x11),
+                               .plan_number = 7,
+                               .preparer = test::sample_card().log_key,
+                               .part = "ATECC608B",
+                               .lot = "L7",
+                               .key_name = "dac",
+                               .count = 100,
+                               .profile = Bytes(140, 0x0a),
+                               .secure_boot_key = test::sample_card().export_key,
+                               .vendor = "room",
+                               .mechanism = "rsa-oaep-sha256",
+                               .vendor_public_key = Bytes(294, 0x30),
+                               .expires = UtcMillis{9}};
+  put(root / "enrolment/preparation-order", serialise(order));
+  const PreparationReceipt prepared{.appliance_id = order.appliance_id,
+                                    .environment = order.environment,
+                                    .plan_digest = order.plan_digest,
+                                    .serial = Bytes(9, 0x01),
+                                    .revision = Bytes(4, 0x60),
+                                    .configuration_sha256 = test::id_filled<Digest>(0x22),
+                                    .part = order.part,
+                                    .lot = order.lot,
+                                    .key_name = order.key_name,
+                                    .vendor = order.vendor,
+                                    .delivered = Bytes(384, 0x44),
+                                    .check_value = Bytes(16, 0x55),
+                                    .attestation_key = order.preparer,
+                                    .time = UtcMillis{5}};
+  put(root / "enrolment/preparation-receipt", serialise(prepared));
+  put(root / "enrolment/preparation-line", as_bytes(preparation_line(test::sample_signed_card())));
   put(root / "enrolment/name-receipts",
       as_bytes("keyferry/receipts/51515151515151515151515151515151-1-0-3.kf"));
   put(root / "enrolment/name-segment",

@@ -1,6 +1,6 @@
 // The sandwich against a chip of our own making, on a real store: what each answer of a chip leads
 // to.
-#include "station-agent/lane.h"
+#include "station-agent/crew.h"
 
 #include <gtest/gtest.h>
 
@@ -21,6 +21,7 @@ class FakeChip final : public Chip {
     int injections = 0;
     std::string lie;      // where
     std::string lose_at;  // ChipLost there
+    bool locked = false;
   };
 
   explicit FakeChip(State& state, const SeStore& se) : state_{state}, se_{se} {}
@@ -29,7 +30,14 @@ class FakeChip final : public Chip {
     return ChipFacts{state_.serial, "fake", true};
   }
 
-  Asked ask(const KeyHandle& handle, const std::vector<KeyHandle>&) override {
+  std::optional<Refusal> check(const token::Record&, const FirmwareImage*) override {
+    if (state_.lie == "other-transport-key") return Refusal{"transport-key-wrong", "no"};
+    return std::nullopt;
+  }
+
+  Asked ask(const KeyHandle& handle,
+            const std::vector<KeyHandle>&,
+            const token::Record&) override {
     if (state_.lie == "foreign") return {Holding::Foreign, "it holds a key"};
     if (state_.lie == "unsound" && state_.held) return {Holding::Unsound, "CKA_EXTRACTABLE"};
     return {state_.held == handle ? Holding::Key : Holding::Empty, ""};
@@ -52,11 +60,21 @@ class FakeChip final : public Chip {
     return std::nullopt;
   }
 
-  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&) override {
+  std::optional<Refusal> lock(const token::Record&) override {
+    if (state_.lie == "lock") return Refusal{"not-locked", "no"};
+    state_.locked = true;
+    return std::nullopt;
+  }
+
+  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&,
+                                                       const token::Record&) override {
     return state_.chain;
   }
 
-  std::variant<Bytes, Refusal> sign(const KeyHandle&, ChipSigns kind, ByteView message) override {
+  std::variant<Bytes, Refusal> sign(const KeyHandle&,
+                                    const token::Record&,
+                                    ChipSigns kind,
+                                    ByteView message) override {
     if (kind == ChipSigns::Receipt && state_.lose_at == "receipt") throw ChipLost{"pulled"};
     if (kind == ChipSigns::Receipt && state_.lie == "receipt") return Bytes(64, 1);
     if (kind == ChipSigns::Challenge && state_.lie == "challenge") return Bytes(64, 1);
@@ -64,6 +82,18 @@ class FakeChip final : public Chip {
                         kind == ChipSigns::Receipt ? crypto::SignatureKind::Receipt
                                                    : crypto::SignatureKind::Challenge,
                         message);
+  }
+
+  std::optional<Refusal> verify_firmware(const token::Record&, const FirmwareImage&) override {
+    if (state_.lie == "firmware") return Refusal{"firmware-signature", "no"};
+    return std::nullopt;
+  }
+
+  PromisedEvidence evidence(const token::Record&) override { return {}; }
+
+  std::variant<Bytes, Refusal> attest(const token::Record&, ByteView) override {
+    if (state_.lie == "attest") return Refusal{"not-attested", "no"};
+    return Bytes{};
   }
 
  private:
@@ -96,9 +126,10 @@ class LaneSandwich : public testing::Test {
     }
   }
 
-  void load(std::uint32_t target = 2) {
+  void load(std::uint32_t target = 2, std::optional<Digest> firmware = std::nullopt) {
     SoftBatch batch = appliance_.make_batch(ses_, 2);
     batch.manifest.target_count = target;
+    batch.manifest.firmware_sha256 = firmware;
     store_.add_manifest(
         batch.manifest, SystemRandom{}.id<ContainerId>(), SystemRandom{}.id<Digest>());
     Store::SegmentLoad segment{store_, batch.manifest.batch_id, SegmentIndex{0}};
@@ -110,10 +141,39 @@ class LaneSandwich : public testing::Test {
   DeviceOutcome handle(std::size_t se = 0) {
     states_.at(se).serial = ses_[se].serial;
     LanePlan plan{LaneNo{1}, token::Family::Pkcs11, 7, {}};
-    Lane lane{plan, *station_, store_, clock_, [&](const SePlace&) {
-                return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
-              }};
+    Admission admission{store_};
+    const LaneParts parts{*station_, store_, clock_, admission, [&](const SePlace&) {
+                            return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
+                          }};
+    Lane lane{plan, parts, firmware_ ? &*firmware_ : nullptr};
     return lane.handle(SePlace{{}, std::nullopt, device_serial_}).at(0);
+  }
+
+  /// Two lanes with one SE each.
+  CrewReport run_both() {
+    for (std::size_t se = 0; se < 2; ++se) states_.at(se).serial = ses_[se].serial;
+    std::vector<LanePlan> plans;
+    for (std::uint32_t number = 1; number <= 2; ++number) {
+      SePlace place;
+      place.device_serial = "DEV-" + std::to_string(number);
+      plans.push_back({LaneNo{number}, token::Family::Pkcs11, 7, {place}});
+    }
+    Admission admission{store_};
+    const LaneParts parts{*station_, store_, clock_, admission, [&](const SePlace& place) {
+                            const std::size_t se = place.device_serial == "DEV-1" ? 0 : 1;
+                            return std::make_unique<FakeChip>(states_.at(se), ses_[se]);
+                          }};
+    return run_lanes(plans, {nullptr, nullptr}, parts, [](const DeviceOutcome&) {}, [] {});
+  }
+
+  token::ReceiptCore last_core() {
+    std::optional<token::ReceiptCore> last;
+    for (const auto& entry : store_.entries(0, 1000)) {
+      const auto leaf = std::get<token::StationLeaf>(token::parse_leaf(entry.leaf));
+      if (const auto* core = std::get_if<token::CoreLeaf>(&leaf.leaf))
+        last = std::get<token::ReceiptCore>(token::parse_core(core->core));
+    }
+    return last.value();
   }
 
   RecordState state(std::uint32_t number = 0) {
@@ -136,6 +196,7 @@ class LaneSandwich : public testing::Test {
   std::vector<SeStore> ses_;
   std::map<std::size_t, FakeChip::State> states_ = make_states();
   std::string device_serial_;
+  std::optional<FirmwareImage> firmware_;
   BatchId batch_id_;
 
  private:
@@ -143,7 +204,7 @@ class LaneSandwich : public testing::Test {
     std::map<std::size_t, FakeChip::State> states;
     for (std::size_t i = 0; i < 2; ++i) {
       states.emplace(
-          i, FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}});
+          i, FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}, false});
     }
     return states;
   }
@@ -159,17 +220,19 @@ TEST_F(LaneSandwich, EndsGreenWithASignedReceipt) {
 }
 
 TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
-  const std::array<std::pair<const char*, const char*>, 6> kCases{
+  const std::array<std::pair<const char*, const char*>, 8> kCases{
       {{"refuse", "blob-refused"},
        {"foreign", "se-not-empty"},
        {"unsound", "key-unsound"},
        {"chain", "chain-invalid"},
        {"challenge", "challenge-failed"},
-       {"receipt", "receipt-not-signed"}}};
+       {"receipt", "receipt-not-signed"},
+       {"lock", "not-locked"},
+       {"attest", "not-attested"}}};
   for (const auto& [lie, reason] : kCases) {
     SCOPED_TRACE(lie);
     load();
-    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}};
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}, false};
     const DeviceOutcome outcome = handle();
     EXPECT_EQ(outcome.result, "quarantined");
     EXPECT_EQ(outcome.reason, reason);
@@ -185,14 +248,14 @@ TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
     const auto leaf = std::get<token::StationLeaf>(token::parse_leaf(entry.leaf));
     if (std::holds_alternative<token::VoidLeaf>(leaf.leaf)) ++voided;
   }
-  EXPECT_EQ(voided, 1U) << "the core that the chip did not sign";
+  EXPECT_EQ(voided, 2U) << "the core that the chip did not sign, and the one it did not attest";
 }
 
 TEST_F(LaneSandwich, AsksTheChipFirstAfterItWasPulled) {
   for (const char* where : {"before-inject", "after-inject", "receipt"}) {
     SCOPED_TRACE(where);
     load();
-    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, {}, where};
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, {}, where, false};
     EXPECT_EQ(handle().result, "lost");
     EXPECT_EQ(state(), RecordState::Doubtful);
     states_.at(0).lose_at.clear();
@@ -210,6 +273,61 @@ TEST_F(LaneSandwich, QuarantinesAKeyInDoubtThatCannotProveItself) {
   states_.at(0).key = std::make_unique<crypto::SoftKey>(crypto::SoftKey::generate());
   EXPECT_EQ(handle().reason, "challenge-failed");
   EXPECT_EQ(state(), RecordState::Quarantined);
+}
+
+TEST_F(LaneSandwich, ARecordThatDoesNotFitTheChipIsRefusedAndKept) {
+  load();
+  states_.at(0).lie = "other-transport-key";
+  const DeviceOutcome outcome = handle();
+  EXPECT_EQ(outcome.result, "refused");
+  EXPECT_EQ(outcome.reason, "transport-key-wrong");
+  EXPECT_EQ(state(), RecordState::Loaded) << "nothing was noted, nothing was written";
+  EXPECT_EQ(states_.at(0).injections, 0);
+}
+
+TEST_F(LaneSandwich, LocksTheChipBeforeItSigns) {
+  load();
+  EXPECT_EQ(handle().result, "injected");
+  EXPECT_TRUE(states_.at(0).locked);
+}
+
+TEST_F(LaneSandwich, AsksForTheApprovedFirmware) {
+  load(2, SystemRandom{}.id<Digest>());
+  EXPECT_EQ(handle().reason, "firmware-missing");
+  firmware_ = FirmwareImage{SystemRandom{}.id<Digest>(), Bytes(64)};
+  EXPECT_EQ(handle().reason, "firmware-other");
+  EXPECT_EQ(state(), RecordState::Loaded);
+  firmware_->sha256 = *store_.batch(batch_id_)->firmware_sha256;
+  EXPECT_EQ(handle().result, "injected");
+  EXPECT_EQ(last_core().verdicts.firmware, token::Verdict::Pass);
+  states_.at(1).lie = "firmware";
+  EXPECT_EQ(handle(1).reason, "firmware-signature");
+  EXPECT_EQ(last_core().verdicts.firmware, token::Verdict::Fail);
+  EXPECT_EQ(state(1), RecordState::Quarantined);
+}
+
+TEST_F(LaneSandwich, LanesAtTheSameTimeDoNotPassTheTarget) {
+  for (int round = 0; round < 20; ++round) {
+    load(1);
+    for (std::size_t se = 0; se < 2; ++se) {
+      states_.at(se) = FakeChip::State{ses_[se].serial, {}, {}, nullptr, 0, {}, {}, false};
+    }
+    const auto report = run_both();
+    std::map<std::string, int> results;
+    for (const auto& lane : report.outcomes) ++results[lane.at(0).result];
+    EXPECT_EQ(results["injected"], 1) << "round " << round;
+    EXPECT_EQ(results["spare"], 1) << "round " << round;
+    for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  }
+}
+
+TEST_F(LaneSandwich, ALaneThatFailsDoesNotStopTheOthers) {
+  load();
+  states_.at(0).lose_at = "before-inject";
+  const auto report = run_both();
+  EXPECT_EQ(report.outcomes[0].at(0).result, "lost");
+  EXPECT_EQ(report.outcomes[1].at(0).result, "injected");
+  EXPECT_FALSE(report.stopped);
 }
 
 TEST_F(LaneSandwich, StopsAtTheTargetAndLeavesSpares) {
@@ -246,7 +364,7 @@ TEST_F(LaneSandwich, TheStoreRefusesStepsThatTheTableDoesNotHave) {
   load();
   const RecordKey key{batch_id_, RecordNo{0}};
   EXPECT_THROW(store_.append_core(key, Bytes(10)), Error);
-  EXPECT_THROW(store_.store_signature(key, Bytes(64), {}), Error);
+  EXPECT_THROW(store_.store_signature(key, Bytes(64), {}, {}), Error);
   EXPECT_THROW(store_.note_cut_off(key, {}, "x"), Error);
   store_.note_intent(key, {});
   EXPECT_THROW(store_.note_intent(key, {}), Error);

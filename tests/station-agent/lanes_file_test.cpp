@@ -92,5 +92,42 @@ TEST_F(LanesFile, RefusesNumbersAndTextsThatAreNone) {
   expect_usage("[[lane]\n");
 }
 
+constexpr const char* kChips = R"([[lane]]
+number = 3
+family = "atecc608"
+person = 7
+firmware = "fw/image.bin"
+firmware_signature = "fw/image.sig"
+[[lane.se]]
+chip = "i2c:/dev/i2c-1:0x60"
+[[lane.se]]
+chip = "tcp:127.0.0.1:4711"
+device_serial = "DEV-2"
+)";
+
+TEST_F(LanesFile, GivesChipsOnTheirBuses) {
+  const auto lanes = read(kChips);
+  ASSERT_EQ(lanes.size(), 1U);
+  EXPECT_EQ(lanes[0].family, token::Family::Atecc608);
+  ASSERT_EQ(lanes[0].places.size(), 2U);
+  EXPECT_EQ(atecc608::to_string(*lanes[0].places[0].chip), "i2c:/dev/i2c-1:0x60");
+  EXPECT_EQ(lanes[0].places[1].device_serial, "DEV-2");
+  EXPECT_EQ(lanes[0].firmware->image, folder_ / "fw/image.bin");
+  EXPECT_EQ(lanes[0].firmware->signature, folder_ / "fw/image.sig");
+}
+
+TEST_F(LanesFile, RefusesChipsThatItCannotReach) {
+  const auto changed = [](const std::string& from, const std::string& to) {
+    std::string text = kChips;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  expect_usage(changed("i2c:/dev/i2c-1:0x60", "i2c:/dev/i2c-1"));
+  expect_usage(changed("tcp:127.0.0.1:4711", "i2c:/dev/i2c-1:0x60"));
+  expect_usage(changed("chip = \"tcp", "uri = \"tcp"));
+  expect_usage(changed("firmware_signature = \"fw/image.sig\"\n", ""));
+  expect_usage(changed("atecc608", "tpm2"));
+}
+
 }  // namespace
 }  // namespace keyferry::station

@@ -12,6 +12,8 @@
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/kwp.h"
+#include "wrap/evidence/possession.h"
+#include "wrap/se/atecc608_builder.h"
 #include "wrap/x509/certificate.h"
 
 namespace keyferry::station::test {
@@ -106,26 +108,29 @@ void SoftAppliance::answer_enrolment(const fs::path& token) {
   write_file(token, token::answer_name(station_id), token::encode(signed_answer));
 }
 
-token::Record SoftAppliance::make_record(const SeStore& se, std::uint32_t number) {
+token::Record SoftAppliance::make_record(const SeSerial& serial,
+                                         std::uint32_t number,
+                                         const std::function<Bytes(ByteView)>& seal) {
   const Bytes scalar = random_.bytes(32);
+  scalars.insert_or_assign(number, scalar);
   const auto key = crypto::SoftKey::from_scalar(SecretBytes::copy_of(scalar));
   const auto ca = must(x509::parse_certificate(ca_certificate));
-  const UtcMillis now = clock_.now();
+  // On whole hours and for whole years, as a compressed certificate wants it.
   const x509::CertificateBuilder builder{
       x509::DeviceTemplate{.subject = "CN={key_name},O=ACME,serialNumber={se_serial}",
-                           .not_before = UtcMillis{now.value - kDayMs},
-                           .not_after = UtcMillis{now.value + 365 * kDayMs},
+                           .not_before = *from_rfc3339("2024-03-01T05:00:00Z"),
+                           .not_after = *from_rfc3339("2050-03-01T05:00:00Z"),
                            .issuer_name = ca.subject_name,
                            .issuer_key_identifier = ca.subject_key_identifier}};
-  const x509::SubjectFields fields{std::nullopt, se.serial, "dac", "", ""};
+  const x509::SubjectFields fields{std::nullopt, serial, "dac", "", ""};
   const Bytes certificate = sign_certificate(
       builder.to_be_signed(x509::make_serial(random_), fields, key->public_key()), ca_key);
   issued_.insert_or_assign(to_bytes(crypto::sha256(certificate).bytes()), key->public_key());
   return {.record_no = RecordNo{number},
           .family = token::Family::Pkcs11,
-          .se_serial = se.serial,
+          .se_serial = serial,
           .key_name = "dac",
-          .payload = crypto::wrap_kwp(SecretBytes::copy_of(se.transport_key), pkcs8_of(scalar)),
+          .payload = seal(scalar),
           .public_key = key->public_key(),
           .certificate = certificate,
           .issuers = {ca_certificate},
@@ -178,6 +183,45 @@ SealedFile SoftAppliance::seal_manifest(const token::Manifest& manifest,
 }
 
 SoftBatch SoftAppliance::make_batch(const std::vector<SeStore>& ses, std::uint32_t segment_size) {
+  const auto record = [&](std::uint32_t number) {
+    const SeStore& se = ses.at(number);
+    return make_record(se.serial, number, [&](ByteView scalar) {
+      return crypto::wrap_kwp(SecretBytes::copy_of(se.transport_key), pkcs8_of(scalar));
+    });
+  };
+  return make_batch(static_cast<std::uint32_t>(ses.size()), segment_size, token::Family::Pkcs11,
+                    std::nullopt, record);
+}
+
+SoftBatch SoftAppliance::make_batch(const std::vector<AteccChip>& chips,
+                                    const se::Atecc608Profile& profile,
+                                    std::uint32_t segment_size,
+                                    std::optional<Digest> firmware_sha256) {
+  const auto record = [&](std::uint32_t number) {
+    const AteccChip& chip = chips.at(number);
+    if (chip.attestation_key) attestors_.insert_or_assign(chip.serial, *chip.attestation_key);
+    token::Record made = make_record(chip.serial, number, [&](ByteView scalar) {
+      const SecretBytes transport_key = SecretBytes::copy_of(chip.transport_key);
+      se::Atecc608Fresh fresh;
+      random_.fill(fresh.nonce);
+      random_.fill(fresh.challenge);
+      auto payload = se::seal_scalar(se::software_hash(transport_key), chip.serial, profile, fresh,
+                                     SecretBytes::copy_of(scalar));
+      payload.attestation_key = chip.attestation_key;
+      return se::serialise_payload(payload);
+    });
+    made.family = token::Family::Atecc608;
+    return made;
+  };
+  return make_batch(static_cast<std::uint32_t>(chips.size()), segment_size,
+                    token::Family::Atecc608, firmware_sha256, record);
+}
+
+SoftBatch SoftAppliance::make_batch(std::uint32_t count,
+                                    std::uint32_t segment_size,
+                                    token::Family family,
+                                    std::optional<Digest> firmware_sha256,
+                                    const std::function<token::Record(std::uint32_t)>& next) {
   const Digest plan = random_.id<Digest>();
   SoftBatch batch{
       .manifest = token::Manifest{.batch_id = *BatchId::from_bytes(plan.bytes().first(16)),
@@ -186,17 +230,18 @@ SoftBatch SoftAppliance::make_batch(const std::vector<SeStore>& ses, std::uint32
                                   .environment = station_->environment,
                                   .station_id = token::station_id_of(station_->signing_key),
                                   .site = station_->site,
+                                  .family = family,
                                   .key_name = "dac",
-                                  .se_count = static_cast<std::uint32_t>(ses.size()),
-                                  .target_count = static_cast<std::uint32_t>(ses.size()),
+                                  .se_count = count,
+                                  .target_count = count,
                                   .se_list_root = random_.id<Digest>(),
-                                  .anchors = {ca_certificate}},
+                                  .anchors = {ca_certificate},
+                                  .firmware_sha256 = firmware_sha256},
       .segments = {},
       .sealed = {}};
-  std::uint32_t number = 0;
-  for (const SeStore& se : ses) {
+  for (std::uint32_t number = 0; number < count; ++number) {
     if (number % segment_size == 0) batch.segments.emplace_back();
-    batch.segments.back().push_back(make_record(se, number++));
+    batch.segments.back().push_back(next(number));
   }
   for (std::uint32_t index = 0; index < batch.segments.size(); ++index) {
     const auto& records = batch.segments[index];
@@ -311,6 +356,19 @@ Sums SoftAppliance::sums(const OpenedReceipts& receipts) const {
                     issued->second, crypto::SignatureKind::Receipt, octets->core, entry.signature),
                 "an injected receipt is not signed by the injected key");
           ++sums.injected;
+          if (core.evidence_kind == token::EvidenceKind::Attested) {
+            const auto refusal = evidence::verify_evidence(
+                evidence::Evidence{.family = token::name_of(core.family),
+                                   .kind = evidence::EvidenceKind::Attested,
+                                   .key = issued->second,
+                                   .core = octets->core,
+                                   .signature = entry.signature,
+                                   .attestation = entry.attestation,
+                                   .attestation_key = attestors_.at(core.se_serial),
+                                   .se_serial = core.se_serial.bytes()});
+            check(!refusal, "an attested receipt does not verify");
+            ++sums.attested;
+          }
         } else if (core.outcome == token::Outcome::Quarantined) {
           ++sums.quarantined;
         } else {

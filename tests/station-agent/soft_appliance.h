@@ -18,9 +18,17 @@
 #include "wrap/base/clock.h"
 #include "wrap/base/random.h"
 #include "wrap/crypto/soft_key.h"
+#include "wrap/se/atecc608_profile.h"
 #include "wrap/x509/certificate_builder.h"
 
 namespace keyferry::station::test {
+
+/// What an appliance knows of a prepared ATECC608.
+struct AteccChip {
+  SeSerial serial;
+  Bytes transport_key;  // 32
+  std::optional<crypto::PublicKey> attestation_key;
+};
 
 struct SealedFile {
   Bytes octets;
@@ -47,6 +55,7 @@ struct Sums {
   std::uint64_t quarantined = 0;
   std::uint64_t returned = 0;
   std::uint64_t voided = 0;
+  std::uint64_t attested = 0;  // of the injected ones
 
   friend bool operator==(const Sums&, const Sums&) = default;
 };
@@ -71,6 +80,12 @@ class SoftAppliance {
   /// for the station.
   [[nodiscard]] SoftBatch make_batch(const std::vector<SeStore>& ses,
                                      std::uint32_t segment_size = 2);
+
+  /// The same for chips of family atecc608 under `profile`.
+  [[nodiscard]] SoftBatch make_batch(const std::vector<AteccChip>& chips,
+                                     const se::Atecc608Profile& profile,
+                                     std::uint32_t segment_size = 2,
+                                     std::optional<Digest> firmware_sha256 = std::nullopt);
 
   /// Sealed again from `records`, with a new container id unless one is given.
   [[nodiscard]] SealedFile seal_segment(const SoftBatch& batch,
@@ -98,11 +113,21 @@ class SoftAppliance {
   crypto::SoftKey inbox_key = crypto::SoftKey::generate();
   crypto::SoftKey ca_key = crypto::SoftKey::generate();
   Bytes ca_certificate;
+  std::map<std::uint32_t, Bytes> scalars;    // of each record, for who looks for them elsewhere
   std::optional<crypto::PublicKey> seal_to;  // another recipient than the station
   crypto::Signer* seal_by = nullptr;         // another sender than export_key
 
  private:
-  [[nodiscard]] token::Record make_record(const SeStore& se, std::uint32_t number);
+  /// Key, certificate and payload by `seal`, which gets the private scalar.
+  [[nodiscard]] token::Record make_record(const SeSerial& serial,
+                                          std::uint32_t number,
+                                          const std::function<Bytes(ByteView scalar)>& seal);
+  /// A batch of these records; `next` makes the record of a number.
+  [[nodiscard]] SoftBatch make_batch(std::uint32_t count,
+                                     std::uint32_t segment_size,
+                                     token::Family family,
+                                     std::optional<Digest> firmware_sha256,
+                                     const std::function<token::Record(std::uint32_t)>& next);
   [[nodiscard]] SealedFile seal(token::Header header, const std::vector<token::Item>& items);
 
   SystemRandom random_;
@@ -111,6 +136,7 @@ class SoftAppliance {
   std::unique_ptr<token::EnrolmentRequest> station_;
   Digest request_sha256_;
   std::map<Bytes, crypto::PublicKey> issued_;  // by certificate hash
+  std::map<SeSerial, crypto::PublicKey> attestors_;
 };
 
 /// What an SE does with a payload: the device key that comes out under its transport key. Throws

@@ -22,14 +22,18 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
-InventoryWriter::InventoryWriter(const std::filesystem::path& file)
+InventoryWriter::InventoryWriter(const std::filesystem::path& file, AttestationColumn attestation)
     : file_{file},
-      pending_{
-          "family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data\n"} {}
+      attestation_{attestation},
+      pending_{"family,se_serial,part_number,lot,key_name,device_serial,transport,transport_data"} {
+  if (attestation_ == AttestationColumn::Present) pending_ += ",attestation_key";
+  pending_ += '\n';
+}
 
 void InventoryWriter::add(const InventoryRow& row) {
   fmt::format_to(std::back_inserter(pending_),
-                 "pkcs11,{},{},{},{},{},{}:{},\n",
+                 "{},{},{},{},{},{},{}:{},",
+                 row.family,
                  to_hex(row.serial),
                  row.part,
                  row.lot,
@@ -37,6 +41,8 @@ void InventoryWriter::add(const InventoryRow& row) {
                  row.device_serial,
                  row.delivered ? "delivered" : "derived",
                  row.master);
+  if (attestation_ == AttestationColumn::Present) pending_ += ',' + to_hex(row.attestation_key);
+  pending_ += '\n';
   if (pending_.size() >= kFlushBytes) flush();
 }
 
@@ -51,17 +57,18 @@ void InventoryWriter::commit() {
 }
 
 void write_lanes(const std::filesystem::path& file,
+                 const std::string& family,
                  const std::vector<LaneChip>& chips,
                  std::uint32_t lane_count) {
   const std::size_t lanes = std::min<std::size_t>(lane_count, chips.size());
-  std::string text =
-      "# lanes of keyferry-station, made by keyferry-vse: each SE is a SoftHSM store\n";
+  std::string text = "# lanes of keyferry-station, made by keyferry-vse: the SEs are virtual\n";
   for (std::size_t lane = 0; lane < lanes; ++lane) {
-    text += fmt::format("\n[[lane]]\nnumber = {0}\nfamily = \"pkcs11\"\nperson = {0}\n", lane + 1);
+    text +=
+        fmt::format("\n[[lane]]\nnumber = {0}\nfamily = \"{1}\"\nperson = {0}\n", lane + 1, family);
     for (std::size_t i = lane; i < chips.size(); i += lanes) {
-      text += fmt::format("[[lane.se]]\nuri = {}\nsofthsm2_conf = {}\n",
-                          quoted(chips[i].uri),
-                          quoted(chips[i].config.string()));
+      text += "[[lane.se]]\n";
+      for (const auto& [key, value] : chips[i].place)
+        text += fmt::format("{} = {}\n", key, quoted(value));
       if (!chips[i].device_serial.empty())
         text += fmt::format("device_serial = {}\n", quoted(chips[i].device_serial));
     }

@@ -96,8 +96,11 @@ Bytes check_value(const SecretBytes& transport_key) {
   return value;
 }
 
-SecureRoom::SecureRoom(const ApplianceHsm& hsm, const SecretBytes& pin, std::string master)
-    : master_{std::move(master)} {
+SecureRoom::SecureRoom(const ApplianceHsm& hsm,
+                       const SecretBytes& pin,
+                       std::string master,
+                       std::string family)
+    : master_{std::move(master)}, family_{std::move(family)} {
   for (const auto& [name, value] : hsm.environment) setenv(name.c_str(), value.c_str(), 1);
   module_ = std::make_unique<p11::Module>(*hsm.uri.module_path);
   const p11::TokenInfo token = module_->find_token(hsm.uri);
@@ -118,6 +121,7 @@ SecretBytes SecureRoom::transport_key(const std::string& part,
                                       const Bytes& serial) {
   TransportKeyInput input;
   input.master = master_;
+  input.family = family_;
   input.part = part;
   input.key_name = key_name;
   input.serial = serial;

@@ -57,7 +57,10 @@ class SecureRoom final : public KeyRoom {
   /// Sets the environment of this process as gate.toml says: before any thread starts, and not in a
   /// process that has loaded the same module already. Error{NotFound}: no token, or no
   /// kf-tk/`master` in it. Error{Refused}: wrong PIN.
-  SecureRoom(const ApplianceHsm& hsm, const SecretBytes& pin, std::string master);
+  SecureRoom(const ApplianceHsm& hsm,
+             const SecretBytes& pin,
+             std::string master,
+             std::string family = "pkcs11");
 
   [[nodiscard]] const std::string& master() const override { return master_; }
 
@@ -67,6 +70,7 @@ class SecureRoom final : public KeyRoom {
 
  private:
   std::string master_;
+  std::string family_;
   std::unique_ptr<p11::Module> module_;
   std::unique_ptr<p11::Session> session_;
   p11::ObjectHandle handle_;

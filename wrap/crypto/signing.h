@@ -37,6 +37,7 @@ enum class SignatureKind {
   OfficerCard,       // a person's key and role, by that key
   OfficerChallenge,  // an officer's token shows that it holds the key: 32 random octets of this process
   Transcript,  // somebody who was present at a ceremony: v1.CeremonyStatement
+  PreparationOrder,  // kf-export to a preparer: v1.PreparationOrder
 };
 
 struct SignatureKindName {
@@ -64,6 +65,7 @@ inline constexpr std::array kSignatureKinds{
     SignatureKindName{SignatureKind::OfficerCard, "officer-card"},
     SignatureKindName{SignatureKind::OfficerChallenge, "officer-challenge"},
     SignatureKindName{SignatureKind::Transcript, "transcript"},
+    SignatureKindName{SignatureKind::PreparationOrder, "preparation-order"},
 };
 
 [[nodiscard]] std::string_view signature_kind_name(SignatureKind kind);

@@ -43,6 +43,10 @@ struct ProbeResult {
   bool aes_cmac = false;           // CKM_AES_CMAC equals software's
   std::optional<bool>
       derived_key_stays_secret;  // SENSITIVE true, EXTRACTABLE false: unreadable and not wrappable
+  // C_DigestKey (SHA-256) of a derived key that is sensitive and not extractable equals software's
+  bool digests_secret_key = false;
+  // CKA_VALUE of a P-256 key made with SENSITIVE false is its scalar
+  bool reads_scalar = false;
   bool allowed_mechanisms_enforced = false;
   bool ecdsa = false;                        // raw r and s over a digest, verified in software
   bool ecdh = false;                         // x coordinate equals software's

@@ -1,9 +1,11 @@
 // The probe's steps about derivation: kf-kdf-1 and kf-kdf-2, whether what is derived stays inside,
 // and CMAC.
 #include <botan/block_cipher.h>
+#include <botan/hash.h>
 #include <botan/kdf.h>
 
 #include "wrap/crypto/cmac.h"
+#include "wrap/crypto/soft_key.h"
 #include "wrap/p11/prober.h"
 
 namespace keyferry::p11 {
@@ -110,6 +112,8 @@ void Prober::try_derive() {
   } else {
     fact("a derived key made SENSITIVE and not EXTRACTABLE can be neither read nor wrapped");
   }
+  if (result_.ecb_data_derives || result_.sp800_108_derives) try_digest_key(*base);
+  try_read_scalar();
 }
 
 /// Of two KDFs the worse one counts.
@@ -129,6 +133,43 @@ void Prober::try_derived_key_stays_secret(const Derive& derive) {
              session_.set_attributes(derived, Template{}.extractable(true));
            });
   result_.derived_key_stays_secret = result_.derived_key_stays_secret.value_or(true) && secret;
+}
+
+/// For families with plaintext in the worker: a write key that need not leave the module.
+void Prober::try_digest_key(const KnownKey& base) {
+  const ByteView rest = as_bytes("keyferry probe of a digest");
+  static_cast<void>(went_through("C_DigestKey of a key that stays inside", [&] {
+    const bool ecb = result_.ecb_data_derives;
+    const Key derived = ecb ? session_.derive_aes_ecb_data(base.handle, ecb_data(), secret())
+                            : session_.derive_sp800_108(base.handle, fixed_input(), secret());
+    const SecretBytes value =
+        ecb ? software_ecb(base.value, ecb_data()) : software_sp800_108(base.value);
+    const SecretBytes digest = session_.digest_key(derived, {rest});
+    const auto software = Botan::HashFunction::create_or_throw("SHA-256");
+    software->update(value.expose().data(), value.size());
+    software->update(rest.data(), rest.size());
+    const auto expected = software->final();
+    result_.digests_secret_key = equal(digest.expose(), expected);
+  }));
+  fact(result_.digests_secret_key
+           ? "C_DigestKey takes a key that stays inside: write keys of ATECC608 never leave the HSM"
+           : "no C_DigestKey of a key that stays inside: write keys of ATECC608 are read by the "
+             "worker, for one record");
+}
+
+void Prober::try_read_scalar() {
+  static_cast<void>(went_through("reading the scalar of a P-256 key", [&] {
+    const DeviceKeyPair pair = session_.generate_device_pair(
+        probe_ec_public_template(),
+        probe_ec_private_template().sensitive(false).extractable(true).sign(true));
+    auto scalar = session_.read_secret(pair.private_key);
+    const auto key = scalar ? crypto::SoftKey::from_scalar(std::move(scalar.value)) : std::nullopt;
+    result_.reads_scalar = key && equal(key->public_key().point(), pair.point);
+  }));
+  fact(result_.reads_scalar
+           ? "the scalar of a P-256 key that was made readable can be read"
+           : "no P-256 key can be made readable: where a family needs the scalar it is wrapped "
+             "under a key that the worker knows");
 }
 
 void Prober::try_cmac() {

@@ -81,6 +81,8 @@ class Prober {
   // probe_derive.cpp
   void try_derive();
   void try_cmac();
+  void try_digest_key(const KnownKey& base);
+  void try_read_scalar();
   [[nodiscard]] bool derives_by_ecb(const KnownKey& base);
   [[nodiscard]] bool derives_by_sp800_108(const KnownKey& base);
   template <typename Derive>

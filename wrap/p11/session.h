@@ -5,6 +5,7 @@
 // alone.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -235,6 +236,10 @@ class Session {
   [[nodiscard]] Bytes generate_random(std::size_t size_bytes);
   /// For check values and tests. data: a multiple of 16 octets.
   [[nodiscard]] Bytes aes_ecb_encrypt(ObjectHandle key, ByteView data);
+
+  /// SHA-256 of the key's octets and what follows them, by C_DigestKey: the key stays where it is.
+  /// Modules may say no to keys that are sensitive, or to all (CKR_KEY_INDIGESTIBLE).
+  [[nodiscard]] SecretBytes digest_key(ObjectHandle key, std::initializer_list<ByteView> followed_by);
 
   /// CKM_AES_CMAC (RFC 4493) over `data`: 16 octets. The key needs CKA_SIGN.
   [[nodiscard]] Bytes sign_cmac(ObjectHandle key, ByteView data);

@@ -1,5 +1,6 @@
 // Session: what modules need the later parts of the standard for (SP 800-108, CMAC), RSA of vendor
-// keys, and single blocks. Of these only derivation is in the hot loop.
+// keys, digests of keys, and single blocks. Of these only derivation and digests are in the hot
+// loop.
 #include <botan/bigint.h>
 #include <botan/rsa.h>
 #include <fmt/format.h>
@@ -16,6 +17,7 @@ namespace keyferry::p11 {
 namespace {
 
 constexpr std::size_t kAesBlockBytes = 16;
+constexpr std::size_t kSha256Bytes = 32;
 constexpr std::size_t kMaxFixedInputBytes = 1024;
 
 CK_MECHANISM plain(Mechanism mechanism) {
@@ -100,6 +102,38 @@ Bytes Session::sign_cmac(ObjectHandle key, ByteView data) {
   }
   tag.resize(size_bytes);
   return tag;
+}
+
+SecretBytes Session::digest_key(ObjectHandle key, std::initializer_list<ByteView> followed_by) {
+  auto* const functions = module_.cryptoki().functions;
+  const auto name = [&] { return describe(key); };
+  CK_MECHANISM mechanism{CKM_SHA256, nullptr, 0};
+  SecretBytes digest{kSha256Bytes};
+  CK_ULONG size_bytes = digest.size();
+  check(functions->C_DigestInit(handle_, &mechanism), "C_DigestInit", name);
+  // A refusal should end the operation, but not every module's does: it would stand in the way of
+  // the next one.
+  const auto abandon = [&] {
+    static_cast<void>(
+        functions->C_DigestFinal(handle_, digest.expose_writable().data(), &size_bytes));
+  };
+  if (const CK_RV rv = functions->C_DigestKey(handle_, key.value); rv != CKR_OK) {
+    abandon();
+    check(rv, "C_DigestKey", name);
+  }
+  for (const ByteView part : followed_by) {
+    if (const CK_RV rv = functions->C_DigestUpdate(handle_, input(part), size_of(part));
+        rv != CKR_OK) {
+      abandon();
+      check(rv, "C_DigestUpdate", name);
+    }
+  }
+  check(functions->C_DigestFinal(handle_, digest.expose_writable().data(), &size_bytes),
+        "C_DigestFinal",
+        name);
+  if (size_bytes != kSha256Bytes)
+    throw Error{Code::Hsm, fmt::format("C_DigestFinal: {} octets instead of 32", size_bytes)};
+  return digest;
 }
 
 Bytes Session::aes_ecb_encrypt(ObjectHandle key, ByteView data) {

@@ -1,5 +1,7 @@
 #include "wrap/se/entry.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "wrap/base/text.h"
@@ -21,6 +23,7 @@ enum Field {
   kTransportKind,
   kTransportName,
   kTransportData,
+  kAttestationKey,  // only where there is one
   kFieldCount
 };
 
@@ -32,18 +35,20 @@ Refusal syntax(std::string text) {
   return {"entry-syntax", "SE list entry: " + std::move(text)};
 }
 
-/// The input as exactly kFieldCount fields; nothing when it is cut or something follows.
+/// The input as exactly ten or eleven fields, the eleventh empty where it is not there; nothing
+/// when it is cut, something follows, or an eleventh field is there and empty.
 std::optional<std::array<ByteView, kFieldCount>> split(ByteView octets) {
   std::array<ByteView, kFieldCount> fields;
-  for (ByteView& field : fields) {
+  for (std::size_t at = 0; at < fields.size(); ++at) {
+    if (at == kAttestationKey && octets.empty()) return fields;
     if (octets.size() < kLengthBytes) return std::nullopt;
     const std::size_t length = read_u16be(octets);
     octets = octets.subspan(kLengthBytes);
     if (octets.size() < length) return std::nullopt;
-    field = octets.first(length);
+    fields[at] = octets.first(length);
     octets = octets.subspan(length);
   }
-  if (!octets.empty()) return std::nullopt;
+  if (!octets.empty() || fields[kAttestationKey].empty()) return std::nullopt;
   return fields;
 }
 
@@ -90,6 +95,11 @@ std::optional<Refusal> check_entry(const Entry& entry) {
         "entry-transport-data",
         "SE list entry: transport data is empty for derived keys and 1 to 4096 octets for others"};
   }
+  if (entry.attestation_key && entry.family != Family::Atecc608) {
+    return Refusal{
+        "entry-attestation-key",
+        fmt::format("SE list entry: family {} has no attestation keys", family_name(entry.family))};
+  }
   return std::nullopt;
 }
 
@@ -108,13 +118,14 @@ Bytes canonical_entry(const Entry& entry) {
   append_u16be_prefixed(out, as_bytes(transport_kind_name(entry.transport_kind)));
   append_u16be_prefixed(out, as_bytes(entry.transport_name));
   append_u16be_prefixed(out, entry.transport_data);
+  if (entry.attestation_key) append_u16be_prefixed(out, entry.attestation_key->point());
   return out;
 }
 
 std::variant<Entry, Refusal> parse_canonical_entry(ByteView octets) {
   if (octets.size() > kMaxEntryBytes) return syntax("longer than 8192 octets");
   const auto fields = split(octets);
-  if (!fields) return syntax("not exactly ten fields with their lengths");
+  if (!fields) return syntax("not exactly ten or eleven fields with their lengths");
   const auto text = [&fields](Field field) { return keyferry::to_string(fields->at(field)); };
   const auto family = family_from_name(text(kFamily));
   if (!family) return syntax("unknown family");
@@ -134,6 +145,12 @@ std::variant<Entry, Refusal> parse_canonical_entry(ByteView octets) {
               .transport_kind = *kind,
               .transport_name = text(kTransportName),
               .transport_data = to_bytes(fields->at(kTransportData))};
+  if (const ByteView point = fields->at(kAttestationKey); !point.empty()) {
+    entry.attestation_key = crypto::PublicKey::from_point(point);
+    if (!entry.attestation_key)
+      return Refusal{"entry-attestation-key",
+                     "SE list entry: the attestation key is no point of P-256"};
+  }
   if (auto refusal = check_entry(entry)) return *std::move(refusal);
   return entry;
 }

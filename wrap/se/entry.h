@@ -8,6 +8,7 @@
 #include "wrap/base/bytes.h"
 #include "wrap/base/error.h"
 #include "wrap/base/ids.h"
+#include "wrap/crypto/signing.h"
 #include "wrap/se/family.h"
 
 namespace keyferry::se {
@@ -28,6 +29,8 @@ struct Entry {
                                // kf-vendor/NAME; public: source
   Bytes transport_data;  // derived: empty; delivered: the wrapped transport key; public: the public
                          // key
+  // A key that never left the chip and signs what the chip states of itself (atecc608).
+  std::optional<crypto::PublicKey> attestation_key = std::nullopt;
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };
@@ -35,10 +38,11 @@ struct Entry {
 /// Nothing when every field has the pattern of its place, the serial is in normal form, and the
 /// transport data fits its kind. Reasons: entry-serial, entry-part, entry-lot, entry-key-name,
 /// entry-device-serial, entry-generation, entry-transport-name, entry-transport-data,
-/// family-unsupported.
+/// entry-attestation-key, family-unsupported.
 [[nodiscard]] std::optional<Refusal> check_entry(const Entry& entry);
 
-/// The canonical octets: ten fields, each with u16be length. An entry that check_entry refuses is
+/// The canonical octets: ten fields, each with u16be length, and an eleventh where there is an
+/// attestation key. An entry that check_entry refuses is
 /// Error{Refused}.
 [[nodiscard]] Bytes canonical_entry(const Entry& entry);
 

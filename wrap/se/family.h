@@ -26,13 +26,18 @@ inline constexpr std::array kAllFamilies{
 /// Nothing if records can be made for it now; otherwise the refusal `family-unsupported`.
 [[nodiscard]] std::optional<Refusal> unsupported(Family family);
 
-/// Size in bytes of a transport key: pkcs11 32 (AES-256). Error{InvalidArgument} for a family that
-/// is not supported.
+/// True for families whose records no HSM can make: the device key is in the clear in a worker for
+/// the time of one record, and officers have to allow that (design.md section 5).
+[[nodiscard]] bool needs_plaintext(Family family);
+
+/// Size in bytes of a transport key: pkcs11 32 (AES-256), atecc608 32. Error{InvalidArgument} for a
+/// family that is not supported.
 [[nodiscard]] std::size_t transport_key_size_bytes(Family family);
 
 /// The serial as this family spells it, from the octets that chip or inventory gave.
 /// pkcs11: serialNumber of CK_TOKEN_INFO: trailing blanks removed, 1 to 16 printable ASCII octets
-/// left, none before the first of them a blank. Refusals: serial-invalid, family-unsupported.
+/// left, none before the first of them a blank. atecc608: 9 octets, SN[0..3] and SN[4..8] of the
+/// configuration zone, the first two 01 23. Refusals: serial-invalid, family-unsupported.
 [[nodiscard]] std::variant<SeSerial, Refusal> normalise_serial(Family family, ByteView raw);
 
 /// The serial for a screen: pkcs11 as text, others as hex.

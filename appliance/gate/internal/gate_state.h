@@ -33,6 +33,8 @@ struct GateState {
 
   [[nodiscard]] const v1::Station* station(const StationId& id) const;
   [[nodiscard]] const v1::CertificateAuthority* authority(const std::string& name) const;
+  /// Records for it may be made: no worker sees its keys, or officers have allowed it.
+  [[nodiscard]] bool enabled(se::Family family) const;
   [[nodiscard]] const v1::TransportMaster* master(const std::string& name) const;
   [[nodiscard]] const v1::VendorKey* vendor_key(const std::string& name) const;
   [[nodiscard]] const v1::Source* source(const std::string& name) const;

@@ -36,6 +36,7 @@ void apply(v1::Registry& registry, const OfficerAddPlan& plan);
 void apply(v1::Registry& registry, const OfficerReplacePlan& plan);
 void apply(v1::Registry& registry, const OfficerDisablePlan& plan);
 void apply(v1::Registry& registry, const PolicyChangePlan& plan);
+void apply(v1::Registry& registry, const FamilyEnablePlan& plan);
 
 /// event: of PersonLeaf.
 [[nodiscard]] v1::LogLeaf person_leaf(const v1::Officer& person, const std::string& event);

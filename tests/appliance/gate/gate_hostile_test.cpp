@@ -3,6 +3,7 @@
 #include <set>
 
 #include "tests/appliance/gate/gate_fixture.h"
+#include "tests/wrap/se/atecc608_example.h"
 #include "token/container.h"
 #include "wrap/base/random.h"
 
@@ -131,8 +132,12 @@ TEST_F(HostileFrontEnd, GetsNothingForPlansOfAnotherApplianceEnvironmentOrTime) 
   plan.expires = UtcMillis{1'000'000'000'000};
   expect_refused(run_request(parsed(plan)), "expired");
   plan = plan_;
+  std::get<BatchPlan>(plan.detail).family = se::Family::Tpm2;
+  expect_refused(run_request(parsed(plan)), "tpm2");
+  plan = plan_;
   std::get<BatchPlan>(plan.detail).family = se::Family::Atecc608;
-  expect_refused(run_request(parsed(plan)), "atecc608");
+  std::get<BatchPlan>(plan.detail).atecc608 = se::example_profile();
+  expect_refused(run_request(parsed(plan)), "family atecc608 is off");
   plan = plan_;
   std::get<BatchPlan>(plan.detail).station = *StationId::from_bytes(Bytes(16, 7));
   expect_refused(run_request(parsed(plan)), "not enrolled");

@@ -8,6 +8,7 @@
 #include "appliance/plan/officer_card.h"
 #include "appliance/plan/policy.h"
 #include "tests/appliance/gate/gate_fixture.h"
+#include "tests/appliance/gate/preparation_sample.h"
 #include "wrap/base/random.h"
 #include "wrap/crypto/hash.h"
 
@@ -218,6 +219,10 @@ Plan Quorum::sample(Operation operation) {
       return plan_for(operation, HsmDestroyKeyPlan{"kf-tk/m", "over"});
     case Operation::ClockSet:
       return plan_for(operation, ClockSetPlan{in_a_year(), "battery"});
+    case Operation::SePrepare:
+      return plan_for(operation, sample_preparation());
+    case Operation::FamilyEnable:
+      return plan_for(operation, FamilyEnablePlan{se::Family::Atecc608, "first line"});
     case Operation::InsecureAllow:
       return plan_for(operation, InsecureAllowPlan{{"swap"}, in_a_year(), "repair"});
   }

@@ -266,6 +266,37 @@ INSTANTIATE_TEST_SUITE_P(
                 "what"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    Families,
+    PlanOfKeys,
+    ::testing::Values(
+        KeyPlan{Operation::TransportMasterCreate,
+                TransportMasterPlan{"m", "kf-kdf-1", se::Family::Atecc608},
+                "\"atecc608\"",
+                "\"pkcs11\"",
+                "family"},
+        KeyPlan{Operation::TransportMasterImport,
+                TransportMasterImportPlan{
+                    "m", "kf-kdf-1", Bytes(16, 0xcd), {}, se::Family::Atecc608},
+                "\"atecc608\"",
+                "\"tpm2\"",
+                "family"},
+        KeyPlan{Operation::SourceAdd,
+                SourceAddPlan{"mchp", "microchip-manifest", some_point(), Digest{}},
+                "certificate_sha256 = \"00",
+                "certificate_sha256 = \"",
+                "certificate_sha256"},
+        KeyPlan{Operation::SeImport,
+                SeImportPlan{"mchp", "m.json", {}, 7, {}, 0, SeImportPlan::Manifest{"m", "L1", 1}},
+                "attestation_slot = 1",
+                "attestation_slot = 16",
+                "attestation_slot"},
+        KeyPlan{Operation::FamilyEnable,
+                FamilyEnablePlan{se::Family::Atecc608, "r"},
+                "\"atecc608\"",
+                "\"pkcs11\"",
+                "family"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Ends,
     PlanOfKeys,
     ::testing::Values(

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "tests/support/temp_folder.h"
+#include "tests/vse/atecc608/maker.h"
 #include "tests/vse/chip_keys.h"
 #include "tests/vse/chip_store.h"
 #include "tests/vse/secure_room.h"
@@ -317,6 +318,33 @@ TEST_F(VseProgram, GivesDeliveredKeysToTheVendorAndNoneToTheInventory) {
   EXPECT_NE(rows.find(",delivered:acme,\n"), std::string::npos);
   EXPECT_EQ(run(arguments("acme")), 0);
   EXPECT_EQ(to_string(read_file(keys, 4096)), table);
+}
+
+TEST_F(VseProgram, PreparesAtecc608ChipsWithTheKeysThatTheMasterGivesThem) {
+  const fs::path config =
+      fs::path{KEYFERRY_VECTORS_DIR} / "atecc608" / "example-configuration.hex";
+  const std::vector<std::string> order{
+      "atecc608", "make", "--count", "3", "--folder", chips().string(), "--config", config.string(),
+      "--inventory", inventory().string(), "--lanes", lanes().string(), "--lane-count", "2",
+      "--master", "test", "--gate-settings", gate().string(), "--attestation-slot", "1"};
+  ASSERT_EQ(run(order), 0);
+  const auto memory = atecc608::load_memory(atecc608::state_file(chips(), 1));
+  ASSERT_TRUE(memory);
+  EXPECT_TRUE(memory->config_locked() && memory->data_locked());
+  EXPECT_TRUE(memory->slot_locked(1) && !memory->slot_locked(0));
+  const std::string row = lines_of(inventory()).at(2);
+  EXPECT_TRUE(row.starts_with("atecc608," + to_hex(memory->serial()) + ",ATECC608B,LOT-1,dac,"));
+  EXPECT_NE(row.find(",derived:test,,04"), std::string::npos);
+  EXPECT_NE(text_of(lanes()).find("chip = \"unix:" + (chips() / "chip-00001.sock").string()),
+            std::string::npos);
+  EXPECT_TRUE(in_own_process(hsm_.config(), [&]() -> std::string {
+    SecureRoom room{read_gate_settings(gate()), test_support::pin(kUserPin), "test", "atecc608"};
+    const SecretBytes key = room.transport_key("ATECC608B", "dac", memory->serial());
+    return equal(key.expose(), memory->key(4)) ? "" : "slot 4 holds another key";
+  }));
+  const std::string before = text_of(atecc608::state_file(chips(), 1));
+  ASSERT_EQ(run(order), 0) << "chips that are there are kept";
+  EXPECT_EQ(text_of(atecc608::state_file(chips(), 1)), before);
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ TEST(SigningDigest, HasTheseKinds) {
                                            "custody",
                                            "challenge",
                                            "officer-card",
-                                           "officer-challenge", "transcript"}));
+                                           "officer-challenge", "transcript", "preparation-order"}));
 }
 
 TEST(PublicKeyParsing, GoesThereAndBack) {

@@ -68,7 +68,7 @@ TEST(AttestedEvidence, IsRefusedForPkcs11) {
 TEST(Evidence, IsRefusedForFamiliesOutsideTheTable) {
   auto chip = crypto::SoftKey::generate();
   const Bytes signature = crypto::sign(chip, crypto::SignatureKind::Receipt, kCore);
-  for (const char* family : {"", "PKCS11", "atecc608", "optiga-trust-m", "tpm2"}) {
+  for (const char* family : {"", "PKCS11", "optiga-trust-m", "tpm2"}) {
     EXPECT_EQ(reason(verify_evidence(
                   family, EvidenceKind::Possession, chip.public_key(), kCore, signature)),
               "family-unsupported")
@@ -76,6 +76,8 @@ TEST(Evidence, IsRefusedForFamiliesOutsideTheTable) {
     EXPECT_FALSE(is_supported(family, EvidenceKind::Possession)) << family;
   }
   EXPECT_TRUE(is_supported("pkcs11", EvidenceKind::Possession));
+  EXPECT_TRUE(is_supported("atecc608", EvidenceKind::Possession));
+  EXPECT_TRUE(is_supported("atecc608", EvidenceKind::Attested));
 }
 
 TEST(EvidenceKind, HasNames) {

@@ -4,7 +4,9 @@
 
 #include <functional>
 
+#include "tests/wrap/se/atecc608_example.h"
 #include "tests/wrap/se/example.h"
+#include "wrap/crypto/soft_key.h"
 
 namespace keyferry::se {
 namespace {
@@ -87,7 +89,10 @@ TEST(CanonicalEntry, RefusesAFieldOutOfItsPattern) {
          e.transport_kind = TransportKind::Public;
          e.transport_data = Bytes(kMaxTransportDataBytes + 1);
        }},
-      {"family-unsupported", [](Entry& e) { e.family = Family::Atecc608; }},
+      {"family-unsupported", [](Entry& e) { e.family = Family::Tpm2; }},
+      {"entry-serial", [](Entry& e) { e.family = Family::Atecc608; }},
+      {"entry-attestation-key",
+       [](Entry& e) { e.attestation_key = crypto::SoftKey::generate().public_key(); }},
   };
   for (const BadEntry& bad : table) {
     Entry entry = example_entry();
@@ -97,6 +102,39 @@ TEST(CanonicalEntry, RefusesAFieldOutOfItsPattern) {
     EXPECT_EQ(refusal->reason, bad.reason);
     EXPECT_THROW(static_cast<void>(canonical_entry(entry)), Error);
   }
+}
+
+TEST(CanonicalEntry, WithAnAttestationKeyIsThatOfFormatMd) {
+  Entry entry = example_chip_entry();
+  entry.attestation_key = crypto::PublicKey::from_point(*from_hex("04" + in_format_md("a-xy")));
+  ASSERT_TRUE(entry.attestation_key);
+  const Bytes octets = canonical_entry(entry);
+  EXPECT_EQ(to_hex(octets), in_format_md("a-entry"));
+  EXPECT_EQ(entry_leaf_hash(octets).hex(), in_format_md("a-leaf"));
+}
+
+TEST(CanonicalEntry, HasAnEleventhFieldWhereThereIsAnAttestationKey) {
+  Entry entry = example_chip_entry();
+  const Bytes ten = canonical_entry(entry);
+  entry.attestation_key = crypto::SoftKey::generate().public_key();
+  const Bytes eleven = canonical_entry(entry);
+  ASSERT_EQ(eleven.size(), ten.size() + 2 + 65);
+  EXPECT_TRUE(equal(ByteView{eleven}.first(ten.size()), ten));
+  EXPECT_NE(entry_leaf_hash(eleven), entry_leaf_hash(ten));
+  const auto parsed = parse_canonical_entry(eleven);
+  ASSERT_TRUE(std::holds_alternative<Entry>(parsed));
+  EXPECT_EQ(std::get<Entry>(parsed), entry);
+  Bytes empty_field = ten;
+  append_u16be(empty_field, 0);
+  EXPECT_TRUE(std::holds_alternative<Refusal>(parse_canonical_entry(empty_field)));
+  Bytes twelve = eleven;
+  append_u16be_prefixed(twelve, Bytes{1});
+  EXPECT_TRUE(std::holds_alternative<Refusal>(parse_canonical_entry(twelve)));
+  Bytes off_curve = eleven;
+  off_curve.back() ^= 1;
+  const auto refused = parse_canonical_entry(off_curve);
+  ASSERT_TRUE(std::holds_alternative<Refusal>(refused));
+  EXPECT_EQ(std::get<Refusal>(refused).reason, "entry-attestation-key");
 }
 
 }  // namespace

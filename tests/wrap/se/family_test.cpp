@@ -11,9 +11,12 @@ TEST(Family, HasANameThatReadsBack) {
   EXPECT_EQ(family_from_name(""), std::nullopt);
 }
 
-TEST(Family, IsSupportedWhenItIsPkcs11) {
-  EXPECT_EQ(unsupported(Family::Pkcs11), std::nullopt);
-  for (const Family family : {Family::Atecc608, Family::OptigaTrustM, Family::Tpm2}) {
+TEST(Family, IsSupportedWhenItHasABuilder) {
+  for (const Family family : {Family::Pkcs11, Family::Atecc608}) {
+    EXPECT_EQ(unsupported(family), std::nullopt);
+    EXPECT_EQ(transport_key_size_bytes(family), 32U);
+  }
+  for (const Family family : {Family::OptigaTrustM, Family::Tpm2}) {
     ASSERT_TRUE(unsupported(family)) << family_name(family);
     EXPECT_EQ(unsupported(family)->reason, "family-unsupported");
     EXPECT_THROW(static_cast<void>(transport_key_size_bytes(family)), Error);
@@ -43,6 +46,18 @@ TEST(Serial, IsRefusedWhenItIsNone) {
   }
   EXPECT_EQ(std::get<Refusal>(normalise_serial(Family::Tpm2, as_bytes("1"))).reason,
             "family-unsupported");
+}
+
+TEST(Serial, OfAnAtecc608HasNineOctetsThatBegin0123) {
+  const auto serial = normalise_serial(Family::Atecc608, *from_hex("0123a5c7e90b2d4fee"));
+  ASSERT_TRUE(std::holds_alternative<SeSerial>(serial));
+  EXPECT_EQ(serial_text(Family::Atecc608, std::get<SeSerial>(serial)), "0123a5c7e90b2d4fee");
+  for (const char* digits :
+       {"", "0123a5c7e90b2d4f", "0123a5c7e90b2d4fee00", "0124a5c7e90b2d4fee", "0223a5c7e90b2d4fee"}) {
+    const auto refused = normalise_serial(Family::Atecc608, *from_hex(digits));
+    ASSERT_TRUE(std::holds_alternative<Refusal>(refused)) << digits;
+    EXPECT_EQ(std::get<Refusal>(refused).reason, "serial-invalid");
+  }
 }
 
 }  // namespace

@@ -1,0 +1,55 @@
+// What secure rooms have to do with the front end: `se order` (an approved se-prepare plan becomes
+// a signed order), and the rows of their receipts.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "appliance/ledger/registry.h"
+#include "appliance/plan/plan.h"
+#include "token/preparation.h"
+#include "wrap/se/entry.h"
+
+namespace keyferry::appliance {
+
+class Context;
+
+struct OrderOptions {
+  std::string preparer;
+  std::string vendor;
+  std::filesystem::path profile;  // a file with the table [atecc608]
+  std::uint32_t count = 0;
+  std::string part = "ATECC608B";
+  std::string lot;
+  std::string key_name = "dac";
+  std::optional<std::filesystem::path> secure_boot_key;  // P-256 public key, PEM
+};
+
+/// Writes HOME/orders/NNNN.order.
+int se_order(Context& context, const OrderOptions& options);
+
+/// `plan run` of se-prepare: as the end of se_order.
+int run_se_prepare(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
+
+/// The plan with that digest that was run here, if it is an order.
+using OrderOf = std::function<std::optional<Plan>(const Digest& plan_digest)>;
+
+/// What every receipt of a file must fit.
+struct ReceiptTerms {
+  std::string source;
+  crypto::PublicKey preparer;
+  ApplianceId appliance;
+  OrderOf order_of;
+};
+
+/// A line of a file of receipts as an inventory entry. Refusals: those of
+/// token::parse_preparation_line and open_preparation_receipt, and "order" (not one of ours, or the
+/// receipt says otherwise than it), "appliance", "environment", and se::check_entry's.
+[[nodiscard]] std::variant<se::Entry, Refusal> entry_of_receipt(std::string_view line,
+                                                                const ReceiptTerms& terms);
+
+}  // namespace keyferry::appliance
