@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -68,41 +69,60 @@ int run_generate(const GenerateOptions& options) {
                "note: this build has cut points in it; figures count in a release build only\n");
   const WorkFolder folder{options.folder};
   write_random_secret(folder.path() / "raw-pin");
-  ApplianceLine line{folder.path(), options.processes};
+  ApplianceLine line{folder.path() / "line", options.processes};
+  std::optional<ApplianceLine> single;
   fmt::print(stderr, "set-up: appliance, CA, master, station\n");
   line.set_up();
-  std::vector<double> figures, raws;
+  if (options.scaling) single.emplace(folder.path() / "single", 1U).set_up();
+  std::vector<double> figures, raws, ones;
   Json rounds = Json::array();
   for (std::uint32_t round = 1; round <= options.rounds; ++round) {
+    const auto measure_raw = [&] { raws.push_back(raw_rate(folder.path(), options)); };
+    const auto measure_one = [&] {
+      if (!single) return;
+      const fs::path plan = single->prepare_batch(round, options.count);
+      ones.push_back(options.count / single->run_batch(plan, options.count));
+    };
     const fs::path plan = line.prepare_batch(round, options.count);
     // Who goes first changes, so that a machine that gets slower or faster favours neither.
-    if (round % 2 == 0) raws.push_back(raw_rate(folder.path(), options));
+    if (round % 2 == 0) measure_raw();
+    if (round % 2 != 0) measure_one();
     figures.push_back(options.count / line.run_batch(plan, options.count));
-    if (round % 2 != 0) raws.push_back(raw_rate(folder.path(), options));
-    rounds.push_back({{"figure", rounded(figures.back(), 1)}, {"raw", rounded(raws.back(), 1)}});
+    if (round % 2 == 0) measure_one();
+    if (round % 2 != 0) measure_raw();
+    Json one{{"figure", rounded(figures.back(), 1)}, {"raw", rounded(raws.back(), 1)}};
+    if (single) one["one_worker"] = rounded(ones.back(), 1);
+    rounds.push_back(std::move(one));
     fmt::print(stderr,
-               "round {} of {}: {:.0f} keys/s end to end, {:.0f} keys/s in the bare loop\n",
+               "round {} of {}: {:.0f} keys/s end to end, {:.0f} keys/s in the bare loop{}\n",
                round,
                options.rounds,
                figures.back(),
-               raws.back());
+               raws.back(),
+               single ? fmt::format(", {:.0f} keys/s with one worker", ones.back()) : "");
   }
   const double figure = median(figures);
   const double raw = median(raws);
+  const double scaling = single ? figure / median(ones) : 0;
   if (options.json) {
-    const Json result{{"schema", "keyferry.bench.v1"},
-                      {"name", "generate"},
-                      {"figure", rounded(figure, 1)},
-                      {"raw", rounded(raw, 1)},
-                      {"ratio", rounded(figure / raw, 3)},
-                      {"unit", "keys/s"},
-                      {"rounds", rounds}};
+    Json result{{"schema", "keyferry.bench.v1"},
+                {"name", "generate"},
+                {"figure", rounded(figure, 1)},
+                {"raw", rounded(raw, 1)},
+                {"ratio", rounded(figure / raw, 3)},
+                {"unit", "keys/s"},
+                {"rounds", rounds}};
+    if (single) {
+      result["one_worker"] = rounded(median(ones), 1);
+      result["scaling"] = rounded(scaling, 3);
+    }
     fmt::print("{}\n", result.dump());
   } else {
     fmt::print("end to end   {:8.1f} keys/s\nbare loop    {:8.1f} keys/s\nratio        {:8.3f}\n",
                figure,
                raw,
                figure / raw);
+    if (single) fmt::print("scaling      {:8.3f}\n", scaling);
   }
   return 0;
 }

@@ -21,6 +21,7 @@ inline constexpr const char* kGenerateHelp =
     "          sign by a CA key, destroy; in a process of its own with a store of the same kind; "
     "its start is not\n"
     "          measured.\n"
+    "  scaling figure / the same with one key worker, measured between the rounds' others (--scaling).\n"
     "  ratio   figure / raw. Both are medians over the rounds; `rounds` has each.\n"
     "example: keyferry-bench generate --json --count 12000 --rounds 5";
 
@@ -30,6 +31,7 @@ struct GenerateOptions {
   unsigned processes = 1;
   std::filesystem::path folder;
   bool json = false;
+  bool scaling = false;  // one worker too, in every round
 };
 
 /// The exit status.

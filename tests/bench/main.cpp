@@ -72,6 +72,8 @@ int run(int argc, char** argv) {
       ->add_option("--processes", generate.processes, "key workers, and processes of the bare loop")
       ->capture_default_str()
       ->check(CLI::Range(1U, 64U));
+  generate_command->add_flag(
+      "--scaling", generate.scaling, "one worker too, in every round, and what more of them gain");
 
   bench::ContainerOptions seal;
   seal.threads = token::usual_threads();

@@ -6,6 +6,7 @@ import re
 import tomllib
 
 import cases
+from at_terminal import at_terminal
 from cases import FerryCase
 from ferry import Ferry, sums_agree
 
@@ -261,6 +262,46 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
                 self.assertEqual(len(leaf["fields"]["officers"]), 2)
         self.assertEqual([leaf["event"] for leaf in leaves][-1], "ceremony")
         self.assertIn("signed by  officer-1, officer-2, officer-3, witness-1", ferry.appliance("ceremony", "verify", own / "transcript.txt").stdout)
+
+    def test_by_hand_at_a_terminal(self):
+        """As people do it: every answer typed, one of them wrong. A quarter of a minute for each is half an hour at most."""
+        ferry, folder = self.ferry, self.ferry.folder / "by-hand"
+        folder.mkdir()
+        plan = folder / "plan.toml"
+        plan.write_text(self.PLAN)
+        initials = {"officer-1": "AA", "officer-2": "BB", "officer-3": "CC", "witness-1": "WW"}
+        secret, pin = "correct horse battery staple", "73914802"
+        asked = [
+            (r"^passphrase or PIN of the key of officer-2", lambda m, said: secret if "not signed" in said else "a slip"),
+            (r"^(new )?passphrase", lambda m, said: secret),
+            (r"^PIN of|^the same PIN again", lambda m, said: pin),
+            (r"^the same once more", lambda m, said: secret),
+            (r"^name of (\S+)", lambda m, said: f"Person {initials[m.group(1)]}"),
+            (r"^initials of (\S+)", lambda m, said: initials[m.group(1)]),
+            (r"^room", lambda m, said: "B12"),
+            (r"is it so\?", lambda m, said: "yes"),
+            (r"^key of (\S+):", lambda m, said: f"{folder}/{m.group(1)}.pem"),
+            (r"^(\S+) \(\S+\): key file", lambda m, said: f"{folder}/{m.group(1)}.pem"),
+        ]
+
+        def answer(question, said):
+            for pattern, line in asked:
+                match = re.search(pattern, question)
+                if match:
+                    return line(match, said)
+            return None
+
+        command = [ferry.programs / "keyferry-appliance", "--home", ferry.home, "ceremony", "init", plan]
+        said, status, typed = at_terminal(command, answer, 150)
+        self.assertEqual(status, 0, said)
+        self.assertIn("not signed: ", said)
+        self.assertIn("signed by   officer-1, officer-2, officer-3, witness-1", said)
+        self.assertNotIn(secret, said)
+        self.assertNotIn(pin, said)
+        self.assertLess(typed, 120)
+        for line in said.splitlines():  # what a command says stands above the prompt, not behind it
+            self.assertNotRegex(line, r"^(passphrase|PIN)[^|]*: \|")
+        self.assertIn("exceptions   0", (self.own() / "transcript.txt").read_text())
 
     def test_the_shipped_one_is_rehearsed_as_it_stands(self):
         ferry, folder = self.ferry, self.ferry.folder / "shipped"

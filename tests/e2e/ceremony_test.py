@@ -4,15 +4,13 @@ import html.parser
 import json
 import os
 import pathlib
-import pty
 import re
-import select
 import shutil
 import subprocess
-import time
 import unittest
 
 import cases
+from at_terminal import at_terminal
 from cases import FerryCase, changed, flipped
 from ferry import KILLED, cut_names
 
@@ -460,32 +458,15 @@ class Ceremonies(FerryCase):
     def at_terminal(self, arguments, typed):
         """Answers each question by the words it has; `a|b`: one after another, the last again and again."""
         queues = {question: answers.split("|") for question, answers in typed.items()}
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.environ["NO_COLOR"] = "1"
-            os.execv(self.ferry.programs / "keyferry-appliance",
-                     ["keyferry-appliance", "--home", str(self.home), *map(str, arguments)])
-        said, at, end = "", 0, time.monotonic() + 60
-        while time.monotonic() < end:
-            ready, _, _ = select.select([fd], [], [], 0.3)
-            if ready:
-                try:
-                    octets = os.read(fd, 65536)
-                except OSError:
-                    break
-                if not octets:
-                    break
-                said += octets.decode(errors="replace")
-                continue
-            question = said[at:].splitlines()[-1] if said[at:] else ""
+
+        def answer(question, _):
             for words, queue in queues.items():
                 if words in question:
-                    at = len(said)
-                    os.write(fd, (queue.pop(0) if len(queue) > 1 else queue[0]).encode() + b"\n")
-                    break
-        _, status = os.waitpid(pid, 0)
-        os.close(fd)
-        return said, os.waitstatus_to_exitcode(status)
+                    return queue.pop(0) if len(queue) > 1 else queue[0]
+            return None
+
+        said, status, _ = at_terminal([self.ferry.programs / "keyferry-appliance", "--home", self.home, *arguments], answer)
+        return said, status
 
     # --- on another machine -------------------------------------------------------------------------------------------
 

@@ -5,12 +5,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <thread>
 
 #include "wrap/base/process.h"
 
@@ -72,6 +77,25 @@ class HiddenEcho {
   termios shown_{};
 };
 
+/// What we said before goes through a pipe to whoever started us and shows it (a guided ceremony): it is to stand above the
+/// prompt, which goes to the terminal at once. A moment at most: a reader that does not read gets its prompt too.
+void let_our_words_arrive() {
+  constexpr auto kStep = std::chrono::milliseconds{10};
+  constexpr auto kShown = std::chrono::milliseconds{60};  // read, and on its way to the screen
+  constexpr int kMostSteps = 100;
+  bool piped = false;
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat facts {};
+    if (fstat(fd, &facts) != 0 || !S_ISFIFO(facts.st_mode)) continue;
+    piped = true;
+    int unread = 0;
+    for (int step = 0; step < kMostSteps && ioctl(fd, FIONREAD, &unread) == 0 && unread > 0; ++step) {
+      std::this_thread::sleep_for(kStep);
+    }
+  }
+  if (piped) std::this_thread::sleep_for(kShown);
+}
+
 /// A line without echo, or the signal that came before it was whole.
 struct Typed {
   std::optional<SecretBytes> line;
@@ -82,6 +106,8 @@ struct Typed {
 Typed type_line(const Fd& terminal, std::string_view prompt) {
   const BlockedSignals signals;
   const HiddenEcho hidden{terminal.get()};
+  std::fflush(stdout);
+  let_our_words_arrive();
   write_all(terminal, as_bytes(prompt), "/dev/tty");
   SecretBytes secret{kMaxSecretBytes + 1};
   std::size_t size = 0;
@@ -133,7 +159,11 @@ bool Terminal::available() { return Fd{open("/dev/tty", O_RDWR | O_CLOEXEC)}.val
 
 void Terminal::clear() { show("\033[2J\033[3J\033[H"); }
 
-void Terminal::show(std::string_view text) { write_all(terminal_, as_bytes(text), "/dev/tty"); }
+void Terminal::show(std::string_view text) {
+  std::fflush(stdout);
+  let_our_words_arrive();
+  write_all(terminal_, as_bytes(text), "/dev/tty");
+}
 
 void Terminal::show_secret(const SecretBytes& text) { write_all(terminal_, text.expose(), "/dev/tty"); }
 

@@ -325,6 +325,19 @@ void Engine::close() {
   journal_.append("logged", Json{{"how", how}});
 }
 
+std::optional<std::string> Engine::sign(const Person& person, const Facts& facts) {
+  for (;;) {
+    const auto key = desk_.signing_key(person);
+    if (!key) return std::nullopt;
+    try {
+      return recorder_.sign(person, *key, facts);
+    } catch (const Error& error) {  // a slip of the hand; another key, or none, is named next
+      if (!desk_.attended()) throw;
+      desk_.line(fmt::format("  not signed: {}{}{}", error.what(), error.hint().empty() ? "" : "; ", error.hint()));
+    }
+  }
+}
+
 void Engine::gather_signatures() {
   const Progress progress = now();
   if (progress.ended) return;
@@ -337,14 +350,13 @@ void Engine::gather_signatures() {
   for (const std::string& id : step.who) {
     if (std::ranges::find(progress.signatures, id, &SignedBy::person) != progress.signatures.end()) continue;
     const Person& person = *script_.person(id);
-    const auto key = desk_.signing_key(person);
-    if (!key) {
+    const auto key_id = sign(person, facts);
+    if (!key_id) {
       desk_.line(fmt::format("{} signs later: keyferry-appliance ceremony sign --person {}", id, id));
       continue;
     }
-    const std::string key_id = recorder_.sign(person, *key, facts);
     KF_CUT("ceremony.engine.signed");
-    journal_.append("signed", Json{{"person", id}, {"key_id", key_id}});
+    journal_.append("signed", Json{{"person", id}, {"key_id", *key_id}});
   }
   journal_.append("ended", Json::object());
 }

@@ -105,6 +105,8 @@ class Engine {
   [[nodiscard]] Json initials_of(const Step& step, const std::vector<std::string>& people);
   void close();
   void gather_signatures();
+  /// The key's id; nothing: the person signs later, or on paper.
+  [[nodiscard]] std::optional<std::string> sign(const Person& person, const Facts& facts);
 
   const Script& script_;
   CeremonyFiles files_;
