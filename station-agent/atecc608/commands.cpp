@@ -118,9 +118,8 @@ Status Session::write(Zone zone, std::uint16_t address, ByteView value) {
   const auto p1 = static_cast<std::uint8_t>(static_cast<std::uint8_t>(zone) |
                                             (value.size() == kBlockBytes ? kBlockAccess : 0U));
   Command command{Opcode::Write, p1, address, to_bytes(value)};
-  const Status status = repeat_status(command);
-  wipe(command.data);
-  return status;
+  const Wiped wiped{command.data};
+  return repeat_status(command);
 }
 
 Status Session::write_slot(std::uint8_t slot, ByteView content) {
@@ -128,8 +127,8 @@ Status Session::write_slot(std::uint8_t slot, ByteView content) {
     const ByteView rest = content.subspan(block * kBlockBytes);
     Bytes value(kBlockBytes);  // a write of 32 octets into a short last block takes what fits
     std::ranges::copy(rest.first(std::min(rest.size(), kBlockBytes)), value.begin());
+    const Wiped wiped{value};
     const Status status = write(Zone::Data, data_address(slot, block), value);
-    wipe(value);
     if (status != Status::Success) return status;
   }
   return Status::Success;

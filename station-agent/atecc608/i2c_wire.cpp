@@ -32,9 +32,8 @@ class LinuxI2cBus final : public I2cBus {
 
   bool write(std::uint8_t address, ByteView octets) override {
     Bytes copy = to_bytes(octets);
-    const bool acknowledged = transfer(address, 0, copy);
-    wipe(copy);
-    return acknowledged;
+    const Wiped wiped{copy};
+    return transfer(address, 0, copy);
   }
 
   std::optional<Bytes> read(std::uint8_t address, std::size_t size) override {
@@ -101,9 +100,8 @@ void I2cWire::sleep() {
 bool I2cWire::send(ByteView packet) {
   Bytes octets(1 + packet.size(), kWordCommand);
   std::ranges::copy(packet, octets.begin() + 1);
-  const bool acknowledged = bus_->write(address_, octets);
-  wipe(octets);
-  return acknowledged;
+  const Wiped wiped{octets};
+  return bus_->write(address_, octets);
 }
 
 std::optional<Bytes> I2cWire::receive(Millis limit) {

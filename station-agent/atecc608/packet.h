@@ -75,6 +75,18 @@ using Response = std::variant<Bytes, Status, Damaged>;
 /// Zeros in their place: what a secure room writes into a chip is a key.
 void wipe(Bytes& octets);
 
+/// Wipes them at the end of its life, also when an exception ends it.
+class Wiped {
+ public:
+  explicit Wiped(Bytes& octets) : octets_{octets} {}
+  ~Wiped() { wipe(octets_); }
+  Wiped(const Wiped&) = delete;
+  Wiped& operator=(const Wiped&) = delete;
+
+ private:
+  Bytes& octets_;
+};
+
 /// A whole response, count to CRC.
 [[nodiscard]] Response decode(ByteView packet);
 

@@ -93,9 +93,8 @@ Response Session::response_to(const Command& command) {
   stay_awake(command.opcode);
   silent_ = false;
   Bytes sent = encode(command);
-  const bool acknowledged = wire_->send(sent);
-  wipe(sent);
-  if (!acknowledged) {
+  const Wiped wiped{sent};
+  if (!wire_->send(sent)) {
     awake_ = false;
     return Damaged{};
   }

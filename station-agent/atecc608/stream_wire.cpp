@@ -103,8 +103,8 @@ bool StreamWire::send(ByteView packet) {
   drain();
   Bytes octets(1 + packet.size(), kWordCommand);
   std::ranges::copy(packet, octets.begin() + 1);
+  const Wiped wiped{octets};
   write(octets);
-  wipe(octets);
   return true;
 }
 

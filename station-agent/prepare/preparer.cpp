@@ -6,6 +6,7 @@
 #include <array>
 
 #include "wrap/base/cut.h"
+#include "wrap/base/locked_memory.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/atecc608.h"
 #include "wrap/se/check_value.h"
@@ -319,6 +320,11 @@ Preparer::Step Preparer::seal(Session& chip, Work& work) {
 /// The transport key lives in this function only.
 Preparer::Step Preparer::place_transport_key(Session& chip, Work& work, const Bytes& config) {
   SecretBytes key{kTransportKeyBytes};
+  if (!lock_memory(key.expose())) {
+    throw Error{Code::Refused,
+                "the memory for a transport key cannot be locked",
+                "raise the limit of locked memory (ulimit -l), then give the same command again"};
+  }
   random_.fill(key.expose_writable());
   const std::uint8_t slot = order_.profile.transport_slot;
   Proof proof = proof_of(key, slot, work.serial, random_);
