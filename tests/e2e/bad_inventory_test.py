@@ -71,9 +71,12 @@ class Inventory(FerryCase):
         self.assert_refused(HEADER + row(family="abacus"), '"abacus" is no family')
 
     def test_a_family_that_comes_later_is_refused_as_such(self):
-        for family in ("atecc608", "optiga-trust-m", "tpm2"):
+        for family in ("optiga-trust-m", "tpm2"):
             with self.subTest(family):
                 self.assert_refused(HEADER + row(family=family, serial="0123456789abcdef01"), family)
+
+    def test_a_master_of_one_family_is_refused_for_another(self):
+        self.assert_refused(HEADER + row(family="atecc608", serial="0123456789abcdef01"), 'master "m" was made for family pkcs11')
 
     def test_a_transport_kind_that_comes_later_is_refused_as_such(self):
         self.assert_refused(HEADER + row(transport="public"), "not supported yet")

@@ -102,14 +102,24 @@ class Plans(FerryCase):
     def test_a_family_that_comes_later_is_refused_as_such(self):
         self.ferry.new_plan(8)
         whole = self.plan.read_text()
-        for family in ("atecc608", "optiga-trust-m", "tpm2"):
+        for family in ("optiga-trust-m", "tpm2"):
             with self.subTest(family):
                 self.plan.write_text(whole)
                 self.edited(r'^family = "pkcs11"', f'family = "{family}"')
                 self.assert_refused("family-unsupported", family)
+        done = self.ferry.appliance("plan", "new", "--station", "line-1", "--ca", "ca", "--count", 1, "--family", "tpm2",
+                                    "--out", self.ferry.folder / "x.toml", expect=None)
+        self.assert_clear(done, "tpm2")
+
+    def test_chips_need_the_layout_of_their_slots(self):
+        self.ferry.new_plan(8)
+        self.edited(r'^family = "pkcs11"', 'family = "atecc608"')
+        done = self.ferry.appliance("plan", "check", self.plan, expect=None)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("atecc608", done.stderr)
         done = self.ferry.appliance("plan", "new", "--station", "line-1", "--ca", "ca", "--count", 1, "--family", "atecc608",
                                     "--out", self.ferry.folder / "x.toml", expect=None)
-        self.assert_clear(done, "atecc608")
+        self.assert_clear(done, "--atecc608-profile is missing", "FORMAT.md", status=2)
 
     def test_a_mode_that_comes_later_is_refused_as_such(self):
         self.ferry.new_plan(8)

@@ -291,7 +291,7 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
                     return line(match, said)
             return None
 
-        command = [ferry.programs / "keyferry-appliance", "--home", ferry.home, "ceremony", "init", plan]
+        command = [ferry.programs / "keyferry-appliance", "--home", folder / "home", "ceremony", "init", plan]
         said, status, typed = at_terminal(command, answer, 150)
         self.assertEqual(status, 0, said)
         self.assertIn("not signed: ", said)
@@ -301,7 +301,8 @@ field = [{ id = "room", label = "room", pattern = "[A-Z][0-9]+" }]
         self.assertLess(typed, 120)
         for line in said.splitlines():  # what a command says stands above the prompt, not behind it
             self.assertNotRegex(line, r"^(passphrase|PIN)[^|]*: \|")
-        self.assertIn("exceptions   0", (self.own() / "transcript.txt").read_text())
+        [own] = folder.glob("home-ceremony/0001-*")
+        self.assertIn("exceptions   0", (own / "transcript.txt").read_text())
 
     def test_the_shipped_one_is_rehearsed_as_it_stands(self):
         ferry, folder = self.ferry, self.ferry.folder / "shipped"
