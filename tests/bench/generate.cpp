@@ -69,6 +69,7 @@ int run_generate(const GenerateOptions& options) {
                "note: this build has cut points in it; figures count in a release build only\n");
   const WorkFolder folder{options.folder};
   write_random_secret(folder.path() / "raw-pin");
+  for (const char* name : {"line", "single"}) fs::create_directory(folder.path() / name);
   ApplianceLine line{folder.path() / "line", options.processes};
   std::optional<ApplianceLine> single;
   fmt::print(stderr, "set-up: appliance, CA, master, station\n");
