@@ -102,6 +102,7 @@ class SecureRoom(FerryCase):
         ferry.unload()
         ferry.receipts()
         cls.report = ferry.reconcile()
+        cls.kinds = rows(ferry.home / "ledger.db", "SELECT evidence, count(*) FROM receipt GROUP BY 1")
 
     def test_prepared_chips_come_home_injected_and_attested(self):
         self.assertEqual(self.prepared["chips"], {"prepared": CHIPS})
@@ -109,10 +110,8 @@ class SecureRoom(FerryCase):
         [batch] = self.report["batches"]
         self.assertEqual((batch["issued"], batch["injected"]), (CHIPS, CHIPS))
         self.assertTrue(sums_agree(batch))
-        ledger = self.ferry.home / "ledger.db"
-        kinds = rows(ledger, "SELECT evidence, count(*) FROM receipt GROUP BY 1")
-        self.assertEqual([count for _, count in kinds], [CHIPS])
-        self.assertIn("attested", str(kinds))
+        self.assertEqual([count for _, count in self.kinds], [CHIPS])
+        self.assertIn("attested", str(self.kinds))
 
     def test_the_order_is_shown_in_sentences(self):
         for words in ("up to 3 chips, part ATECC608B, lot L1", "transport key in slot 4", "attestation key made in slot 1"):
@@ -185,6 +184,32 @@ class SecureRoom(FerryCase):
             self.assertIn(name, room)
             self.assertNotIn(name, symbols)
 
+    def cut_off_while_records_are_made(self, chips, count):
+        """The worker dies with a record half made: the run goes on by itself or when given again, with other keys and nonces."""
+        ferry = self.ferry
+        plan = ferry.new_plan(count, lot="L3", family="atecc608", atecc608_profile=self.profile, subject="CN={se_serial},O=Test",
+                              path=ferry.folder / "cut.toml")
+        ferry.approve(plan)
+        before, ferry.hooks = ferry.hooks, {**ferry.hooks, "KEYFERRY_CUT": "worker.record.built"}
+        try:
+            self.assertNotEqual(ferry.run_plan(plan, expect=None).returncode, 0)
+        finally:
+            ferry.hooks = before
+        batch = json.loads(ferry.run_plan(plan).stdout)["batch"]
+        nonces = rows(ferry.home / "ledger.db", "SELECT count(*) FROM seen_nonce")
+        self.assertGreaterEqual(nonces[0][0], count)
+        ferry.export(batch)
+        ferry.load()
+        lanes = ferry.lanes.read_text()
+        ferry.lanes.write_text('[[lane]]\nnumber = 1\nfamily = "atecc608"\nperson = 1\n' + "".join(
+            f'[[lane.se]]\nchip = "{address}"\ndevice_serial = "E{i}"\n' for i, address in enumerate(chips.addresses())))
+        ferry.run_lanes()
+        ferry.lanes.write_text(lanes)
+        ferry.unload()
+        ferry.receipts()
+        [cut] = [one for one in ferry.reconcile()["batches"] if one["batch"] == batch]
+        self.assertEqual((cut["issued"], cut["injected"]), (count, count))
+
     def test_killed_at_each_cut_it_goes_on(self):
         names = sorted(name for name in cut_names(SOURCE) if PREPARE_CUTS.match(name))
         chip_cuts = [name for name in names if name not in ("prepare.init-before", "front.se-order.before")]
@@ -203,6 +228,8 @@ class SecureRoom(FerryCase):
         self.room("receipts", "--order", digest, "--out", receipts)
         taken = json.loads(self.ferry.officer("--json", "se", "import", receipts, "--source", "room-1").stdout)
         self.assertEqual(taken["rows"], len(chip_cuts))
+        with self.subTest("worker.record.built"):
+            self.cut_off_while_records_are_made(chips, len(chip_cuts))
         with self.subTest("front.se-order.before"):
             before, self.ferry.hooks = self.ferry.hooks, {**self.ferry.hooks, "KEYFERRY_CUT": "front.se-order.before"}
             try:

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "tests/station-agent/prepare/room.h"
+#include "tests/support/sanitizers.h"
 
 namespace keyferry::prepare::test {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 class PreparerTest : public Room {};
 
 TEST_F(PreparerTest, MakesABlankChipReadyAndSaysSoSigned) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip chip{blank(1)};
   const auto outcome = run(chip);
   ASSERT_TRUE(outcome);
@@ -20,6 +22,7 @@ TEST_F(PreparerTest, MakesABlankChipReadyAndSaysSoSigned) {
 }
 
 TEST_F(PreparerTest, LeavesAPreparedChipAlone) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip chip{blank(1)};
   ASSERT_TRUE(run(chip));
   const vse::Memory before = chip.memory();
@@ -30,6 +33,7 @@ TEST_F(PreparerTest, LeavesAPreparedChipAlone) {
 }
 
 TEST_F(PreparerTest, GivesEachChipATransportKeyOfItsOwn) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip one{blank(1)};
   BenchChip two{blank(2)};
   ASSERT_TRUE(run(one) && run(two));
@@ -51,6 +55,7 @@ TEST_F(PreparerTest, RefusesAChipThatSomebodyLockedBefore) {
 }
 
 TEST_F(PreparerTest, RefusesMoreChipsThanWereOrdered) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   for (std::uint8_t number = 1; number <= 5; ++number) {
     BenchChip chip{blank(number)};
     ASSERT_EQ(run(chip)->result, Result::Prepared);
@@ -84,6 +89,7 @@ TEST_F(PreparerTest, SetsAChipAsideWhoseAttestationSlotSomebodyElseLocked) {
 }
 
 TEST_F(PreparerTest, SetsAChipAsideWhoseDataZoneSomebodyElseLockedOverAnotherKey) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   const auto file = blank(1);
   {
     BenchChip chip{file, "cut-before CheckMac"};
