@@ -16,10 +16,23 @@ std::optional<Admission::Place> Admission::enter(const BatchFacts& batch, Record
     }
     if (injected >= batch.target_count) return std::nullopt;
     if (left_.wait_until(lock, end) == std::cv_status::timeout) {
-      throw Error{Code::Internal,
-                  "batch " + batch.batch_id.hex() + ": the other lanes did not end their devices"};
+      throw Error{Code::Channel,
+                  "batch " + batch.batch_id.hex() + ": the other lanes did not end their devices",
+                  "when they have, put this device in again"};
     }
   }
+}
+
+std::optional<Admission::Claim> Admission::claim(token::Family family, const SeSerial& serial) {
+  std::string se = std::string{token::name_of(family)} + " " + serial.hex();
+  const std::scoped_lock lock{mutex_};
+  if (!claimed_.insert(se).second) return std::nullopt;
+  return std::optional<Claim>{std::in_place, *this, std::move(se)};
+}
+
+void Admission::release(const std::string& se) {
+  const std::scoped_lock lock{mutex_};
+  claimed_.erase(se);
 }
 
 void Admission::leave(const BatchId& batch) {

@@ -8,6 +8,8 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "station-agent/store.h"
@@ -46,18 +48,44 @@ class Admission {
     BatchId batch_;
   };
 
+  /// An SE that one lane works on: no other lane may take it, under whatever address.
+  class Claim {
+   public:
+    Claim(Admission& admission, std::string se) : admission_{&admission}, se_{std::move(se)} {}
+
+    Claim(Claim&& other) noexcept
+        : admission_{std::exchange(other.admission_, nullptr)}, se_{std::move(other.se_)} {}
+
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    Claim& operator=(Claim&&) = delete;
+
+    ~Claim() {
+      if (admission_ != nullptr) admission_->release(se_);
+    }
+
+   private:
+    Admission* admission_;
+    std::string se_;
+  };
+
+  /// Nothing: another lane has this SE, or one that says the same serial.
+  [[nodiscard]] std::optional<Claim> claim(token::Family family, const SeSerial& serial);
+
   /// Nothing: the batch has its devices. A record that is not Loaded any more always gets a place:
-  /// its chip may hold the key already. Error{Internal} when the others take longer than the limit.
+  /// its chip may hold the key already. Error{Channel} when the others take longer than the limit.
   [[nodiscard]] std::optional<Place> enter(const BatchFacts& batch, RecordState state);
 
  private:
   void leave(const BatchId& batch);
+  void release(const std::string& se);
 
   Store& store_;
   std::chrono::milliseconds limit_;
   std::mutex mutex_;
   std::condition_variable left_;
   std::map<BatchId, std::uint64_t> working_;
+  std::set<std::string> claimed_;
 };
 
 }  // namespace keyferry::station

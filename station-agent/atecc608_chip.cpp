@@ -123,6 +123,13 @@ std::optional<Refusal> Atecc608Chip::check(const token::Record& record,
                    "the batch asks for a firmware check and names no slot with a key for it",
                    "the plan needs secure_boot_slot; nothing was written"};
   }
+  if (firmware != nullptr && !was_locked(*payload.profile.secure_boot_slot)) {
+    return Refusal{"secure-boot-slot-open",
+                   fmt::format("slot {} with the secure-boot key is not locked: anybody could have "
+                               "put a key of their own there",
+                               *payload.profile.secure_boot_slot),
+                   "set this chip aside: a secure room locks that slot; nothing was written"};
+  }
   const auto area = certificate_area(payload.profile, record);
   if (const auto* refusal = std::get_if<Refusal>(&area)) return *refusal;
   if (was_locked(payload.profile.target_slot)) return std::nullopt;  // ask() decides what is in it

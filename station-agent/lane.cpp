@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "station-agent/admission.h"
 #include "wrap/base/text.h"
 #include "wrap/se/family.h"
 
@@ -61,6 +62,13 @@ std::vector<DeviceOutcome> Lane::handle_chip(const SePlace& place, DeviceOutcome
   const auto& facts = std::get<ChipFacts>(identified);
   none.se_serial = facts.serial;
   const std::string serial = printable(se::serial_text(se_family(plan_.family), facts.serial));
+  const auto claim = parts_.admission.claim(plan_.family, facts.serial);
+  if (!claim) {
+    none.reason = "se-in-another-lane";
+    none.text = "another lane works on an SE with serial " + serial;
+    none.hint = "name each SE once in the lanes file; two chips with one serial are a matter for the officers";
+    return {none};
+  }
   std::vector<StoredRecord> records = parts_.store.records_for(plan_.family, facts.serial);
   if (records.empty()) {
     none.reason = "se-unknown";

@@ -166,6 +166,8 @@ std::variant<se::Entry, Refusal> read_payload(const RawEntry& raw, const Manifes
     auto key = slot_key(*element, *terms.attestation_slot);
     if (auto* refusal = std::get_if<Refusal>(&key)) return std::move(*refusal);
     attestation_key = std::get<0>(key);
+    if (!attestation_key)  // the plan says that every chip has one: possession alone is not what was approved
+      return refuse("manifest-key", fmt::format("slot {}: no public key", *terms.attestation_slot));
   }
   const std::string part = text_of(*element, "partNumber");
   se::Entry entry{.family = se::Family::Atecc608,

@@ -9,6 +9,15 @@ namespace {
 constexpr int kWakeTries = 8;
 constexpr int kReadAgain = 4;
 constexpr int kCatchUpTries = 4;
+constexpr int kMostLate = 8;      // answers that may stand before that to Info
+constexpr Millis kQuiet{20};      // and nothing comes behind it
+
+/// Info's answer (section 2.1 of the facts): 00 00 60 and the revision.
+bool is_revision(const Response& response) {
+  const auto* data = std::get_if<Bytes>(&response);
+  return data != nullptr && data->size() == 4 && (*data)[0] == 0 && (*data)[1] == 0 &&
+         (*data)[2] == 0x60;
+}
 
 struct Timing {
   Opcode opcode;
@@ -120,13 +129,14 @@ Session::Once Session::attempt(const Command& command, std::size_t data_bytes) {
   if (std::holds_alternative<Damaged>(response)) return Unanswered{name + ": damaged answer"};
   if (const auto* status = std::get_if<Status>(&response)) {
     if (*status == Status::JustWoken) return Unanswered{name + ": the chip has just woken"};
-    if (*status == Status::Success && data_bytes != 0)
-      return Unanswered{name + ": a status where there should be data"};
-    return *status;
+    if (*status != Status::Success || data_bytes == 0) return *status;
+    out_of_step_ = true;
+    return Unanswered{name + ": a status where there should be data"};
   }
   const Bytes& data = std::get<Bytes>(response);
-  if (data.size() != data_bytes) return Unanswered{name + ": an answer of another size"};
-  return data;
+  if (data.size() == data_bytes) return data;
+  out_of_step_ = true;
+  return Unanswered{name + ": an answer of another size"};
 }
 
 Session::Once Session::once(const Command& command, std::size_t data_bytes) {
@@ -146,11 +156,19 @@ Session::Once Session::once(const Command& command, std::size_t data_bytes) {
 }
 
 void Session::catch_up() {
-  if (!silent_) return;
+  if (!silent_ && !out_of_step_) return;
   for (int tries = 0; tries < kCatchUpTries; ++tries) {
-    const Response response = response_to(Command{Opcode::Info, 0, 0});
-    const auto* data = std::get_if<Bytes>(&response);
-    if (!silent_ && data != nullptr && data->size() == 4) return;
+    Response response = response_to(Command{Opcode::Info, 0, 0});
+    // What comes late stands before the answer to Info; and behind that one nothing may stand.
+    for (int late = 0; late < kMostLate && !silent_ && !is_revision(response); ++late) {
+      const auto packet = wire_->receive(settings_.give_up);
+      if (!packet) break;
+      response = decode(*packet);
+    }
+    if (silent_ || !is_revision(response)) continue;
+    for (int more = 0; more < kMostLate && wire_->receive(kQuiet); ++more) continue;
+    out_of_step_ = false;
+    return;
   }
   throw station::ChipLost{"the chip does not answer"};
 }

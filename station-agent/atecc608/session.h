@@ -178,6 +178,7 @@ class Session {
   bool awake_ = false;
   SteadyClock::time_point awake_since_{};
   bool silent_ = false;     // the last response did not come: it may come late
+  bool out_of_step_ = false;  // one came that was to something else
   bool overslept_ = false;  // we were held up so long that the watchdog may have been quicker
 };
 

@@ -137,10 +137,17 @@ void StreamWire::write(ByteView octets) {
 }
 
 void StreamWire::drain() {
+  constexpr std::size_t kMostUnasked = std::size_t{64} * 1024;
   std::array<std::uint8_t, 256> rest{};
+  std::size_t unasked = 0;
   for (;;) {
     const ssize_t got = recv(stream_.get(), rest.data(), rest.size(), 0);
-    if (got > 0 || (got < 0 && errno == EINTR)) continue;
+    if (got > 0) {
+      unasked += static_cast<std::size_t>(got);
+      if (unasked > kMostUnasked) gone("it talks without being asked");
+      continue;
+    }
+    if (got < 0 && errno == EINTR) continue;
     if (got == 0) gone("the connection ended");
     if (errno != EAGAIN) gone(std::strerror(errno));
     return;

@@ -62,7 +62,9 @@ class MicrochipManifest : public ::testing::Test {
   };
 
   /// `piece`: octets that one read gives at most.
-  static Result read(const std::string& text, std::size_t piece = 7) {
+  static Result read(const std::string& text, std::size_t piece = 7) { return read(text, terms(), piece); }
+
+  static Result read(const std::string& text, const ManifestTerms& with, std::size_t piece = 7) {
     Result result;
     std::size_t at = 0;
     result.refusal = read_manifest(
@@ -72,7 +74,7 @@ class MicrochipManifest : public ::testing::Test {
           at += size;
           return size;
         },
-        terms(),
+        with,
         [&](std::uint64_t place, const std::variant<se::Entry, Refusal>& read_entry) {
           EXPECT_EQ(place, result.entries.size() + 1);
           result.entries.push_back(read_entry);
@@ -106,12 +108,20 @@ TEST_F(MicrochipManifest, GivesAnEntryForEachChip) {
   }
 }
 
-TEST_F(MicrochipManifest, TakesTheShortFormWithoutAnAttestationKey) {
+TEST_F(MicrochipManifest, RefusesAChipWithoutTheAttestationKeyThatThePlanSpeaksOf) {
+  json body = element("0123f1822c38dd7a01");
+  body.erase("publicKeySet");
+  EXPECT_EQ(reason_of(entry(header(), body)), "manifest-key");
+}
+
+TEST_F(MicrochipManifest, TakesTheShortFormWhereNoAttestationKeyIsAskedFor) {
   json body = element("0123f1822c38dd7a01");
   body.erase("publicKeySet");
   body.erase("partNumber");
   body["version"] = 2;
-  const Result result = read(json::array({entry(header(), body)}).dump());
+  ManifestTerms without = terms();
+  without.attestation_slot.reset();
+  const Result result = read(json::array({entry(header(), body)}).dump(), without);
   ASSERT_EQ(result.entries.size(), 1U);
   const auto* chip = std::get_if<se::Entry>(&result.entries[0]);
   ASSERT_NE(chip, nullptr);

@@ -26,6 +26,7 @@ struct ChipMaking {
   se::Atecc608Profile profile = example_profile();
   bool locked = true;                               // configuration and data zones
   std::optional<crypto::PublicKey> firmware_key{};  // into the secure boot slot
+  bool boot_slot_open = false;                      // which is not locked then
 };
 
 class VirtualChip {

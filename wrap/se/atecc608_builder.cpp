@@ -213,7 +213,7 @@ p11::Key Atecc608Builder::derive_transport_key(p11::ObjectHandle master,
                                                Kdf kdf) {
   p11::Key transport =
       derive(session_, kdf, master, kdf_input(master_name, entry), kTransportKeyBytes, derived_);
-  read_back(transport, derived_);
+  read_back(transport, derived_, derived_read_back_);
   return transport;
 }
 
@@ -225,7 +225,7 @@ std::variant<p11::Key, Refusal> Atecc608Builder::unwrap_transport_key(Delivery d
   const auto hash = oaep_hash(delivery);
   p11::Key transport = hash ? session_.unwrap_oaep(*hash, vendor_key, blob, delivered_)
                             : session_.unwrap(kwp_, vendor_key, blob, delivered_);
-  read_back(transport, delivered_);
+  read_back(transport, delivered_, delivered_read_back_);
   return transport;
 }
 
@@ -291,9 +291,14 @@ SecretBytes Atecc608Builder::device_scalar(const p11::DeviceKeyPair& device) {
   return scalar;
 }
 
-void Atecc608Builder::read_back(p11::ObjectHandle transport, const Template& expected) {
-  if (!first_read_back_) return;
-  const auto wrong = session_.differences(transport, expected);
+void Atecc608Builder::read_back(p11::ObjectHandle transport, const Template& expected, bool& done) {
+  std::vector<std::string> wrong;
+  if (!done) {
+    for (const auto& attribute : session_.differences(transport, expected))
+      wrong.emplace_back(attribute);
+  } else if (transport_place_ == TransportPlace::Hsm && !session_.stays_inside(transport)) {
+    wrong.emplace_back("CKA_SENSITIVE or CKA_EXTRACTABLE");
+  }
   if (!wrong.empty()) {
     throw Error{
         Code::Hsm,
@@ -301,7 +306,7 @@ void Atecc608Builder::read_back(p11::ObjectHandle transport, const Template& exp
                     fmt::join(wrong, ", ")),
         "this module must not be used: run the probe"};
   }
-  first_read_back_ = false;
+  done = true;
 }
 
 }  // namespace keyferry::se

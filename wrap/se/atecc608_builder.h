@@ -94,7 +94,7 @@ class Atecc608Builder {
 
  private:
   [[nodiscard]] SecretBytes device_scalar(const p11::DeviceKeyPair& device);
-  void read_back(p11::ObjectHandle transport, const p11::Template& expected);
+  void read_back(p11::ObjectHandle transport, const p11::Template& expected, bool& done);
 
   p11::Session& session_;
   Pkcs11Builder& pkcs11_;
@@ -106,7 +106,8 @@ class Atecc608Builder {
   p11::Template delivered_;
   p11::Template device_public_;
   p11::Template device_private_;
-  bool first_read_back_ = true;
+  bool derived_read_back_ = false;    // the first one of each kind is read back whole
+  bool delivered_read_back_ = false;
 };
 
 }  // namespace keyferry::se

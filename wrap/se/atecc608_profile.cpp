@@ -214,9 +214,12 @@ std::optional<Refusal> check_attestation_slot(const Atecc608Profile& profile) {
   Bits bits;
   bits.want("KeyConfig.Private", key.is_private(), true);
   bits.want("KeyConfig.KeyType", key.key_type(), kKeyTypeP256);
+  bits.want("KeyConfig.Lockable", key.lockable(), true);
+  bits.want("KeyConfig.ReqRandom", key.req_random(), false);  // GenKey's digest after a fixed nonce
   bits.want("KeyConfig.ReqAuth", key.req_auth(), false);
   bits.want("KeyConfig.PersistentDisable", key.persistent_disable(), false);
   bits.want("SlotConfig.IsSecret", use.is_secret(), true);
+  bits.want("SlotConfig.EncryptRead", use.encrypt_read(), false);
   bits.want("SlotConfig.LimitedUse", use.limited_use(), false);
   // A key that could be written, or that signs what it is given, attests nothing.
   bits.want("SlotConfig bit 14 (PrivWrite)", use.priv_write(), false);
@@ -266,11 +269,17 @@ std::optional<Refusal> check_secure_boot_slot(const Atecc608Profile& profile) {
     return Refusal{"atecc608-secure-boot-slot",
                    fmt::format("ATECC608 slot {}: public keys stand in slots 8 to 15", slot)};
   }
+  const SlotConfig use{profile.configuration, slot};
   const KeyConfig key{profile.configuration, slot};
   const Word secure_boot{word_at(profile.configuration, kSecureBoot)};
   Bits bits;
   bits.want("KeyConfig.Private", key.is_private(), false);
   bits.want("KeyConfig.KeyType", key.key_type(), kKeyTypeP256);
+  bits.want("KeyConfig.Lockable", key.lockable(), true);  // open, anybody could put a key there
+  bits.want("KeyConfig.ReqRandom", key.req_random(), false);
+  bits.want("KeyConfig.ReqAuth", key.req_auth(), false);
+  bits.want("SlotConfig.IsSecret", use.is_secret(), false);
+  bits.want("SlotConfig.EncryptRead", use.encrypt_read(), false);
   if (secure_boot.bits(0, 2) != kSecureBootOff) {
     bits.want("SecureBoot, key slot,", secure_boot.bits(12, 4), slot);
   }

@@ -42,6 +42,13 @@ struct Script {
 };
 
 class ScriptedWire final : public Wire {
+  /// The first one goes at the end of the scope.
+  struct Taken {
+    std::deque<std::optional<Bytes>>& from;
+
+    ~Taken() { from.pop_front(); }
+  };
+
  public:
   explicit ScriptedWire(Script& script) : script_{script} {}
 
@@ -64,16 +71,14 @@ class ScriptedWire final : public Wire {
 
   std::optional<Bytes> receive(Millis) override {
     if (script_.responses.empty()) throw station::ChipLost{"the script is over"};
-    auto response = script_.responses.front();
-    script_.responses.pop_front();
-    return response;
+    const Taken taken{script_.responses};
+    return script_.responses.front();
   }
 
   std::optional<Bytes> receive_again() override {
     if (script_.again.empty()) return std::nullopt;
-    auto response = script_.again.front();
-    script_.again.pop_front();
-    return response;
+    const Taken taken{script_.again};
+    return script_.again.front();
   }
 
  private:
@@ -166,16 +171,25 @@ TEST_F(SessionTest, LosesAChipThatStaysSilent) {
 TEST_F(SessionTest, TakesNoLateAnswerForAnother) {
   const Bytes word(4, 0x77);
   answers({kSilence,                 // to Read
-           packet(Bytes(32, 0x11)),  // to the first Info: the answer to something older
-           packet(kRevision),        // to the second
+           packet(Bytes(32, 0x11)),  // before the answer to Info: one to something older
+           packet(kRevision),        // to Info
+           kSilence,                 // nothing more
            packet(word)});           // to Read, said again
   EXPECT_EQ(std::get<Bytes>(session()->read_config_word(88)), word);
-  EXPECT_EQ(script_.log, "W 02 W 30 30 02 S ");
+  EXPECT_EQ(script_.log, "W 02 W 30 02 S ");
+}
+
+TEST_F(SessionTest, TakesNoLateAnswerOfTheSameSizeForAnother) {
+  const Bytes late(4, 0x55);
+  const Bytes word(4, 0x77);
+  answers({kSilence, packet(late), packet(kRevision), packet(kRevision), kSilence, packet(word)});
+  EXPECT_EQ(std::get<Bytes>(session()->read_config_word(88)), word)
+      << "an answer to Info is not taken for a lock word either";
 }
 
 TEST_F(SessionTest, TakesNoAnswerOfAnotherSize) {
-  answers({packet(kRevision), packet(Bytes(64, 5))});
-  EXPECT_EQ(std::get<Bytes>(session()->public_key(0)), Bytes(64, 5));
+  answers({packet(kRevision), packet(Bytes(64, 9)), packet(kRevision), kSilence, packet(Bytes(64, 5))});
+  EXPECT_EQ(std::get<Bytes>(session()->public_key(0)), Bytes(64, 5)) << "the one before it was late";
 }
 
 TEST_F(SessionTest, BeginsASequenceAgainFromItsNonce) {

@@ -336,8 +336,9 @@ TEST(Atecc608Example, IsThePagesConfiguration) {
 
 class Atecc608Firmware : public Atecc608Way {
  protected:
-  void set_up(const crypto::PublicKey& in_chip, std::uint8_t secure_boot_mode) {
+  void set_up(const crypto::PublicKey& in_chip, std::uint8_t secure_boot_mode, bool open = false) {
     ChipMaking making;
+    making.boot_slot_open = open;
     making.firmware_key = in_chip;
     making.profile.configuration[70] = secure_boot_mode;
     place_.add_chips(1, making);
@@ -362,6 +363,13 @@ TEST_F(Atecc608Firmware, IsVerifiedWithTheStoredKey) {
   set_up(key_.public_key(), 0x00);
   const Ran run = place_.run();
   EXPECT_EQ(run.json["injected"], 1) << run.errors;
+}
+
+TEST_F(Atecc608Firmware, IsNotVerifiedWithAKeyThatAnybodyCouldHavePutThere) {
+  set_up(key_.public_key(), 0x00, true);
+  const Ran run = place_.run();
+  EXPECT_EQ(run.json["refused"], 1) << run.errors;
+  EXPECT_NE(run.errors.find("slot 15 with the secure-boot key is not locked"), std::string::npos) << run.errors;
 }
 
 TEST_F(Atecc608Firmware, IsVerifiedBySecureBootWhereItIsOn) {
