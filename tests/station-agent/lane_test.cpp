@@ -352,6 +352,28 @@ TEST_F(LaneSandwich, BindsTheDeviceSerialOfTheLine) {
   }
 }
 
+TEST_F(LaneSandwich, LeavesAnSeAloneThatAnotherLaneHas) {
+  load();
+  Admission admission{store_};
+  const LaneParts parts{*station_, store_, clock_, admission, [&](const SePlace&) {
+                          return std::make_unique<FakeChip>(states_.at(0), ses_[0]);
+                        }};
+  states_.at(0).serial = ses_[0].serial;
+  LanePlan plan{LaneNo{2}, token::Family::Pkcs11, 7, {}};
+  Lane lane{plan, parts, nullptr};
+  {
+    const auto claim = admission.claim(token::Family::Pkcs11, ses_[0].serial);
+    ASSERT_TRUE(claim);
+    EXPECT_FALSE(admission.claim(token::Family::Pkcs11, ses_[0].serial));
+    EXPECT_TRUE(admission.claim(token::Family::Pkcs11, ses_[1].serial));
+    const DeviceOutcome refused = lane.handle(SePlace{{}, std::nullopt, device_serial_}).at(0);
+    EXPECT_EQ(refused.result, "refused");
+    EXPECT_EQ(refused.reason, "se-in-another-lane");
+  }
+  const DeviceOutcome after = lane.handle(SePlace{{}, std::nullopt, device_serial_}).at(0);
+  EXPECT_EQ(after.result, "injected") << after.reason << ": " << after.text;
+}
+
 TEST_F(LaneSandwich, RefusesAnSeWithoutARecordAndChangesNothing) {
   load();
   ses_[0].serial = *SeSerial::from_bytes(as_bytes("stranger"));
