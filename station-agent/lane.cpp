@@ -66,7 +66,9 @@ std::vector<DeviceOutcome> Lane::handle_chip(const SePlace& place, DeviceOutcome
   if (!claim) {
     none.reason = "se-in-another-lane";
     none.text = "another lane works on an SE with serial " + serial;
-    none.hint = "name each SE once in the lanes file; two chips with one serial are a matter for the officers";
+    none.hint =
+        "name each SE once in the lanes file; two chips with one serial are a matter for the "
+        "officers";
     return {none};
   }
   std::vector<StoredRecord> records = parts_.store.records_for(plan_.family, facts.serial);

@@ -108,7 +108,8 @@ std::optional<Bytes> I2cWire::receive(Millis limit) {
   // A bus that is held low takes an adapter's own time for each try: the clock counts too.
   const auto end = std::chrono::steady_clock::now() + 2 * limit;
   bus_->pause(kFirstPoll);
-  for (Millis waited = kFirstPoll; waited <= limit && std::chrono::steady_clock::now() < end; waited += kNextPoll) {
+  for (Millis waited = kFirstPoll; waited <= limit && std::chrono::steady_clock::now() < end;
+       waited += kNextPoll) {
     const auto count = bus_->read(address_, 1);
     if (count) return read_packet(count->front());
     bus_->pause(kNextPoll);

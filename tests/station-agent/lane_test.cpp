@@ -204,7 +204,8 @@ class LaneSandwich : public testing::Test {
     std::map<std::size_t, FakeChip::State> states;
     for (std::size_t i = 0; i < 2; ++i) {
       states.emplace(
-          i, FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}, false});
+          i,
+          FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}, false});
     }
     return states;
   }

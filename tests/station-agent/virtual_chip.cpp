@@ -82,7 +82,8 @@ VirtualChip::VirtualChip(const fs::path& folder, unsigned number, const ChipMaki
     cells.lock_config();
     cells.lock_data();
     if (making.profile.attestation_slot) cells.lock_slot(*making.profile.attestation_slot);
-    if (making.firmware_key && !making.boot_slot_open) cells.lock_slot(*making.profile.secure_boot_slot);
+    if (making.firmware_key && !making.boot_slot_open)
+      cells.lock_slot(*making.profile.secure_boot_slot);
   }
   set_cells(cells);
 }

@@ -188,8 +188,10 @@ TEST_F(SessionTest, TakesNoLateAnswerOfTheSameSizeForAnother) {
 }
 
 TEST_F(SessionTest, TakesNoAnswerOfAnotherSize) {
-  answers({packet(kRevision), packet(Bytes(64, 9)), packet(kRevision), kSilence, packet(Bytes(64, 5))});
-  EXPECT_EQ(std::get<Bytes>(session()->public_key(0)), Bytes(64, 5)) << "the one before it was late";
+  answers(
+      {packet(kRevision), packet(Bytes(64, 9)), packet(kRevision), kSilence, packet(Bytes(64, 5))});
+  EXPECT_EQ(std::get<Bytes>(session()->public_key(0)), Bytes(64, 5))
+      << "the one before it was late";
 }
 
 TEST_F(SessionTest, BeginsASequenceAgainFromItsNonce) {

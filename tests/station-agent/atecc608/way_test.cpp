@@ -369,7 +369,8 @@ TEST_F(Atecc608Firmware, IsNotVerifiedWithAKeyThatAnybodyCouldHavePutThere) {
   set_up(key_.public_key(), 0x00, true);
   const Ran run = place_.run();
   EXPECT_EQ(run.json["refused"], 1) << run.errors;
-  EXPECT_NE(run.errors.find("slot 15 with the secure-boot key is not locked"), std::string::npos) << run.errors;
+  EXPECT_NE(run.errors.find("slot 15 with the secure-boot key is not locked"), std::string::npos)
+      << run.errors;
 }
 
 TEST_F(Atecc608Firmware, IsVerifiedBySecureBootWhereItIsOn) {
