@@ -28,6 +28,10 @@ constexpr std::uint8_t kSecureBootFullBoth = 0x01;
 constexpr std::uint8_t kSecureBootRandomNonce = 0x10;
 constexpr Bytes::value_type kUncompressedPoint = 0x04;  // SEC 1 section 2.3.3
 
+constexpr std::size_t kKeyConfig = 96;
+constexpr std::uint8_t kSlots = 16;
+constexpr std::uint8_t kPrivateWithPublic = 0x03;  // KeyConfig.Private, PubInfo (section 2.3)
+
 constexpr int kInjectTries = 4;
 
 /// Info revision of the parts of the family (section 2.1); their commands are the same.
@@ -268,6 +272,24 @@ std::variant<Bytes, Refusal> Atecc608Chip::sign(const KeyHandle&,
   if (const auto* status = std::get_if<Status>(&answer))
     return refused("sign-refused", "the chip does not sign", *status);
   return std::move(std::get<Bytes>(answer));
+}
+
+/// Slot by slot: those whose configuration lets them hold it are asked for their public key.
+std::variant<Bytes, Refusal> Atecc608Chip::answer(const KeyHandle&,
+                                                  const crypto::PublicKey& key,
+                                                  ByteView message) {
+  const Digest digest = crypto::signing_digest(crypto::SignatureKind::Challenge, message);
+  for (std::uint8_t slot = 0; slot < kSlots; ++slot) {
+    if ((configuration_[kKeyConfig + 2U * slot] & kPrivateWithPublic) != kPrivateWithPublic) continue;
+    const auto point = session_->public_key(slot);
+    const auto* xy = std::get_if<Bytes>(&point);
+    if (xy == nullptr || !equal(point_of(*xy), key.point())) continue;
+    auto answer = session_->sign_digest(slot, digest.bytes());
+    if (const auto* status = std::get_if<Status>(&answer))
+      return refused("sign-refused", "the chip does not sign", *status);
+    return std::move(std::get<Bytes>(answer));
+  }
+  return Refusal{"key-not-here", "no slot of the chip holds this record's key"};
 }
 
 std::optional<Refusal> Atecc608Chip::verify_firmware(const token::Record& record,

@@ -97,6 +97,12 @@ class Chip {
                                                           ChipSigns kind,
                                                           ByteView message) = 0;
 
+  /// A signature of kind challenge by whichever of the chip's keys is `key`. Of a settled record, whose
+  /// payload is gone. Refusal: the chip has no such key.
+  [[nodiscard]] virtual std::variant<Bytes, Refusal> answer(const KeyHandle& handle,
+                                                            const crypto::PublicKey& key,
+                                                            ByteView message) = 0;
+
   /// The image's signature, by the key for it that stands in the chip. Refusal: it does not verify.
   [[nodiscard]] virtual std::optional<Refusal> verify_firmware(const token::Record& record,
                                                                const FirmwareImage& firmware) = 0;

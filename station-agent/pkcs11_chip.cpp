@@ -157,6 +157,16 @@ PromisedEvidence Pkcs11Chip::evidence(const token::Record&) { return {}; }
 
 std::variant<Bytes, Refusal> Pkcs11Chip::attest(const token::Record&, ByteView) { return Bytes{}; }
 
+std::variant<Bytes, Refusal> Pkcs11Chip::answer(const KeyHandle& handle,
+                                                const crypto::PublicKey&,
+                                                ByteView message) {
+  const lane_p11::Reply reply =
+      exchange(lane_p11::Sign{handle, lane_p11::SignedKind::Challenge, to_bytes(message)});
+  if (const auto* refused = std::get_if<lane_p11::Refused>(&reply)) return refused->refusal;
+  if (const auto* signature = std::get_if<lane_p11::Signature>(&reply)) return signature->signature;
+  nonsense();
+}
+
 std::variant<Bytes, Refusal> Pkcs11Chip::sign(const KeyHandle& handle,
                                               const token::Record&,
                                               ChipSigns kind,

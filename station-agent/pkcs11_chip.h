@@ -43,6 +43,9 @@ class Pkcs11Chip final : public Chip {
                                                   const token::Record& record,
                                                   ChipSigns kind,
                                                   ByteView message) override;
+  [[nodiscard]] std::variant<Bytes, Refusal> answer(const KeyHandle& handle,
+                                                    const crypto::PublicKey& key,
+                                                    ByteView message) override;
   [[nodiscard]] std::optional<Refusal> verify_firmware(const token::Record& record,
                                                        const FirmwareImage& firmware) override;
   [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;

@@ -5,6 +5,7 @@
 
 #include "station-agent/revocations.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/random.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/possession.h"
 #include "wrap/x509/path.h"
@@ -61,7 +62,11 @@ class Sandwich {
     batch_ = *batch;
     if (!may_begin()) return finish();
     try {
-      begin();
+      if (stored_.state == RecordState::Injected) {
+        ask_again();
+      } else {
+        begin();
+      }
     } catch (const ChipLost& lost) {
       note_lost(lost);
     }
@@ -78,7 +83,7 @@ class Sandwich {
     }
     switch (stored_.state) {
       case RecordState::Injected:
-        return green("already-injected");
+        return true;  // has its receipt; a serial alone shows nothing
       case RecordState::Quarantined:
         return red("quarantined",
                    stored_.reason,
@@ -120,6 +125,27 @@ class Sandwich {
       return false;
     }
     return true;
+  }
+
+  /// It has its receipt: is this the SE that signed it? A fresh question, not the record's challenge, whose answer a
+  /// copy could know.
+  void ask_again() {
+    SystemRandom random;
+    const Bytes message = challenge_message(stored_.key(), random.id<Digest>());
+    outcome_.device_serial = stored_.record.device_serial;  // the lane's is not what its receipt says
+    const auto answer = chip_.answer(handle_, stored_.record.public_key, message);
+    const auto* signature = std::get_if<Bytes>(&answer);
+    if (signature != nullptr && crypto::verify(stored_.record.public_key,
+                                               crypto::SignatureKind::Challenge,
+                                               message,
+                                               *signature)) {
+      green("already-injected");
+      return;
+    }
+    red("refused",
+        "key-not-here",
+        "this serial number has its receipt already, and what is in the fixture cannot sign with its key",
+        "set it aside: it may be another chip that says the same number");
   }
 
   /// The image that this lane's devices run is the one that officers approved.

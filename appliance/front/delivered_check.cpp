@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "appliance/front/context.h"
 #include "appliance/ledger/delivered_store.h"
 #include "keyferry/v1/gate.pb.h"
@@ -55,6 +57,12 @@ CsvProblem seen_before(const DoubledKey& doubled) {
                             doubled.earlier_se)};
 }
 
+/// True where nothing was said.
+bool fits(const SaidCheckValues& said, std::uint64_t line, ByteView check_value) {
+  const auto found = std::ranges::lower_bound(said, line, {}, &SaidCheckValues::value_type::first);
+  return found == said.end() || found->first != line || equal(found->second, check_value);
+}
+
 }  // namespace
 
 std::optional<DeliveredSet> delivered_set(Context& context, ImportId import) {
@@ -80,6 +88,7 @@ void check_delivered(Context& context,
                      const ApprovedPlan& approved,
                      ImportId import,
                      const DeliveredSet& delivered,
+                     const SaidCheckValues& said,
                      const std::function<void(const CsvProblem&)>& problem) {
   DeliveredStore store{context.ledger()};
   Progress progress{"transport keys opened", delivered.count};
@@ -104,6 +113,8 @@ void check_delivered(Context& context,
                  kColumn,
                  fmt::format("the blob does not open under kf-vendor/{}, or holds no AES-256 key",
                              rows[i].entry.transport_name)});
+      } else if (!fits(said, rows[i].line, as_bytes(value))) {
+        problem({rows[i].line, kColumn, "the blob opens to another transport key than its signer put into the chip"});
       } else {
         checked.push_back({rows[i].id, rows[i].line, to_bytes(as_bytes(value))});
       }

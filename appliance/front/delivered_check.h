@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "appliance/front/csv_reader.h"
@@ -25,12 +26,16 @@ struct DeliveredSet {
 /// Nothing when no row of the import has a delivered transport key.
 [[nodiscard]] std::optional<DeliveredSet> delivered_set(Context& context, ImportId import);
 
+/// What signed rows say of their transport keys: line, ascending, and check value.
+using SaidCheckValues = std::vector<std::pair<std::uint64_t, Bytes>>;
+
 /// Opens every blob of the approved, not yet run plan and notes the check values. Tells `problem`
-/// of each row whose blob does not open or whose check value was seen before.
+/// of each row whose blob does not open, whose check value was seen before, or whose signer said another one.
 void check_delivered(Context& context,
                      const ApprovedPlan& approved,
                      ImportId import,
                      const DeliveredSet& delivered,
+                     const SaidCheckValues& said,
                      const std::function<void(const CsvProblem&)>& problem);
 
 }  // namespace keyferry::appliance

@@ -12,6 +12,7 @@
 #include "appliance/front/officer.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/plan_runners.h"
+#include "appliance/front/preparations.h"
 #include "appliance/gate/settings.h"
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/plan_store.h"
@@ -288,7 +289,10 @@ int plan_run(Context& context, const fs::path& file) {
   if (plan.operation == Operation::HsmAdoptState) {  // its gate opens no ledger before it has run
     return run_adopt_state(context, plan, find_approvals(context, plan, file));
   }
-  if (run_before(context, plan)) return say_run_before(context, plan);
+  if (run_before(context, plan)) {
+    const bool lost = plan.operation == Operation::SePrepare && !is_order_written(context, plan);
+    return lost ? run_se_prepare(context, plan, {}) : say_run_before(context, plan);
+  }
   context.expect_plan(plan);
   std::optional<PlanCheck> early;
   if (plan.operation == Operation::Batch) {

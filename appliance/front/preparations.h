@@ -29,10 +29,12 @@ struct OrderOptions {
   std::optional<std::filesystem::path> secure_boot_key;  // P-256 public key, PEM
 };
 
-/// Writes HOME/orders/NNNN.order.
+/// Writes HOME/orders/NNNN.order. The same again after a cut writes the one that was approved and run.
 int se_order(Context& context, const OrderOptions& options);
 
-/// `plan run` of se-prepare: as the end of se_order.
+[[nodiscard]] bool is_order_written(Context& context, const Plan& plan);
+
+/// `plan run` of se-prepare: as the end of se_order. Of a plan that was run before the gate signs the same order again.
 int run_se_prepare(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 
 /// The plan with that digest that was run here, if it is an order.
@@ -46,10 +48,17 @@ struct ReceiptTerms {
   OrderOf order_of;
 };
 
+/// What a receipt says of a chip.
+struct PreparedChip {
+  se::Entry entry;
+  Bytes check_value;  // 16, of the transport key that the room put into the chip
+  Digest order;       // plan digest
+  std::uint32_t order_count = 0;
+};
+
 /// A line of a file of receipts as an inventory entry. Refusals: those of
-/// token::parse_preparation_line and open_preparation_receipt, and "order" (not one of ours, or the
-/// receipt says otherwise than it), "appliance", "environment", and se::check_entry's.
-[[nodiscard]] std::variant<se::Entry, Refusal> entry_of_receipt(std::string_view line,
-                                                                const ReceiptTerms& terms);
+/// token::parse_preparation_line and open_preparation_receipt, and "order" (not one of ours, the
+/// receipt says otherwise than it or came after its end), "appliance", "environment", and se::check_entry's.
+[[nodiscard]] std::variant<PreparedChip, Refusal> chip_of_receipt(std::string_view line, const ReceiptTerms& terms);
 
 }  // namespace keyferry::appliance

@@ -112,6 +112,7 @@ struct Staged {
   ImportId import;
   Digest sha256;
   std::uint64_t rows = 0;
+  SaidCheckValues said = {};
 };
 
 /// Rows on their way into the ledger, a chunk in memory.
@@ -120,12 +121,17 @@ class Staging {
   Staging(Context& context, const std::string& name, const std::string& source, Problems& problems)
       : inventory_{context.ledger()},
         problems_{problems},
-        staged_{inventory_.begin_import(source, name, context.clock().now()), {}, 0} {}
+        staged_{.import = inventory_.begin_import(source, name, context.clock().now()), .sha256 = {}} {}
 
   void add(std::uint64_t line, se::Entry entry) {
     ++staged_.rows;
     chunk_.push_back({line, std::move(entry)});
     if (chunk_.size() == kRowsPerChunk) flush();
+  }
+
+  void add(std::uint64_t line, PreparedChip chip) {
+    staged_.said.emplace_back(line, std::move(chip.check_value));
+    add(line, std::move(chip.entry));
   }
 
   [[nodiscard]] Staged finish(HashedFile& file, const char* nothing) {
@@ -253,14 +259,18 @@ Staged stage_receipts(HashedFile& file, const ReceiptTerms& terms, Staging& stag
     problems.add({1, "", "this is no file of receipts: its first line is another one"});
     return staging.finish(file, "no receipt");
   }
+  std::map<Digest, std::uint32_t> chips;  // of each order
   for (std::uint64_t number = 2;; ++number) {
     const auto line = lines.next();
     if (!line) break;
-    auto entry = entry_of_receipt(*line, terms);
-    if (const auto* refusal = std::get_if<Refusal>(&entry)) {
-      problems.add({number, "", refusal->text});
+    auto read = chip_of_receipt(*line, terms);
+    auto* chip = std::get_if<PreparedChip>(&read);
+    if (chip == nullptr) {
+      problems.add({number, "", std::get<Refusal>(read).text});
+    } else if (++chips[chip->order] > chip->order_count) {
+      problems.add({number, "", fmt::format("its order was for {} chips at most", chip->order_count)});
     } else {
-      staging.add(number, std::get<se::Entry>(std::move(entry)));
+      staging.add(number, std::move(*chip));
     }
   }
   return staging.finish(file, "no receipt behind the first line");
@@ -324,7 +334,7 @@ int carry_out(Context& context,
   InventoryStore inventory{context.ledger()};
   const auto& [staged, plan, delivered] = prepared;
   if (delivered) {
-    check_delivered(context, approved, staged.import, *delivered, [&problems](const CsvProblem& problem) {
+    check_delivered(context, approved, staged.import, *delivered, staged.said, [&problems](const CsvProblem& problem) {
       problems.add(problem);
     });
     if (problems.count() > 0) {

@@ -146,8 +146,18 @@ void add_permits(v1::HsmState& hsm, const Plan& plan, UtcMillis now) {
   *hsm.mutable_permits() = std::move(kept);
 }
 
+constexpr int kGivenOrders = 64;
+
+bool order_was_given(const v1::HsmState& hsm, const Digest& plan) {
+  return std::ranges::find(hsm.given_orders(), plan.str()) != hsm.given_orders().end();
+}
+
 void apply_plan(GateState& next, const Plan& plan, UtcMillis now) {
   next.hsm.set_last_plan_number(plan.number);
+  if (plan.operation == Operation::SePrepare) {
+    next.hsm.add_given_orders(plan.digest.str());
+    if (next.hsm.given_orders_size() > kGivenOrders) next.hsm.mutable_given_orders()->DeleteSubrange(0, 1);
+  }
   if (plan.operation == Operation::InsecureAllow) add_permits(next.hsm, plan, now);
   if (plan.operation == Operation::Batch) open_batch_plan(next, plan);
   if (plan.operation == Operation::BatchReexport) {
@@ -278,6 +288,10 @@ v1::LogLeaf plan_leaf(const Plan& plan, const std::vector<KeyId>& officers) {
 asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request) {
   const auto guard = co_await lock_opened(front);
   const Plan plan = parsed_plan(request.plan());
+  // Approved, spent and in the log; its order was lost on the way: the same one is signed again.
+  if (plan.operation == Operation::SePrepare && order_was_given(state->hsm, plan.digest)) {
+    co_return co_await hand_out_order(front, id, request.plan());
+  }
   std::vector<token::SignedBytes> approvals;
   for (const v1::SignedBytes& approval : request.approvals()) approvals.push_back(signed_from_message(approval));
   const auto checked = check_approvals(plan, approvals, ApprovalContext{*state, *log_key, clock.now()});
@@ -346,18 +360,25 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     reply.mutable_enrolled()->set_state(state->hsm.SerializeAsString());
   } else if (plan.operation == Operation::SePrepare) {
     // As above: the plan is spent and in the log before its order can be carried out.
-    v1::WorkerRequest make;
-    make.mutable_make_preparation_order()->set_plan(request.plan());
-    make.mutable_make_preparation_order()->set_registry(to_string(state->registry_octets));
-    *make.mutable_make_preparation_order()->mutable_card() = card;
-    WorkerLink* worker = co_await key_worker(0);
-    v1::WorkerReply made_order = co_await worker->call(std::move(make));
-    fill_done(*reply.mutable_done());
-    reply.mutable_done()->set_made(made_order.signed_bytes().SerializeAsString());
+    KF_CUT("gate.se-order.committed");
+    co_return co_await hand_out_order(front, id, request.plan());
   } else {
     fill_done(*reply.mutable_done());
     reply.mutable_done()->set_made(crl ? to_string(crl->der) : made.certificate());
   }
+  front.reply(id, std::move(reply));
+}
+
+asio::awaitable<void> Gate::Impl::hand_out_order(FrontLink& front, std::uint64_t id, std::string plan) {
+  v1::WorkerRequest make;
+  make.mutable_make_preparation_order()->set_plan(std::move(plan));
+  make.mutable_make_preparation_order()->set_registry(to_string(state->registry_octets));
+  *make.mutable_make_preparation_order()->mutable_card() = card;
+  WorkerLink* worker = co_await key_worker(0);
+  v1::WorkerReply made = co_await worker->call(std::move(make));
+  v1::GateReply reply;
+  fill_done(*reply.mutable_done());
+  reply.mutable_done()->set_made(made.signed_bytes().SerializeAsString());
   front.reply(id, std::move(reply));
 }
 

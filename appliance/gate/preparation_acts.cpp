@@ -38,7 +38,8 @@ SePreparePlan plan_of(const Plan& plan, const v1::HsmState& state) {
   const auto* detail = std::get_if<SePreparePlan>(&plan.detail);
   if (detail == nullptr) refuse("the plan orders no preparation");
   if (plan.appliance.str() != state.appliance_id()) refuse("the plan is of another appliance");
-  if (plan.number > state.last_plan_number()) refuse("the plan was not run");
+  if (std::ranges::find(state.given_orders(), plan.digest.str()) == state.given_orders().end())
+    refuse("the plan was not run, or so many orders ago that it is not given out again");
   return *detail;
 }
 

@@ -144,6 +144,17 @@ std::vector<Bytes> PlanStore::approvals(const Digest& digest) {
   });
 }
 
+std::vector<Bytes> PlanStore::run_plans(Operation operation) {
+  return guarded("ledger: read plans", [&] {
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT octets FROM plan WHERE state = 'run' AND operation = :operation ORDER BY number"};
+    query.bind(":operation", std::string{operation_name(operation)});
+    std::vector<Bytes> plans;
+    while (query.executeStep()) plans.push_back(store::column_blob(query, 0));
+    return plans;
+  });
+}
+
 std::uint64_t PlanStore::highest_run_number() {
   return guarded("ledger: read plan numbers", [&] {
     return read_number(ledger_.database(),

@@ -40,6 +40,9 @@ class PlanStore {
   /// Encoded token::SignedBytes, ordered by officer.
   [[nodiscard]] std::vector<Bytes> approvals(const Digest& digest);
 
+  /// Octets of the plans of that operation that were run, oldest first.
+  [[nodiscard]] std::vector<Bytes> run_plans(Operation operation);
+
   /// Highest number of a plan that was run, and of any that was kept; 0 when there is none. The
   /// gate runs plans in the order of their numbers only.
   [[nodiscard]] std::uint64_t highest_run_number();

@@ -327,6 +327,8 @@ struct SePreparePlan {
   Bytes vendor_public_key;      // DER SubjectPublicKeyInfo
   Bytes secure_boot_key = {};   // 65, or empty
   se::Atecc608Profile profile = {};
+
+  friend bool operator==(const SePreparePlan&, const SePreparePlan&) = default;
 };
 
 struct Plan {

@@ -16,7 +16,7 @@ PIN_CUTS = re.compile(r"(gate|worker|front)\.pin-(shares|change)\.")  # pin_shar
 BACKUP_CUTS = re.compile(r"(gate\.(shares|backup|restore|adopt)|front\.(backup|restore|adopt)|worker\.(backup-key|restore))\.")
 CEREMONY_CUTS = re.compile(r"(front\.)?ceremony\.")  # ceremony_test.py
 # Walked by prepare_test.py: the secure room stands before the ferry.
-PREPARE_CUTS = re.compile(r"(prepare\.|front\.se-order\.)")
+PREPARE_CUTS = re.compile(r"(prepare\.|(gate|front)\.se-order\.)")
 # station_crash_test, and prepare_test.py: what only a batch for chips comes past
 CHIP_CUTS = re.compile(r"(atecc608\.|worker\.record\.built$)")
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.

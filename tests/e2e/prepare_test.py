@@ -11,7 +11,7 @@ import unittest
 
 import cases
 from cases import FerryCase, flipped, rows
-from ferry import KILLED, PREPARE_CUTS, cut_names, sums_agree
+from ferry import Failed, KILLED, PREPARE_CUTS, cut_names, sums_agree
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 CONFIGURATION = SOURCE / "tests" / "vectors" / "atecc608" / "example-configuration.hex"
@@ -212,7 +212,7 @@ class SecureRoom(FerryCase):
 
     def test_killed_at_each_cut_it_goes_on(self):
         names = sorted(name for name in cut_names(SOURCE) if PREPARE_CUTS.match(name))
-        chip_cuts = [name for name in names if name not in ("prepare.init-before", "front.se-order.before")]
+        chip_cuts = [name for name in names if name != "prepare.init-before" and "se-order" not in name]
         order, digest = self.order(len(chip_cuts), "L3")
         self.room("accept", order)
         chips = self.serve("cut-chips", len(chip_cuts))
@@ -230,14 +230,26 @@ class SecureRoom(FerryCase):
         self.assertEqual(taken["rows"], len(chip_cuts))
         with self.subTest("worker.record.built"):
             self.cut_off_while_records_are_made(chips, len(chip_cuts))
-        with self.subTest("front.se-order.before"):
-            before, self.ferry.hooks = self.ferry.hooks, {**self.ferry.hooks, "KEYFERRY_CUT": "front.se-order.before"}
-            try:
-                self.ferry.officer("se", "order", "--preparer", "room-1", "--vendor", "room", "--profile", self.profile, "--count", 1,
-                                   "--lot", "L4", "--secure-boot-key", self.boot_key, expect=KILLED)
-            finally:
-                self.ferry.hooks = before
-            self.order(1, "L4")
+
+    def test_an_order_that_was_cut_off_is_given_out_once_it_was_approved(self):
+        """The plan is spent once: the same command, or `plan run`, writes that very order, with no second approval."""
+        for lot, cut in (("L4", "front.se-order.before"), ("L5", "gate.se-order.committed")):
+            with self.subTest(cut):
+                before, self.ferry.hooks = self.ferry.hooks, {**self.ferry.hooks, "KEYFERRY_CUT": cut}
+                try:
+                    with self.assertRaises(Failed):
+                        self.order(1, lot)
+                finally:
+                    self.ferry.hooks = before
+                ran = lambda: [leaf["fields"]["plan"] for leaf in self.ferry.appliance_json("log", "show")["leaves"]
+                               if leaf["event"] == "plan.run" and leaf["fields"]["operation"] == "se-prepare"]
+                self.ferry.appliance("hsm", "inventory")  # any gate settles what the cut left
+                spent = ran()
+                written, digest = self.order(1, lot)
+                self.assertTrue(written.exists())
+                self.assertEqual(ran(), spent, "no second plan")
+                self.assertEqual(digest, spent[-1])
+                self.room("accept", written)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,14 @@ class FakeChip final : public Chip {
                         message);
   }
 
+  std::variant<Bytes, Refusal> answer(const KeyHandle&,
+                                      const crypto::PublicKey&,
+                                      ByteView message) override {
+    if (state_.lie == "answer") return Bytes(64, 1);
+    if (!state_.key) return Refusal{"key-not-here", "no"};
+    return crypto::sign(*state_.key, crypto::SignatureKind::Challenge, message);
+  }
+
   std::optional<Refusal> verify_firmware(const token::Record&, const FirmwareImage&) override {
     if (state_.lie == "firmware") return Refusal{"firmware-signature", "no"};
     return std::nullopt;
@@ -351,6 +359,17 @@ TEST_F(LaneSandwich, BindsTheDeviceSerialOfTheLine) {
                 "DEV-77");
     }
   }
+}
+
+TEST_F(LaneSandwich, ShowsNothingGreenForASerialNumberAlone) {
+  load();
+  EXPECT_EQ(handle().result, "injected");
+  EXPECT_EQ(handle().result, "already-injected");
+  states_.at(0).lie = "answer";
+  const DeviceOutcome copy = handle();
+  EXPECT_EQ(copy.colour, DeviceColour::Red);
+  EXPECT_EQ(copy.reason, "key-not-here");
+  EXPECT_EQ(state(), RecordState::Injected) << "its receipt stands";
 }
 
 TEST_F(LaneSandwich, LeavesAnSeAloneThatAnotherLaneHas) {

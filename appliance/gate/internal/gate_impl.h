@@ -89,6 +89,8 @@ struct Gate::Impl {
   asio::awaitable<void> write_state(GateState next, const std::vector<Digest>& leaf_hashes);
 
   // gate_acts.cpp
+  /// The signed order of an se-prepare plan that was run. With the mutex.
+  asio::awaitable<void> hand_out_order(FrontLink& front, std::uint64_t id, std::string plan);
   asio::awaitable<void> run_plan(FrontLink& front, std::uint64_t id, const v1::RunPlanRequest& request);
   asio::awaitable<void> export_token(FrontLink& front, std::uint64_t id, const v1::ExportRequest& request);
   asio::awaitable<void> open_inbox(FrontLink& front, std::uint64_t id, const v1::InboxRequest& request);

@@ -130,6 +130,7 @@ TEST_F(PreparerTest, SetsAChipAsideThatCannotSignWithItsAttestationKey) {
 }
 
 TEST_F(PreparerTest, FinishesOnANoisyBus) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip chip{blank(1), "noise 5 11"};
   const auto outcome = run(chip);
   ASSERT_TRUE(outcome);
@@ -138,6 +139,7 @@ TEST_F(PreparerTest, FinishesOnANoisyBus) {
 }
 
 TEST_F(PreparerTest, WritesNoTransportKeyIntoItsJournal) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip chip{blank(1)};
   ASSERT_TRUE(run(chip));
   const Bytes key = to_bytes(chip.memory().key(4));
@@ -151,6 +153,7 @@ TEST_F(PreparerTest, WritesNoTransportKeyIntoItsJournal) {
 /// Power cut before or after command N of the first run; afterwards the same again until it is
 /// done.
 TEST_F(PreparerTest, GoesOnAfterAPowerCutAtEachCommand) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   std::uint64_t commands = 0;
   {
     BenchChip whole{blank(200)};
@@ -244,6 +247,7 @@ TEST_F(OrderTest, WithTheCardOfAnotherApplianceIsRefused) {
 }
 
 TEST_F(OrderTest, ReceiptsAreRefusedWhenAlteredOrSomebodyElses) {
+  if (!keyferry::test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock do nothing";
   BenchChip chip{blank(1)};
   ASSERT_TRUE(run(chip));
   const Bytes receipt = journal().all().at(0).receipt;
