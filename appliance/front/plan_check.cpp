@@ -231,39 +231,50 @@ void Checker::check_certificates(const BatchPlan& batch) {
   }
 }
 
+std::string name_of(const se::Entry& entry) {
+  return fmt::format("SE {} ({}, key name \"{}\")",
+                     se::serial_text(entry.family, entry.serial),
+                     se::family_name(entry.family),
+                     printable(entry.key_name));
+}
+
+/// Are these roots of its segments those of the plan's list?
+bool is_list_root(const BatchPlan& batch, const std::vector<Digest>& roots) {
+  if (roots.size() != batch.segment_count()) return false;
+  const auto path = audit::subtree_path(roots, 0, batch.segment_size, batch.se_count);
+  return audit::verify_subtree(
+      roots.front(), 0, batch.segment_size, batch.se_count, path, batch.se_list_root);
+}
+
 std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe& listed) const {
   const se::Entry& entry = listed.entry;
-  const std::string name = fmt::format("SE {} ({}, key name \"{}\")",
-                                       se::serial_text(entry.family, entry.serial),
-                                       se::family_name(entry.family),
-                                       printable(entry.key_name));
   if (listed.changed) {
     return Refusal{"se-changed",
-                   name + ": its inventory row was changed after the plan was made",
+                   name_of(entry) + ": its inventory row was changed after the plan was made",
                    "find out who changed the ledger; make a new plan"};
   }
-  if (!listed.visible) return Refusal{"se-unknown", name + " is not in the inventory"};
+  if (!listed.visible) return Refusal{"se-unknown", name_of(entry) + " is not in the inventory"};
   if (entry.family != batch.family || entry.key_name != batch.key_name) {
-    return Refusal{"se-other", name + " is not of the plan's family and key name"};
+    return Refusal{"se-other", name_of(entry) + " is not of the plan's family and key name"};
   }
   if (registry_.source(listed.source) == nullptr) {
     return Refusal{
         "source-unknown",
-        fmt::format("{}: source \"{}\" is not enrolled", name, printable(listed.source))};
+        fmt::format("{}: source \"{}\" is not enrolled", name_of(entry), printable(listed.source))};
   }
   if (entry.transport_kind == se::TransportKind::Public) {
-    return Refusal{"transport-unsupported", name + ": public transport keys are not supported yet"};
+    return Refusal{"transport-unsupported", name_of(entry) + ": public transport keys are not supported yet"};
   }
   if (entry.transport_kind == se::TransportKind::Delivered &&
       gone(registry_.vendor_key(entry.transport_name))) {
     return Refusal{"vendor-key-unknown",
-                   fmt::format("{}: there is no vendor key \"{}\"", name, printable(entry.transport_name))};
+                   fmt::format("{}: there is no vendor key \"{}\"", name_of(entry), printable(entry.transport_name))};
   }
   if (entry.transport_kind == se::TransportKind::Derived && !gone(registry_.master(entry.transport_name)) &&
       registry_.master(entry.transport_name)->family != entry.family) {
     return Refusal{"master-family",
                    fmt::format("{}: transport-key master \"{}\" was made for family {}",
-                               name,
+                               name_of(entry),
                                printable(entry.transport_name),
                                se::family_name(registry_.master(entry.transport_name)->family)),
                    "a master whose keys a worker may see derives for its own family alone"};
@@ -272,18 +283,18 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
     return Refusal{
         "master-unknown",
         fmt::format(
-            "{}: there is no transport-key master \"{}\"", name, printable(entry.transport_name))};
+            "{}: there is no transport-key master \"{}\"", name_of(entry), printable(entry.transport_name))};
   }
   if (listed.live_in) {
     return Refusal{
         "se-has-key",
-        fmt::format("{} has a live key already, from batch {}", name, listed.live_in->hex()),
+        fmt::format("{} has a live key already, from batch {}", name_of(entry), listed.live_in->hex()),
         "make a new plan: keyferry-appliance plan new chooses SEs without one"};
   }
   if (listed.reserved_by) {
     return Refusal{
         "se-reserved",
-        fmt::format("{} is in batch {}, which is approved", name, listed.reserved_by->hex()),
+        fmt::format("{} is in batch {}, which is approved", name_of(entry), listed.reserved_by->hex()),
         "make a new plan, or let that batch's plan expire"};
   }
   if (pattern_) {
@@ -295,12 +306,12 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
                                      .part = entry.part,
                                      .lot = entry.lot};
     if (auto refusal = pattern_->check(fields)) {
-      return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
+      return Refusal{refusal->reason, name_of(entry) + ": " + refusal->text, refusal->hint};
     }
   }
   if (batch.atecc608) {
     if (auto refusal = check_certificate_room(entry))
-      return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
+      return Refusal{refusal->reason, name_of(entry) + ": " + refusal->text, refusal->hint};
   }
   return std::nullopt;
 }
@@ -333,14 +344,12 @@ void Checker::check_list(const BatchPlan& batch) {
            "make the plan on this appliance: keyferry-appliance plan new");
     return;
   }
-  audit::Frontier frontier;
   audit::Frontier segment;
   std::size_t listed_refusals = 0;
   Progress progress{"checking SEs", batch.se_count};
   inventory.visit_list(
       *result_.list, plan_.batch_id(), context_.clock().now(), [&](const ListedSe& listed) {
         if (!listed.changed) {
-          frontier.append(listed.leaf);
           segment.append(listed.leaf);
           if (segment.size() == batch.segment_size) end_segment(segment);
         }
@@ -357,7 +366,7 @@ void Checker::check_list(const BatchPlan& batch) {
   const std::uint32_t count = inventory.list_count(*result_.list);
   if (count != batch.se_count) {
     refuse("se-count", fmt::format("the list has {} SEs, the plan says {}", count, batch.se_count));
-  } else if (frontier.root() != batch.se_list_root) {
+  } else if (!is_list_root(batch, result_.segment_roots)) {
     refuse("se-list-root",
            "the root over the SEs is not the one in the plan: the ledger was changed");
   }

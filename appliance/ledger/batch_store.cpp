@@ -87,29 +87,67 @@ SealedPart part_at(SQLite::Statement& row, std::optional<SegmentIndex> index) {
       .first_leaf = natural_at(row, 5)};
 }
 
+/// Between here and there no row is held against its parents one by one: insert_records does that for all of a segment
+/// at once. Not inside a transaction, where SQLite ignores the setting.
+class ParentsCheckedAtOnce {
+ public:
+  explicit ParentsCheckedAtOnce(store::Database& database) : database_{database} {
+    database_.exec("PRAGMA foreign_keys=OFF");
+  }
+  ~ParentsCheckedAtOnce() { database_.tryExec("PRAGMA foreign_keys=ON"); }
+  ParentsCheckedAtOnce(const ParentsCheckedAtOnce&) = delete;
+  ParentsCheckedAtOnce& operator=(const ParentsCheckedAtOnce&) = delete;
+
+ private:
+  store::Database& database_;
+};
+
+void check_parents(store::Database& database,
+                   const BatchId& batch,
+                   SegmentIndex segment,
+                   const std::vector<RecordRow>& records) {
+  SQLite::Statement query{database,
+                          "SELECT count(*) FROM record JOIN se USING (se_id) JOIN batch USING (batch_id) "
+                          "WHERE batch_id = :batch AND segment_idx = :segment AND record_no BETWEEN :first AND :last"};
+  store::bind_blob(query, ":batch", batch.bytes());
+  query.bind(":segment", segment.value);
+  query.bind(":first", records.front().record_no.value);
+  query.bind(":last", records.back().record_no.value);
+  query.executeStep();
+  if (natural_at(query, 0) != records.size()) {
+    throw Error{Code::Storage,
+                fmt::format("ledger: a record of segment {} has no SE or no batch", segment.value),
+                "restore the ledger from its newest backup"};
+  }
+}
+
 void insert_records(store::Database& database,
                     const BatchId& batch,
                     SegmentIndex segment,
                     const std::vector<RecordRow>& records) {
+  enum Column { kBatch = 1, kNumber, kSegment, kSe, kGeneration, kKey, kSerial, kCertificate, kChallenge };
   SQLite::Statement insert{database,
                            "INSERT INTO record (batch_id, record_no, segment_idx, se_id, "
                            "generation, public_key, "
                            "certificate_serial, certificate_sha256, challenge, state) VALUES "
-                           "(:batch, :no, :segment, :se, :generation, "
-                           ":key, :serial, :certificate, :challenge, 'issued')"};
+                           "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'issued')"};
+  const auto bind = [&insert](Column column, ByteView value) {
+    insert.bindNoCopy(column, value.data(), static_cast<int>(value.size()));
+  };
+  bind(kBatch, batch.bytes());
+  insert.bind(kSegment, segment.value);
   for (const RecordRow& record : records) {
-    store::bind_blob(insert, ":batch", batch.bytes());
-    insert.bind(":no", record.record_no.value);
-    insert.bind(":segment", segment.value);
-    insert.bind(":se", record.se.value);
-    insert.bind(":generation", record.generation);
-    store::bind_blob(insert, ":key", record.public_key);
-    store::bind_blob(insert, ":serial", record.certificate_serial);
-    store::bind_blob(insert, ":certificate", record.certificate_sha256.bytes());
-    store::bind_blob(insert, ":challenge", record.challenge.bytes());
+    insert.bind(kNumber, record.record_no.value);
+    insert.bind(kSe, record.se.value);
+    insert.bind(kGeneration, record.generation);
+    bind(kKey, record.public_key);
+    bind(kSerial, record.certificate_serial);
+    bind(kCertificate, record.certificate_sha256.bytes());
+    bind(kChallenge, record.challenge.bytes());
     insert.exec();
     insert.reset();
   }
+  if (!records.empty()) check_parents(database, batch, segment, records);
 }
 
 void add_nonces(store::Database& database, const std::vector<RecordRow>& records) {
@@ -266,6 +304,8 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
                                   const std::vector<Bytes>& leaves) {
   const std::string what = fmt::format("ledger: prepare a part of batch {}", batch.hex());
   const auto body = [&] {
+    std::optional<ParentsCheckedAtOnce> parents;
+    if (part.index) parents.emplace(ledger_.database());
     store::WriteTransaction transaction{ledger_.database()};
     const std::uint64_t first_leaf = ledger_.add_pending(leaves, std::nullopt);
     SQLite::Statement insert{

@@ -274,6 +274,20 @@ class SeenBefore : public RecordConstraints {
   }
 };
 
+/// Parents are looked at for a whole segment at once: a record without one stores nothing.
+TEST_F(SeenBefore, ARecordOfNoKnownSeIsRefused) {
+  make(0, 1, 1, 1);
+  try {
+    make(1, 987'654, 2, 2);
+    FAIL() << "was taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::Storage) << error.what();
+  }
+  EXPECT_EQ(ledger_.database().execAndGet("SELECT count(*) FROM record").getInt(), 1);
+  EXPECT_EQ(ledger_.database().execAndGet("PRAGMA foreign_keys").getInt(), 1);
+  make(1, 2, 2, 2);
+}
+
 TEST_F(SeenBefore, TwoKeysAndSerialsAreTaken) {
   make(0, 1, 1, 1);
   make(1, 2, 2, 2);
