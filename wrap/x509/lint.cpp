@@ -2,126 +2,137 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 
-#include "wrap/x509/certificate.h"
-#include "wrap/x509/certificate_builder.h"
-#include "wrap/x509/der.h"
+#include "wrap/x509/internal/lint_view.h"
+#include "wrap/x509/key_usage.h"
 
 namespace keyferry::x509 {
 namespace {
 
-constexpr std::array<std::uint8_t, 3> kSubjectKeyIdentifier{0x55, 0x1d, 0x0e};
-constexpr std::size_t kDeviceExtensions = 4;
-
-Refusal lint_refusal(std::string_view field, std::string_view why) {
-  return Refusal{"lint",
-                 fmt::format("{}: {}", field, why),
-                 "this is a fault of the program: keep the plan and report it"};
-}
-
-UtcMillis whole_second(UtcMillis time) {
-  const std::int64_t rest = ((time.value % 1000) + 1000) % 1000;
-  return UtcMillis{time.value - rest};
-}
-
-/// A TBSCertificate cut where serial, subject, key and its identifier are.
-struct Parts {
-  ByteView serial;
-  ByteView algorithm;
-  ByteView issuer;
-  ByteView validity;
-  ByteView spki;
-  std::vector<Bytes> extensions;  // the subjectKeyIdentifier's value zeroed
+constexpr std::array kProfiles{
+    std::pair{LintProfile::Auto, std::string_view{"auto"}},
+    std::pair{LintProfile::General, std::string_view{"general"}},
+    std::pair{LintProfile::MatterDac, std::string_view{"matter-dac"}},
+    std::pair{LintProfile::MatterPai, std::string_view{"matter-pai"}},
+    std::pair{LintProfile::MatterPaa, std::string_view{"matter-paa"}},
 };
 
-std::optional<Parts> cut(ByteView tbs) {
-  const auto outer = der::only_element(tbs, der::kSequence);
-  if (!outer) return std::nullopt;
-  der::Reader fields{outer->content};
-  const auto version = fields.next(der::context_constructed(0));
-  const auto serial = fields.next(der::kInteger);
-  const auto algorithm = fields.next(der::kSequence);
-  const auto issuer = fields.next(der::kSequence);
-  const auto validity = fields.next(der::kSequence);
-  const auto subject = fields.next(der::kSequence);
-  const auto spki = fields.next(der::kSequence);
-  const auto wrapped = fields.next(der::context_constructed(3));
-  if (!version || !serial || !algorithm || !issuer || !validity || !subject || !spki || !wrapped ||
-      !fields.at_end()) {
-    return std::nullopt;
+/// In a chain that ends at a self-issued certificate that is the PAA, else the last one is the PAI.
+/// One alone: by what it says of itself.
+LintProfile guess(std::span<const LintView> chain) {
+  if (std::ranges::none_of(chain, looks_like_matter)) return LintProfile::General;
+  const LintView& last = chain.back();
+  const std::size_t below_paa = chain.size() - (last.is_self_issued() ? 1U : 0U);
+  if (chain.size() == 1) {
+    if (last.is_ca())
+      return last.is_self_issued() ? LintProfile::MatterPaa : LintProfile::MatterPai;
+    return LintProfile::MatterDac;
   }
-  const auto list = der::only_element(wrapped->content, der::kSequence);
-  if (!list) return std::nullopt;
-  Parts parts{serial->content, algorithm->whole, issuer->whole, validity->whole, spki->whole, {}};
-  der::Reader reader{list->content};
-  while (!reader.at_end()) {
-    const auto extension = reader.next(der::kSequence);
-    if (!extension) return std::nullopt;
-    Bytes octets = to_bytes(extension->whole);
-    const auto type = der::Reader{extension->content}.next(der::kOid);
-    if (type && equal(type->content, kSubjectKeyIdentifier)) {
-      if (octets.size() < KeyIdentifier::kSizeBytes) return std::nullopt;
-      std::fill(octets.end() - KeyIdentifier::kSizeBytes, octets.end(), std::uint8_t{0});
-    }
-    parts.extensions.push_back(std::move(octets));
+  return below_paa >= 2 ? LintProfile::MatterDac : LintProfile::MatterPai;
+}
+
+LintProfile issuer_of(LintProfile profile) {
+  switch (profile) {
+    case LintProfile::MatterDac:
+      return LintProfile::MatterPai;
+    case LintProfile::MatterPai:
+      return LintProfile::MatterPaa;
+    case LintProfile::Auto:
+    case LintProfile::General:
+    case LintProfile::MatterPaa:
+      break;
   }
-  return parts;
+  return LintProfile::General;
+}
+
+/// Who may stand above whom: CA, usage, path length; `below`: CA certificates between the leaf and
+/// this issuer that are not self-issued.
+void lint_issuer(const LintView& issuer, std::size_t index, std::size_t below, LintReport& report) {
+  if (!issuer.readable) return;
+  if (!issuer.is_ca())
+    report.add(index, Rule::ChainNotACa, fmt::format("{} is not a CA", issuer.subject.text()));
+  if (issuer.usage && (issuer.usage->bits & kKeyCertSign) == 0)
+    report.add(
+        index, Rule::ChainUsage, fmt::format("{} has no keyCertSign", issuer.subject.text()));
+  if (issuer.constraints && issuer.constraints->path_length &&
+      *issuer.constraints->path_length < below) {
+    report.add(index,
+               Rule::ChainPathLength,
+               fmt::format("{} allows {} CAs below it, there are {}",
+                           issuer.subject.text(),
+                           *issuer.constraints->path_length,
+                           below));
+  }
+}
+
+std::vector<LintView> read_all(std::span<const Bytes> chain, LintReport& report) {
+  std::vector<LintView> views;
+  views.reserve(chain.size());
+  for (std::size_t i = 0; i < chain.size(); ++i)
+    views.push_back(read_for_lint(chain[i], i, report));
+  return views;
 }
 
 }  // namespace
 
-std::optional<Refusal> lint_device_certificate(ByteView certificate,
-                                               const DeviceTemplate& device_template,
-                                               const SubjectFields& fields) {
-  auto parsed = parse_certificate(certificate);
-  if (auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
-  const auto& facts = std::get<CertificateFacts>(parsed);
-  const auto serial = CertificateSerial::from_bytes(facts.serial);
-  if (!serial || !is_our_serial(*serial))
-    return lint_refusal("serial", "not 16 octets that begin with the bits 01");
-  if (!equal(facts.issuer_name, device_template.issuer_name))
-    return lint_refusal("issuer", "not the template's");
-  if (facts.not_before != whole_second(device_template.not_before) ||
-      facts.not_after != whole_second(device_template.not_after)) {
-    return lint_refusal("validity", "not the template's");
+std::span<const LintRule> lint_rules() {
+  return kLintRules;
+}
+
+std::optional<LintProfile> lint_profile_from_name(std::string_view name) {
+  for (const auto& [profile, known] : kProfiles) {
+    if (known == name) return profile;
   }
-  const auto pattern = SubjectPattern::parse(device_template.subject);
-  if (const auto* refusal = std::get_if<Refusal>(&pattern)) return *refusal;
-  const auto& subject = std::get<SubjectPattern>(pattern);
-  if (auto refusal = subject.check(fields)) return refusal;
-  Bytes name;
-  subject.append_name(name, fields);
-  if (!equal(facts.subject_name, name))
-    return lint_refusal("subject", "not what the pattern gives for this entry");
-  if (facts.is_ca) return lint_refusal("basicConstraints", "a CA");
-  if (facts.key_usage != kDigitalSignature)
-    return lint_refusal("keyUsage", "not digitalSignature alone");
-  if (!equal(facts.subject_key_identifier, key_identifier(facts.key).bytes())) {
-    return lint_refusal("subjectKeyIdentifier", "not the SHA-1 of the key");
-  }
-  if (!equal(facts.authority_key_identifier, device_template.issuer_key_identifier)) {
-    return lint_refusal("authorityKeyIdentifier", "not the issuer's");
-  }
-  const auto parts = cut(facts.tbs);
-  if (!parts || parts->extensions.size() != kDeviceExtensions)
-    return lint_refusal("extensions", "more or fewer than four");
   return std::nullopt;
 }
 
-std::optional<Refusal> compare_with_linted(ByteView tbs, ByteView linted_tbs) {
-  const auto made = cut(tbs);
-  const auto linted = cut(linted_tbs);
-  if (!made || !linted) return Refusal{"certificate-malformed", "not a TBSCertificate of a device"};
-  if (made->serial.size() != linted->serial.size()) return lint_refusal("serial", "another length");
-  if (!equal(made->algorithm, linted->algorithm))
-    return lint_refusal("signature algorithm", "differs");
-  if (!equal(made->issuer, linted->issuer)) return lint_refusal("issuer", "differs");
-  if (!equal(made->validity, linted->validity)) return lint_refusal("validity", "differs");
-  if (!crypto::PublicKey::from_spki(made->spki))
-    return lint_refusal("key", "not a P-256 key in the usual form");
-  if (made->extensions != linted->extensions) return lint_refusal("extensions", "differ");
-  return std::nullopt;
+std::string_view lint_profile_name(LintProfile profile) {
+  return kProfiles[static_cast<std::size_t>(profile)].second;
+}
+
+LintProfile lint_profile_of(std::span<const Bytes> chain, LintProfile profile) {
+  if (profile != LintProfile::Auto || chain.empty())
+    return chain.empty() ? LintProfile::General : profile;
+  LintReport unused;
+  const auto views = read_all(chain.first(std::min(chain.size(), kMaxLintChain)), unused);
+  return guess(views);
+}
+
+std::vector<Finding> lint_certificate(ByteView der, LintProfile profile) {
+  const Bytes one = to_bytes(der);
+  return lint_chain({&one, 1}, profile);
+}
+
+std::vector<Finding> lint_chain(std::span<const Bytes> chain, LintProfile profile) {
+  LintReport report;
+  if (chain.empty()) return {};
+  if (chain.size() > kMaxLintChain) {
+    report.add(0, Rule::ChainLength, fmt::format("{} certificates", chain.size()));
+    chain = chain.first(kMaxLintChain);
+  }
+  const std::vector<LintView> views = read_all(chain, report);
+  LintProfile kind = profile == LintProfile::Auto ? guess(views) : profile;
+  std::size_t below = 0;
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const LintView& view = views[i];
+    lint_general(view, i, report);
+    lint_matter(view, kind, i, report);
+    if (i > 0) lint_issuer(view, i, below, report);
+    if (i > 0 && !view.is_self_issued()) ++below;
+    if (i + 1 < views.size()) {
+      lint_link(view, views[i + 1], i, report);
+      if (kind == LintProfile::MatterDac || kind == LintProfile::MatterPai)
+        lint_matter_link(view, views[i + 1], kind, i, report);
+    } else if (view.readable && view.is_self_issued() && is_signed_by(view.der, view.der) != true) {
+      report.add(
+          i,
+          Rule::ChainSignature,
+          fmt::format("{} is self-issued, but not signed by its own key", view.subject.text()));
+    }
+    kind = issuer_of(kind);
+  }
+  return report.take();
 }
 
 }  // namespace keyferry::x509
