@@ -12,7 +12,8 @@
 namespace keyferry::appliance {
 namespace {
 
-Bytes authority_certificate(Context& context, const BatchRow& batch) {
+/// PEM of the batch's CA and all above it.
+std::string authority_chain(Context& context, const BatchRow& batch) {
   const Registry registry = context.ledger().registry();
   const KnownAuthority* authority = registry.authority(batch.authority);
   if (authority == nullptr) {
@@ -20,7 +21,9 @@ Bytes authority_certificate(Context& context, const BatchRow& batch) {
         Code::NotFound,
         fmt::format("certificate authority \"{}\" is not in the registry", batch.authority)};
   }
-  return authority->certificate;
+  std::string pem;
+  for (const Bytes& der : authority->chain()) pem += x509::to_pem(x509::kPemCertificate, der);
+  return pem;
 }
 
 // Public and made again at any time: not worth an fsync each.
@@ -36,8 +39,7 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   auto found = store.resolve(batch);
   if (const auto* refusal = std::get_if<Refusal>(&found)) throw to_error(*refusal);
   const BatchRow row = std::get<BatchRow>(std::move(found));
-  const std::string authority =
-      x509::to_pem(x509::kPemCertificate, authority_certificate(context, row));
+  const std::string authority = authority_chain(context, row);
   const bool folder = std::filesystem::is_directory(to);
   std::optional<DurableWriter> file;
   if (!folder) file.emplace(to);

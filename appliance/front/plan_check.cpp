@@ -201,6 +201,18 @@ void Checker::check_certificates(const BatchPlan& batch) {
            "make the plan with another CA");
     return;
   }
+  if (authority->pending) {
+    refuse("batch-authority",
+           fmt::format("CA \"{}\" has no certificate yet: its request is out", batch.certificate_authority),
+           fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", batch.certificate_authority));
+    return;
+  }
+  if (authority->outside) {
+    refuse("batch-authority",
+           fmt::format("CA \"{}\" is an outside one: the HSM has no key of it", batch.certificate_authority),
+           "make the plan with a CA of this HSM");
+    return;
+  }
   const auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) {
     refuse(*refusal);
@@ -222,7 +234,7 @@ void Checker::check_certificates(const BatchPlan& batch) {
     return;
   }
   certificates_.emplace(device);
-  issuers_ = {authority->certificate};
+  issuers_ = authority->chain();
   if (batch.not_before < issuer.not_before) {
     refuse("validity",
            fmt::format("certificates would begin at {}, before their CA does ({})",

@@ -46,6 +46,11 @@ x509::CertificateFacts find_authority(const Registry& registry, const std::strin
                 fmt::format("there is no CA \"{}\"", printable(name)),
                 "make it first: keyferry-appliance ca create NAME"};
   }
+  if (authority->pending) {
+    throw Error{Code::Refused,
+                fmt::format("CA \"{}\" has no certificate yet: its request is out", printable(name)),
+                fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", name)};
+  }
   auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   return std::get<x509::CertificateFacts>(std::move(parsed));

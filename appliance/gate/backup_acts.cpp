@@ -67,7 +67,7 @@ std::map<std::string, v1::BackedUpKey> keys_of(const v1::Registry& registry) {
     key.set_public_key(vendor.public_key());
   }
   for (const v1::CertificateAuthority& authority : registry.authorities()) {
-    if (authority.destroyed()) continue;
+    if (authority.destroyed() || authority.outside()) continue;
     v1::BackedUpKey& key = keys[label_of(KeyRole::CertificateAuthority, authority.name())];
     key.set_role("ca");
     key.set_certificate(authority.certificate());

@@ -19,6 +19,12 @@ x509::CertificateFacts facts_of(ByteView der) {
   return std::get<x509::CertificateFacts>(std::move(parsed));
 }
 
+std::vector<Bytes> issuers_of(const v1::MakeSegment& request) {
+  std::vector<Bytes> issuers{to_bytes(as_bytes(request.ca_certificate()))};
+  for (const std::string& issuer : request.ca_issuers()) issuers.push_back(to_bytes(as_bytes(issuer)));
+  return issuers;
+}
+
 x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::CertificateFacts& issuer) {
   x509::DeviceTemplate device;
   device.name = batch.certificate_template;
@@ -61,8 +67,8 @@ RecordMaker::RecordMaker(p11::Session& session,
                          const v1::MakeSegment& request,
                          const std::vector<se::Entry>& entries)
     : session_{session},
-      ca_certificate_{request.ca_certificate()},
-      issuer_{facts_of(as_bytes(ca_certificate_))},
+      issuers_{issuers_of(request)},
+      issuer_{facts_of(issuers_.front())},
       certificates_{device_template(batch, issuer_)},
       payloads_{session, facts},
       atecc608_{atecc608_builder(session, facts, payloads_, batch)},
@@ -117,7 +123,7 @@ MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSour
                                 .payload = std::move(sealed.payload),
                                 .public_key = sealed.public_key,
                                 .certificate = x509::assemble(tbs, session_.sign_ecdsa(ca_key_, crypto::sha256(tbs))),
-                                .issuers = {to_bytes(as_bytes(ca_certificate_))},
+                                .issuers = issuers_,
                                 .challenge = random.id<Digest>()},
                   serial, std::move(sealed.nonce_id)};
   if (sample == Sample::Yes) verify_certificate(made.record);

@@ -68,7 +68,7 @@ class RecordMaker {
   void verify_certificate(const token::Record& record) const;
 
   p11::Session& session_;
-  std::string ca_certificate_;
+  std::vector<Bytes> issuers_;  // of every record: the CA's certificate, then those above it
   x509::CertificateFacts issuer_;
   x509::CertificateBuilder certificates_;
   se::Pkcs11Builder payloads_;

@@ -64,6 +64,16 @@ struct KnownAuthority {
   Bytes certificate;  // DER
   bool retired = false;    // issues nothing any more
   bool destroyed = false;  // its key is gone too
+  std::vector<Bytes> issuers = {};  // above it: its issuer first, the self-signed anchor last
+  bool outside = false;             // its key is elsewhere
+  bool pending = false;             // its request is out; it has no certificate yet
+  std::string profile = "root";     // "intermediate", "matter-paa", "matter-pai"
+  std::uint16_t vendor_id = 0;      // Matter; 0: none
+  std::uint16_t product_id = 0;
+  Bytes request = {};               // PKCS#10, DER
+
+  /// Its certificate, then those above.
+  [[nodiscard]] std::vector<Bytes> chain() const;
 };
 
 struct Registry {

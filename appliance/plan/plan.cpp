@@ -6,6 +6,7 @@
 #include <bit>
 #include <utility>
 
+#include "appliance/plan/plan_authorities.h"
 #include "appliance/plan/plan_ends.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_fields.h"
@@ -27,6 +28,9 @@ constexpr std::array kOperations{
     std::pair{Operation::SeImport, std::string_view{"se-import"}},
     std::pair{Operation::StationEnroll, std::string_view{"station-enroll"}},
     std::pair{Operation::CaCreate, std::string_view{"ca-create"}},
+    std::pair{Operation::CaRequest, std::string_view{"ca-request"}},
+    std::pair{Operation::CaInstall, std::string_view{"ca-install"}},
+    std::pair{Operation::CaImport, std::string_view{"ca-import"}},
     std::pair{Operation::Batch, std::string_view{"batch"}},
     std::pair{Operation::BatchReexport, std::string_view{"batch-reexport"}},
     std::pair{Operation::TransportMasterImport, std::string_view{"transport-master-import"}},
@@ -137,18 +141,6 @@ void check_validity(PlanFields& fields, UtcMillis not_before, UtcMillis not_afte
   if (not_after <= not_before) fields.refuse("not_after", "is not after not_before");
 }
 
-CaCreatePlan read_ca(PlanFields& fields) {
-  CaCreatePlan plan;
-  plan.name = fields.name("name");
-  plan.subject = fields.text("subject", x509::kMaxPatternBytes);
-  plan.not_before = fields.time("not_before");
-  plan.not_after = fields.time("not_after");
-  check_validity(fields, plan.not_before, plan.not_after);
-  const auto name = x509::fixed_name(plan.subject);
-  if (const auto* refusal = std::get_if<Refusal>(&name)) fields.refuse("subject", refusal->text);
-  return plan;
-}
-
 BatchPlan read_batch(PlanFields& fields) {
   BatchPlan plan;
   plan.site = fields.name("site");
@@ -198,7 +190,10 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::TransportMasterCreate: plan.detail = read_master(fields); return;
     case Operation::SeImport: plan.detail = read_import(fields); return;
     case Operation::StationEnroll: plan.detail = read_station(fields); return;
-    case Operation::CaCreate: plan.detail = read_ca(fields); return;
+    case Operation::CaCreate: plan.detail = read_ca_create(fields); return;
+    case Operation::CaRequest: plan.detail = read_ca_request(fields); return;
+    case Operation::CaInstall: plan.detail = read_ca_install(fields); return;
+    case Operation::CaImport: plan.detail = read_ca_import(fields); return;
     case Operation::Batch: plan.detail = read_batch(fields); return;
     case Operation::BatchReexport: plan.detail = read_reexport(fields); return;
     case Operation::TransportMasterImport: plan.detail = read_master_import(fields); return;
@@ -255,11 +250,6 @@ std::string detail_text(const StationEnrollPlan& plan) {
 
 std::string validity_text(UtcMillis not_before, UtcMillis not_after) {
   return fmt::format("not_before = \"{}\"\nnot_after = \"{}\"\n", to_rfc3339(not_before), to_rfc3339(not_after));
-}
-
-std::string detail_text(const CaCreatePlan& plan) {
-  return fmt::format("name = \"{}\"\nsubject = {}\n", plan.name, toml_quoted(plan.subject)) +
-         validity_text(plan.not_before, plan.not_after);
 }
 
 std::string detail_text(const BatchPlan& plan) {
@@ -322,11 +312,6 @@ std::vector<std::string> detail_sentences(const StationEnrollPlan& plan) {
           fmt::format("Its request reads in words: {}.", key_words(plan.request_sha256.bytes()))};
 }
 
-std::vector<std::string> detail_sentences(const CaCreatePlan& plan) {
-  return {fmt::format("The HSM makes certificate authority kf-ca/{} with subject {}.", plan.name, plan.subject),
-          fmt::format("Its certificate is valid from {} to {}.", to_rfc3339(plan.not_before), to_rfc3339(plan.not_after))};
-}
-
 std::vector<std::string> detail_sentences(const BatchPlan& plan) {
   std::vector<std::string> lines;
   lines.push_back(fmt::format("{} keys named \"{}\" are made for {} secure elements of family {} (mode {}).", plan.se_count,
@@ -361,8 +346,6 @@ std::string detail_subject(const SourceAddPlan& plan) { return plan.name; }
 std::string detail_subject(const SeImportPlan& plan) { return plan.file_sha256.hex(); }
 
 std::string detail_subject(const StationEnrollPlan& plan) { return plan.station.hex(); }
-
-std::string detail_subject(const CaCreatePlan& plan) { return plan.name; }
 
 std::string detail_subject(const BatchPlan& plan) { return plan.site; }
 

@@ -26,6 +26,9 @@ enum class Operation {
   SeImport,
   StationEnroll,
   CaCreate,
+  CaRequest,
+  CaInstall,
+  CaImport,
   Batch,
   BatchReexport,
   TransportMasterImport,
@@ -150,10 +153,46 @@ struct StationEnrollPlan {
   StationId station;
 };
 
+/// What a CA of ours is for; "root" and "intermediate" are custom X.509, the others Matter's.
+enum class CaProfile { Root, Intermediate, MatterPaa, MatterPai };
+[[nodiscard]] std::string_view profile_name(CaProfile profile);
+[[nodiscard]] std::optional<CaProfile> profile_from_name(std::string_view name);
+[[nodiscard]] bool is_matter(CaProfile profile);
+
 struct CaCreatePlan {
   std::string name;
   std::string subject;  // "CN=...,O=..."
   UtcMillis not_before, not_after;
+  CaProfile profile = CaProfile::Root;
+  std::string issuer = {};          // NAME of the kf-ca that signs; empty: self-signed
+  std::uint8_t path_length = 0;     // CAs that may follow below it
+  std::uint16_t vendor_id = 0;      // Matter's; 0: none
+  std::uint16_t product_id = 0;     // of matter-pai; 0: none
+};
+
+/// kf-ca/NAME is made; its certificate will come from outside. Until then it issues nothing.
+struct CaRequestPlan {
+  std::string name;
+  std::string subject;
+  CaProfile profile = CaProfile::Intermediate;  // or MatterPai
+  std::uint16_t vendor_id = 0, product_id = 0;
+};
+
+/// The most certificates from an issuing CA up to its anchor, and octets of one.
+inline constexpr std::size_t kMaxCaChain = 3;
+inline constexpr std::size_t kMaxCaCertificateBytes = 4096;
+
+/// The certificate for the request of kf-ca/NAME, then each one's issuer up to the self-signed anchor.
+struct CaInstallPlan {
+  std::string name;
+  std::vector<Bytes> chain;  // DER, 2 to kMaxCaChain
+};
+
+/// An outside CA that signs for our requests: its certificate, then each one's issuer.
+struct CaImportPlan {
+  std::string name;
+  CaProfile profile = CaProfile::Intermediate;
+  std::vector<Bytes> chain;  // DER, 1 to kMaxCaChain
 };
 
 struct BatchPlan {
@@ -343,6 +382,9 @@ struct Plan {
                SeImportPlan,
                StationEnrollPlan,
                CaCreatePlan,
+               CaRequestPlan,
+               CaInstallPlan,
+               CaImportPlan,
                BatchPlan,
                BatchReexportPlan,
                TransportMasterImportPlan,
