@@ -21,6 +21,8 @@ constexpr std::uint8_t kBasicConstraints[] = {0x55, 0x1d, 0x13};
 constexpr std::uint8_t kKeyUsage[] = {0x55, 0x1d, 0x0f};
 constexpr std::uint8_t kSubjectKeyIdentifier[] = {0x55, 0x1d, 0x0e};
 constexpr std::uint8_t kAuthorityKeyIdentifier[] = {0x55, 0x1d, 0x23};
+constexpr std::uint8_t kExtendedKeyUsage[] = {0x55, 0x1d, 0x25};
+constexpr std::uint8_t kSubjectAltName[] = {0x55, 0x1d, 0x11};
 
 Refusal malformed(std::string what) {
   return Refusal{"certificate-malformed", "the certificate is malformed: " + std::move(what)};
@@ -37,6 +39,7 @@ struct Extensions {
   std::optional<std::uint16_t> key_usage;
   Bytes subject_key_identifier;
   Bytes authority_key_identifier;
+  std::vector<ExtensionFacts> all;
 };
 
 bool read_basic_constraints(ByteView value, Extensions& out) {
@@ -86,6 +89,18 @@ bool read_authority_key_identifier(ByteView value, Extensions& out) {
   return true;
 }
 
+/// SEQUENCE SIZE (1..MAX) of elements, each with `tag` if one is given.
+bool is_list(ByteView value, std::optional<std::uint8_t> tag) {
+  const auto sequence = der::only_element(value, der::kSequence);
+  if (!sequence || sequence->content.empty()) return false;
+  der::Reader entries{sequence->content};
+  while (!entries.at_end()) {
+    const auto entry = entries.next();
+    if (!entry || (tag && entry->tag != *tag)) return false;
+  }
+  return true;
+}
+
 std::optional<Refusal> read_extension(ByteView type,
                                       bool critical,
                                       ByteView value,
@@ -95,6 +110,10 @@ std::optional<Refusal> read_extension(ByteView type,
     sound = read_basic_constraints(value, out);
   } else if (equal(type, kKeyUsage)) {
     sound = read_key_usage(value, out);
+  } else if (equal(type, kExtendedKeyUsage)) {
+    sound = is_list(value, der::kOid);
+  } else if (equal(type, kSubjectAltName)) {
+    sound = is_list(value, std::nullopt);
   } else if (critical) {
     return outside_profile("critical extension with OID octets " + to_hex(type));
   } else if (equal(type, kSubjectKeyIdentifier)) {
@@ -110,7 +129,6 @@ std::optional<Refusal> read_extension(ByteView type,
 std::optional<Refusal> read_extensions(ByteView explicit_content, Extensions& out) {
   const auto list = der::only_element(explicit_content, der::kSequence);
   if (!list || list->content.empty()) return malformed("extensions");
-  std::vector<ByteView> seen;
   der::Reader reader{list->content};
   while (!reader.at_end()) {
     const auto extension = reader.next(der::kSequence);
@@ -123,11 +141,10 @@ std::optional<Refusal> read_extensions(ByteView explicit_content, Extensions& ou
       return malformed("extensions");
     if (critical && (critical->content.size() != 1 || critical->content[0] != 0xff))
       return malformed("critical flag");
-    if (std::ranges::any_of(seen, [&](ByteView known) { return equal(known, type->content); })) {
-      return malformed("an extension twice");
-    }
-    if (seen.size() == kMaxExtensions) return outside_profile("too many extensions");
-    seen.push_back(type->content);
+    const auto is_same = [&](const ExtensionFacts& known) { return equal(known.oid, type->content); };
+    if (std::ranges::any_of(out.all, is_same)) return malformed("an extension twice");
+    if (out.all.size() == kMaxExtensions) return outside_profile("too many extensions");
+    out.all.push_back({to_bytes(type->content), critical.has_value(), to_bytes(value->content)});
     if (auto refusal = read_extension(type->content, critical.has_value(), value->content, out))
       return refusal;
   }
@@ -216,6 +233,7 @@ std::variant<CertificateFacts, Refusal> parse_certificate(ByteView octets) {
       .key_usage = extensions.key_usage,
       .subject_key_identifier = std::move(extensions.subject_key_identifier),
       .authority_key_identifier = std::move(extensions.authority_key_identifier),
+      .extensions = std::move(extensions.all),
       .tbs = to_bytes(tbs->whole),
       .signature = std::move(*signature),
       .sha256 = crypto::sha256(octets)};

@@ -2,29 +2,34 @@
 // only; safe on anything: bounded, never throws for what it is given.
 //
 // Accepted: X.509 v3 (RFC 5280), ecdsa-with-SHA256, P-256, strict DER, at most 16 KiB, at most 32
-// extensions and none twice; every critical one is basicConstraints or keyUsage. Others are
-// skipped.
+// extensions and none twice; every critical one is basicConstraints, keyUsage, extendedKeyUsage or
+// subjectAltName. Others are kept, and not looked into.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "wrap/base/bytes.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/error.h"
 #include "wrap/base/ids.h"
 #include "wrap/crypto/signing.h"
+#include "wrap/x509/key_usage.h"
 
 namespace keyferry::x509 {
 
 inline constexpr std::size_t kMaxCertificateBytes = 16U * 1024;
 
-/// Bits of KeyUsage (RFC 5280 4.2.1.3), bit 0 = digitalSignature.
-inline constexpr std::uint16_t kDigitalSignature = 1U << 0;
-inline constexpr std::uint16_t kKeyCertSign = 1U << 5;
-inline constexpr std::uint16_t kCrlSign = 1U << 6;
+struct ExtensionFacts {
+  Bytes oid;  ///< content octets
+  bool critical = false;
+  Bytes value;  ///< what the OCTET STRING holds
+
+  friend bool operator==(const ExtensionFacts&, const ExtensionFacts&) = default;
+};
 
 struct CertificateFacts {
   Bytes serial;  ///< content of the INTEGER: 1 to 20 octets, positive
@@ -41,6 +46,7 @@ struct CertificateFacts {
   std::optional<std::uint16_t> key_usage;  ///< nothing when the extension is absent
   Bytes subject_key_identifier;            ///< empty when absent
   Bytes authority_key_identifier;          ///< empty when absent
+  std::vector<ExtensionFacts> extensions;  ///< all of them, in their order
   Bytes tbs;                               ///< DER TBSCertificate, as received
   Bytes signature;                         ///< raw r||s, 64 octets
   Digest sha256;                           ///< of the whole certificate

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "wrap/x509/der.h"
+#include "wrap/x509/internal/extensions.h"
 
 namespace keyferry::x509 {
 namespace {
@@ -15,27 +16,6 @@ namespace {
 constexpr std::uint8_t kVersion3[] = {0xa0, 0x03, 0x02, 0x01, 0x02};
 constexpr std::uint8_t kEcdsaWithSha256[] = {
     0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
-constexpr std::uint8_t kNotACa[] = {
-    0x30, 0x0c, 0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff, 0x04, 0x02, 0x30, 0x00};
-constexpr std::uint8_t kUsageDigitalSignature[] = {
-    0x30, 0x0e, 0x06, 0x03, 0x55, 0x1d, 0x0f, 0x01, 0x01, 0xff, 0x04, 0x04, 0x03, 0x02, 0x07, 0x80};
-constexpr std::uint8_t kUsageCertAndCrlSign[] = {
-    0x30, 0x0e, 0x06, 0x03, 0x55, 0x1d, 0x0f, 0x01, 0x01, 0xff, 0x04, 0x04, 0x03, 0x02, 0x01, 0x06};
-constexpr std::uint8_t kOidBasicConstraints[] = {0x06, 0x03, 0x55, 0x1d, 0x13};
-constexpr std::uint8_t kOidSubjectKeyIdentifier[] = {0x06, 0x03, 0x55, 0x1d, 0x0e};
-constexpr std::uint8_t kOidAuthorityKeyIdentifier[] = {0x06, 0x03, 0x55, 0x1d, 0x23};
-
-Bytes subject_key_extension(ByteView identifier) {
-  return der::sequence(
-      {kOidSubjectKeyIdentifier, der::octet_string(der::octet_string(identifier))});
-}
-
-Bytes authority_key_extension(ByteView identifier) {
-  const Bytes key_identifier = der::tlv(der::context_primitive(0), identifier);
-  return der::sequence(
-      {kOidAuthorityKeyIdentifier, der::octet_string(der::sequence({key_identifier}))});
-}
-
 Bytes validity(UtcMillis not_before, UtcMillis not_after) {
   return der::sequence({der::time(not_before), der::time(not_after)});
 }
@@ -70,18 +50,32 @@ KeyIdentifier key_identifier(const crypto::PublicKey& key) {
 
 CertificateBuilder::CertificateBuilder(const DeviceTemplate& device_template) {
   if (const auto refusal = validate(device_template)) throw to_error(*refusal);
-  pattern_ = std::get<SubjectPattern>(SubjectPattern::parse(device_template.subject));
+  pattern_ = std::get<SubjectPattern>(x509::subject_pattern(device_template));
 
   append(before_subject_, kEcdsaWithSha256);
   append(before_subject_, device_template.issuer_name);
   append(before_subject_, validity(device_template.not_before, device_template.not_after));
 
-  const Bytes no_identifier(KeyIdentifier::kSizeBytes);
-  const Bytes subject_key = subject_key_extension(no_identifier);
-  const Bytes authority_key = authority_key_extension(device_template.issuer_key_identifier);
-  const Bytes list = der::sequence({kNotACa, kUsageDigitalSignature, subject_key, authority_key});
-  extensions_ = der::tlv(der::context_constructed(3), list);
-  key_identifier_at_ = extensions_.size() - authority_key.size() - KeyIdentifier::kSizeBytes;
+  usages_ = usage_extensions(device_template);
+  alt_names_ = alt_name_patterns(device_template);
+  if (std::ranges::all_of(alt_names_, &AltNamePattern::is_fixed)) {
+    constexpr std::uint8_t kUnused[] = {0};
+    const SubjectFields none{std::nullopt, *SeSerial::from_bytes(kUnused), "", "", ""};
+    append(usages_, alt_name_extension(alt_names_, none));
+    alt_names_.clear();
+  }
+  rest_ = extra_extensions(device_template);
+  append(rest_, subject_key_extension(Bytes(KeyIdentifier::kSizeBytes)));
+  key_identifier_at_ = rest_.size() - KeyIdentifier::kSizeBytes;
+  append(rest_, authority_key_extension(device_template.issuer_key_identifier));
+}
+
+std::optional<Refusal> CertificateBuilder::check(const SubjectFields& fields) const {
+  if (auto refusal = pattern_.check(fields)) return refusal;
+  for (const AltNamePattern& name : alt_names_) {
+    if (auto refusal = name.check(fields)) return refusal;
+  }
+  return std::nullopt;
 }
 
 Bytes CertificateBuilder::to_be_signed(const CertificateSerial& serial,
@@ -91,11 +85,14 @@ Bytes CertificateBuilder::to_be_signed(const CertificateSerial& serial,
   Bytes name;
   name.reserve(256);
   pattern_.append_name(name, subject);
+  const Bytes alt_names = alt_name_extension(alt_names_, subject);
   const Bytes spki = key.spki_der();
 
   constexpr std::size_t kSerialBytes = 2 + CertificateSerial::kSizeBytes;
+  const std::size_t list = usages_.size() + alt_names.size() + rest_.size();
+  const std::size_t wrapped = der::header_size(list) + list;
   const std::size_t size = sizeof kVersion3 + kSerialBytes + before_subject_.size() + name.size() +
-                           spki.size() + extensions_.size();
+                           spki.size() + der::header_size(wrapped) + wrapped;
   Bytes tbs;
   tbs.reserve(der::header_size(size) + size);
   der::append_header(tbs, der::kSequence, size);
@@ -104,8 +101,12 @@ Bytes CertificateBuilder::to_be_signed(const CertificateSerial& serial,
   append(tbs, before_subject_);
   append(tbs, name);
   append(tbs, spki);
+  der::append_header(tbs, der::context_constructed(3), wrapped);
+  der::append_header(tbs, der::kSequence, list);
+  append(tbs, usages_);
+  append(tbs, alt_names);
   const std::size_t identifier_at = tbs.size() + key_identifier_at_;
-  append(tbs, extensions_);
+  append(tbs, rest_);
   const KeyIdentifier identifier = key_identifier(key);
   std::ranges::copy(identifier.bytes(), tbs.begin() + static_cast<std::ptrdiff_t>(identifier_at));
   return tbs;
@@ -117,37 +118,6 @@ Bytes assemble(ByteView tbs, ByteView raw_signature) {
   }
   return der::sequence(
       {tbs, kEcdsaWithSha256, der::bit_string(crypto::raw_to_der_signature(raw_signature))});
-}
-
-Bytes ca_to_be_signed(const CaSpec& spec,
-                      const CertificateSerial& serial,
-                      const crypto::PublicKey& key) {
-  check_serial(serial);
-  const auto name_or_refusal = fixed_name(spec.subject);
-  if (const auto* refusal = std::get_if<Refusal>(&name_or_refusal)) throw to_error(*refusal);
-  if (spec.not_before >= spec.not_after || spec.not_before < der::kFirstTime ||
-      spec.not_after > der::kLastTime) {
-    throw Error{Code::Refused,
-                "validity of the CA: not_before must be before not_after, both from 1950 to 9999"};
-  }
-  const Bytes& name = std::get<Bytes>(name_or_refusal);
-  const Bytes constraints =
-      der::sequence({der::boolean(true), der::integer(std::uint64_t{spec.path_length})});
-  const Bytes is_ca =
-      der::sequence({kOidBasicConstraints, der::boolean(true), der::octet_string(constraints)});
-  const KeyIdentifier identifier = key_identifier(key);
-  const Bytes list = der::sequence({is_ca,
-                                    kUsageCertAndCrlSign,
-                                    subject_key_extension(identifier.bytes()),
-                                    authority_key_extension(identifier.bytes())});
-  return der::sequence({kVersion3,
-                        der::tlv(der::kInteger, serial.bytes()),
-                        kEcdsaWithSha256,
-                        name,
-                        validity(spec.not_before, spec.not_after),
-                        name,
-                        key.spki_der(),
-                        der::tlv(der::context_constructed(3), list)});
 }
 
 }  // namespace keyferry::x509

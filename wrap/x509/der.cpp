@@ -103,9 +103,14 @@ Bytes integer(std::uint64_t value) {
   return integer(ByteView{octets});
 }
 
+bool is_oid(std::string_view dotted) {
+  const std::vector<std::uint32_t> arcs = split_arcs(dotted);
+  return arcs.size() >= 2 && arcs[0] <= 2 && (arcs[0] == 2 || arcs[1] <= 39);
+}
+
 Bytes oid(std::string_view dotted) {
   const std::vector<std::uint32_t> arcs = split_arcs(dotted);
-  if (arcs.size() < 2 || arcs[0] > 2 || (arcs[0] < 2 && arcs[1] > 39)) {
+  if (!is_oid(dotted)) {
     throw Error{Code::InvalidArgument, fmt::format("not an object identifier: {}", dotted)};
   }
   Bytes content;

@@ -22,8 +22,10 @@ enum Tag : std::uint8_t {
   kOctetString = 0x04,
   kNull = 0x05,
   kOid = 0x06,
+  kEnumerated = 0x0a,
   kUtf8String = 0x0c,
   kPrintableString = 0x13,
+  kIa5String = 0x16,
   kUtcTime = 0x17,
   kGeneralizedTime = 0x18,
   kSequence = 0x30,
@@ -60,6 +62,9 @@ void append_tlv(Bytes& out, std::uint8_t tag, ByteView content);
 /// the first bit would make it negative. Empty is zero.
 [[nodiscard]] Bytes integer(ByteView unsigned_big_endian);
 [[nodiscard]] Bytes integer(std::uint64_t value);
+
+/// True for what oid() takes.
+[[nodiscard]] bool is_oid(std::string_view dotted);
 
 /// Dotted decimal, e.g. "1.2.840.10045.4.3.2"; Error{InvalidArgument} unless it has two or more
 /// arcs, the first 0..2, the second below 40 under arcs 0 and 1, each below 2^32.

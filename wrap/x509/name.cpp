@@ -11,7 +11,27 @@ namespace {
 
 constexpr std::size_t kMaxAttributes = 32;
 
-std::optional<std::string> dotted(ByteView oid) {
+std::string value_text(const der::Element& value) {
+  const bool is_text = value.tag == der::kUtf8String || value.tag == der::kPrintableString ||
+                       value.tag == der::kIa5String;
+  if (!is_text)
+    return "#" + to_hex(value.whole.first(std::min<std::size_t>(value.whole.size(), 100)));
+  std::string out;
+  for (const char c :
+       as_chars(value.content.first(std::min<std::size_t>(value.content.size(), 200)))) {
+    if (c == ',' || c == '+' || c == '=' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else {
+      out += printable({&c, 1});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<std::string> oid_text(ByteView oid) {
   if (oid.empty() || oid.back() >= 0x80) return std::nullopt;
   std::string text;
   std::uint64_t arc = 0;
@@ -35,26 +55,14 @@ std::optional<std::string> dotted(ByteView oid) {
   return text;
 }
 
-std::string value_text(const der::Element& value) {
-  constexpr std::uint8_t kIa5String = 0x16;
-  const bool is_text = value.tag == der::kUtf8String || value.tag == der::kPrintableString ||
-                       value.tag == kIa5String;
-  if (!is_text)
-    return "#" + to_hex(value.whole.first(std::min<std::size_t>(value.whole.size(), 100)));
-  std::string out;
-  for (const char c :
-       as_chars(value.content.first(std::min<std::size_t>(value.content.size(), 200)))) {
-    if (c == ',' || c == '+' || c == '=' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else {
-      out += printable({&c, 1});
-    }
-  }
-  return out;
+void append_rdn(Bytes& out, Attribute attribute, std::string_view value) {
+  const AttributeRule& rule = rule_of(attribute);
+  const std::size_t pair = 2 + rule.oid.size + der::header_size(value.size()) + value.size();
+  der::append_header(out, der::kSet, der::header_size(pair) + pair);
+  der::append_header(out, der::kSequence, pair);
+  der::append_tlv(out, der::kOid, rule.oid.view());
+  der::append_tlv(out, rule.string_tag, as_bytes(value));
 }
-
-}  // namespace
 
 std::optional<std::string> name_text(ByteView name) {
   const auto rdns = der::only_element(name, der::kSequence);
@@ -74,10 +82,10 @@ std::optional<std::string> name_text(ByteView name) {
       const auto type = fields.next(der::kOid);
       const auto value = fields.next();
       if (!type || !value || !fields.at_end()) return std::nullopt;
-      const auto type_text = dotted(type->content);
+      const auto type_text = oid_text(type->content);
       if (!type_text) return std::nullopt;
       const auto* rule = std::ranges::find_if(kAttributeRules, [&](const AttributeRule& known) {
-        return equal(known.oid, type->content);
+        return equal(known.oid.view(), type->content);
       });
       if (!text.empty()) text += first ? "," : "+";
       text += rule != kAttributeRules.end() ? std::string{rule->text} : *type_text;

@@ -6,7 +6,6 @@
 
 #include "wrap/base/base64.h"
 #include "wrap/base/text.h"
-#include "wrap/x509/certificate.h"
 
 namespace keyferry::x509 {
 namespace {
@@ -63,15 +62,6 @@ std::variant<std::vector<Bytes>, Refusal> from_pem(std::string_view text, std::s
   }
   if (blocks.empty()) return pem_refusal(fmt::format("no {} in it", label));
   return blocks;
-}
-
-std::variant<std::vector<Bytes>, Refusal> read_certificates(ByteView file) {
-  constexpr std::uint8_t kSequence = 0x30;  // "0" as text, which no PEM file begins with
-  if (!file.empty() && file.front() != kSequence) return from_pem(as_chars(file), kPemCertificate);
-  if (file.empty() || file.size() > kMaxCertificateBytes) {
-    return Refusal{"certificate-size", "a certificate has 1 to 16,384 octets"};
-  }
-  return std::vector<Bytes>{to_bytes(file)};
 }
 
 }  // namespace keyferry::x509

@@ -25,8 +25,4 @@ inline constexpr std::size_t kMaxPemBlocks = 64;
 [[nodiscard]] std::variant<std::vector<Bytes>, Refusal> from_pem(std::string_view text,
                                                                  std::string_view label);
 
-/// Certificates of a file in either form: one DER when it begins with a SEQUENCE (0x30), else PEM.
-/// Refusals "pem" and "certificate-size"; the DER is not looked into.
-[[nodiscard]] std::variant<std::vector<Bytes>, Refusal> read_certificates(ByteView file);
-
 }  // namespace keyferry::x509

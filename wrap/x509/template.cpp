@@ -4,230 +4,244 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
-#include "wrap/base/error.h"
 #include "wrap/base/text.h"
-#include "wrap/base/utf8.h"
 #include "wrap/x509/certificate.h"
+#include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/der.h"
+#include "wrap/x509/internal/extensions.h"
 
 namespace keyferry::x509 {
 namespace {
-
-struct PlaceholderName {
-  Placeholder placeholder;
-  std::string_view name;
-};
-
-constexpr std::array kPlaceholders{
-    PlaceholderName{Placeholder::DeviceSerial, "device_serial"},
-    PlaceholderName{Placeholder::SeSerial, "se_serial"},
-    PlaceholderName{Placeholder::KeyName, "key_name"},
-    PlaceholderName{Placeholder::Part, "part"},
-    PlaceholderName{Placeholder::Lot, "lot"},
-};
 
 constexpr std::size_t kMinNameBytes =
     14;  // SEQUENCE { SET { SEQUENCE { OID of 3 octets, string of 1 } } }
 constexpr std::size_t kMaxNameBytes = 1024;
 constexpr std::size_t kMaxKeyIdentifierBytes = 64;
+constexpr std::size_t kMaxOidChars = 128;
 
-Refusal pattern_refusal(std::string text, std::string hint = {}) {
-  return Refusal{"subject-pattern", std::move(text), std::move(hint)};
+// What an EC key of an end entity may be for (RFC 5480 section 3).
+constexpr std::uint16_t kLeafUsages =
+    kDigitalSignature | kContentCommitment | kKeyAgreement | kEncipherOnly | kDecipherOnly;
+
+struct UsageName {
+  std::string_view name;
+  std::string_view oid;
+};
+
+// RFC 5280 4.2.1.12: id-kp.
+constexpr std::array kExtendedKeyUsages{
+    UsageName{"serverAuth", "1.3.6.1.5.5.7.3.1"},
+    UsageName{"clientAuth", "1.3.6.1.5.5.7.3.2"},
+    UsageName{"codeSigning", "1.3.6.1.5.5.7.3.3"},
+    UsageName{"emailProtection", "1.3.6.1.5.5.7.3.4"},
+    UsageName{"timeStamping", "1.3.6.1.5.5.7.3.8"},
+    UsageName{"OCSPSigning", "1.3.6.1.5.5.7.3.9"},
+};
+
+// Extensions that the builder makes itself, or that belong to CAs and CRLs alone.
+constexpr std::array<std::string_view, 11> kOwnExtensions{"2.5.29.14",
+                                                          "2.5.29.15",
+                                                          "2.5.29.17",
+                                                          "2.5.29.19",
+                                                          "2.5.29.20",
+                                                          "2.5.29.30",
+                                                          "2.5.29.32",
+                                                          "2.5.29.33",
+                                                          "2.5.29.35",
+                                                          "2.5.29.36",
+                                                          "2.5.29.37"};
+
+Refusal field_refusal(std::string_view field, std::string_view why, std::string hint = {}) {
+  return Refusal{
+      "template-field", fmt::format("template field \"{}\" {}", field, why), std::move(hint)};
 }
 
-/// Text of a pattern outside of placeholders; what RFC 4514 escapes is left out, so that no reader
-/// can disagree.
-bool is_pattern_text(std::string_view text) {
-  static constexpr std::u32string_view kRefused = U",=+\"\\<>;#{}";
-  const auto points = decode_utf8(text);
-  return points && std::ranges::all_of(*points, [&](char32_t point) {
-           return !is_control(point) && kRefused.find(point) == std::u32string_view::npos;
-         });
+/// Dotted decimal in its one form: without leading zeros.
+bool is_short_oid(std::string_view text) {
+  return text.size() <= kMaxOidChars && der::is_oid(text) && oid_text(ByteView{der::oid(text)}.subspan(2)) == text;
 }
 
-void append_value(std::string& out, Placeholder placeholder, const SubjectFields& fields) {
-  switch (placeholder) {
-    case Placeholder::DeviceSerial:
-      out += fields.device_serial.value_or("");
-      break;
-    case Placeholder::SeSerial:
-      out += fields.se_serial.hex();
-      break;
-    case Placeholder::KeyName:
-      out += fields.key_name;
-      break;
-    case Placeholder::Part:
-      out += fields.part;
-      break;
-    case Placeholder::Lot:
-      out += fields.lot;
-      break;
+bool has_twice(const std::vector<std::string>& list) {
+  return std::set<std::string>{list.begin(), list.end()}.size() != list.size();
+}
+
+std::optional<Refusal> check_usage(const DeviceTemplate& device_template) {
+  const std::uint16_t usage = device_template.key_usage;
+  if ((usage & kDigitalSignature) == 0 || (usage & ~kLeafUsages) != 0) {
+    return field_refusal("key_usage",
+                         "must hold digitalSignature and may hold contentCommitment, keyAgreement, encipherOnly and "
+                         "decipherOnly",
+                         "an EC key of a device has no other uses (RFC 5480 section 3)");
   }
+  if ((usage & (kEncipherOnly | kDecipherOnly)) != 0 && (usage & kKeyAgreement) == 0) {
+    return field_refusal("key_usage", "has encipherOnly or decipherOnly without keyAgreement");
+  }
+  if (device_template.name != kCustomTemplateName && usage != kDigitalSignature) {
+    return field_refusal("key_usage", "must be digitalSignature alone", "use the template \"custom\"");
+  }
+  return std::nullopt;
 }
 
-/// The bounds of one value, as X.520 and RFC 5280 set them.
-std::optional<Refusal> check_value(Attribute attribute, std::string_view value) {
-  const AttributeRule& rule = rule_of(attribute);
-  const auto refuse = [&](std::string_view why) {
-    return Refusal{"subject-value", fmt::format("{}={}: {}", rule.text, printable(value), why)};
+std::optional<Refusal> check_lists(const DeviceTemplate& device_template) {
+  const auto& usages = device_template.extended_key_usage;
+  if (usages.size() > kMaxExtendedKeyUsages || has_twice(usages) ||
+      !std::ranges::all_of(usages, [](const std::string& usage) { return extended_key_usage_oid(usage).has_value(); })) {
+    return field_refusal("extended_key_usage",
+                         fmt::format("must hold at most {} different usages", kMaxExtendedKeyUsages),
+                         "use names such as clientAuth, or dotted OIDs");
+  }
+  const auto& policies = device_template.policies;
+  if (policies.size() > kMaxPolicies || has_twice(policies) || !std::ranges::all_of(policies, is_short_oid)) {
+    return field_refusal("policies", fmt::format("must hold at most {} different dotted OIDs", kMaxPolicies));
+  }
+  const auto& extensions = device_template.extensions;
+  if (extensions.size() > kMaxExtraExtensions)
+    return field_refusal("extensions", fmt::format("has more than {} entries", kMaxExtraExtensions));
+  std::set<std::string> seen;
+  for (const ExtraExtension& extra : extensions) {
+    if (!is_short_oid(extra.oid) || !seen.insert(to_hex(der::oid(extra.oid))).second)
+      return field_refusal("extensions", fmt::format("has \"{}\", no dotted OID or one twice", printable(extra.oid)));
+    if (std::ranges::find(kOwnExtensions, extra.oid) != kOwnExtensions.end()) {
+      return field_refusal("extensions", fmt::format("has {}, which is made elsewhere or not for devices", extra.oid),
+                           "use alt_names, key_usage, extended_key_usage or policies");
+    }
+    der::Reader reader{extra.value};
+    if (extra.value.size() > kMaxExtraExtensionBytes || !reader.next() || !reader.at_end()) {
+      return field_refusal("extensions", fmt::format("has a value of {} that is not one DER value of at most {} octets",
+                                                     extra.oid, kMaxExtraExtensionBytes));
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> check_matter(const DeviceTemplate& device_template) {
+  const MatterIds& ids = device_template.matter;
+  const bool is_dac = device_template.name == kMatterDacTemplateName;
+  if (!is_dac && (ids.vendor_id || ids.product_id || device_template.certification_declaration ||
+                  ids.form != MatterForm::Attributes)) {
+    return field_refusal(ids.vendor_id ? "vendor_id" : "product_id", "and its like belong to Matter",
+                         "use the template \"matter-dac\"");
+  }
+  if (!is_dac) return std::nullopt;
+  if (!ids.vendor_id) return field_refusal("vendor_id", "is missing", "e.g. vendor_id = \"FFF1\"");
+  if (!ids.product_id) return field_refusal("product_id", "is missing", "e.g. product_id = \"8000\"");
+  // Matter Core Specification 2.5.2, 2.5.3: vendor and product id 0 name nobody.
+  if (*ids.vendor_id == 0) return field_refusal("vendor_id", "is 0000, which is no vendor");
+  if (*ids.product_id == 0) return field_refusal("product_id", "is 0000, which is no product");
+  return std::nullopt;
+}
+
+bool has_device_extras(const DeviceTemplate& device_template) {
+  return !device_template.alt_names.empty() || !device_template.extended_key_usage.empty() ||
+         !device_template.policies.empty() || !device_template.extensions.empty();
+}
+
+bool names_a_serial(const SubjectPattern& subject, const std::vector<AltNamePattern>& alt_names) {
+  const auto uses = [](const auto& pattern) {
+    return pattern.uses(Placeholder::DeviceSerial) || pattern.uses(Placeholder::SeSerial);
   };
-  if (value.empty()) return refuse("empty");
-  if (rule.string_tag == der::kPrintableString && !der::is_printable_string(value)) {
-    return refuse(
-        "a character that PrintableString does not have (letters, digits, space and '()+,-./:=?)");
+  return uses(subject) || std::ranges::any_of(alt_names, uses);
+}
+
+std::optional<Refusal> check_validity(const DeviceTemplate& device_template) {
+  if (device_template.not_before < der::kFirstTime || device_template.not_after > der::kLastTime ||
+      device_template.not_before >= device_template.not_after) {
+    return Refusal{"validity", "not_before must be before not_after, both from 1950 to 9999"};
   }
-  const auto points = decode_utf8(value);
-  if (!points || std::ranges::any_of(*points, is_control)) return refuse("not plain UTF-8");
-  if (points->size() < rule.min_chars || points->size() > rule.max_chars) {
-    return refuse(rule.min_chars == rule.max_chars
-                      ? fmt::format("must have {} characters", rule.max_chars)
-                      : fmt::format("{} characters, at most {}", points->size(), rule.max_chars));
+  return std::nullopt;
+}
+
+std::optional<Refusal> check_matter_issuer(const DeviceTemplate& device_template, const CertificateFacts& issuer) {
+  constexpr std::uint16_t kPaiUsages = kKeyCertSign | kCrlSign;
+  const bool usages = issuer.key_usage && (*issuer.key_usage & kPaiUsages) == kPaiUsages &&
+                      (*issuer.key_usage & ~(kPaiUsages | kDigitalSignature)) == 0;
+  if (issuer.path_length != 0U || !usages) {
+    return Refusal{"matter-pai",
+                   fmt::format("{} is no Product Attestation Intermediate: that has path length 0 and keyUsage "
+                               "keyCertSign and cRLSign",
+                               issuer.subject),
+                   "issue device attestation certificates under a CA of kind matter-pai"};
   }
-  if (points->front() == U' ' || points->back() == U' ')
-    return refuse("begins or ends with a space");
-  if (attribute == Attribute::Country &&
-      !std::ranges::all_of(value, [](char c) { return c >= 'A' && c <= 'Z'; })) {
-    return refuse("two capital letters (ISO 3166)");
+  const auto found = matter_ids(issuer.subject_name);
+  if (const auto* refusal = std::get_if<Refusal>(&found)) {
+    return Refusal{"matter-pai", fmt::format("the subject of {}: {}", issuer.subject, refusal->text)};
+  }
+  const auto& ids = std::get<MatterIds>(found);
+  if (!ids.vendor_id)
+    return Refusal{"matter-pai", fmt::format("{} has no VendorID", issuer.subject), "a PAI names its vendor"};
+  if (*ids.vendor_id != device_template.matter.vendor_id) {
+    return Refusal{"matter-vendor",
+                   fmt::format("the template is for vendor {}, but {} is of vendor {}",
+                               matter_hex(device_template.matter.vendor_id.value()), issuer.subject,
+                               matter_hex(*ids.vendor_id)),
+                   "use the vendor's own PAI"};
+  }
+  if (ids.product_id && *ids.product_id != device_template.matter.product_id) {
+    return Refusal{"matter-product",
+                   fmt::format("the template is for product {}, but {} is for product {} alone",
+                               matter_hex(device_template.matter.product_id.value()), issuer.subject,
+                               matter_hex(*ids.product_id)),
+                   "use the product's own PAI, or one without a ProductID"};
   }
   return std::nullopt;
 }
 
 }  // namespace
 
-std::variant<SubjectPattern::Part, Refusal> SubjectPattern::parse_part(std::string_view text) {
-  const std::size_t equals = text.find('=');
-  const std::string_view type = text.substr(0, equals);
-  const auto* rule = std::ranges::find(kAttributeRules, type, &AttributeRule::text);
-  if (equals == std::string_view::npos || rule == kAttributeRules.end()) {
-    return pattern_refusal(fmt::format("\"{}\" does not begin with a known type", printable(text)),
-                           "use CN, O, OU, C or serialNumber, e.g. CN={device_serial},O=ACME");
-  }
-  Part part{rule->attribute, {}};
-  std::string_view rest = text.substr(equals + 1);
-  while (!rest.empty()) {
-    const std::size_t open = std::min(rest.find('{'), rest.size());
-    Piece piece{std::string{rest.substr(0, open)}, std::nullopt};
-    rest.remove_prefix(open);
-    if (!is_pattern_text(piece.text)) {
-      return pattern_refusal(fmt::format("{}: a character that a pattern cannot hold", rule->text),
-                             "leave out , = + \" \\ < > ; # { } and control characters");
-    }
-    if (!rest.empty()) {
-      const std::size_t close = rest.find('}');
-      const std::string_view name =
-          rest.substr(1, close == std::string_view::npos ? close : close - 1);
-      const auto* known = std::ranges::find(kPlaceholders, name, &PlaceholderName::name);
-      if (close == std::string_view::npos || known == kPlaceholders.end()) {
-        return pattern_refusal(
-            fmt::format("{}: unknown placeholder {{{}", rule->text, printable(name)),
-            "use {device_serial}, {se_serial}, {key_name}, {part} or {lot}");
-      }
-      piece.placeholder = known->placeholder;
-      rest.remove_prefix(close + 1);
-    }
-    part.pieces.push_back(std::move(piece));
-  }
-  if (part.pieces.empty()) return Refusal{"subject-value", fmt::format("{}: empty", rule->text)};
-  const bool fixed = std::ranges::none_of(
-      part.pieces, [](const Piece& piece) { return piece.placeholder.has_value(); });
-  if (fixed) {
-    if (auto refusal = check_value(part.attribute, part.pieces.front().text)) return *refusal;
-  }
-  return part;
-}
-
-std::variant<SubjectPattern, Refusal> SubjectPattern::parse(std::string_view pattern) {
-  if (pattern.empty() || pattern.size() > kMaxPatternBytes) {
-    return pattern_refusal(fmt::format("a subject pattern has 1 to {} octets", kMaxPatternBytes));
-  }
-  SubjectPattern parsed;
-  while (true) {
-    const std::size_t comma = pattern.find(',');
-    auto part = parse_part(pattern.substr(0, comma));
-    if (auto* refusal = std::get_if<Refusal>(&part)) return *refusal;
-    Part& accepted = std::get<Part>(part);
-    if (std::ranges::find(parsed.parts_, accepted.attribute, &Part::attribute) !=
-        parsed.parts_.end()) {
-      return pattern_refusal(fmt::format("{} stands twice", rule_of(accepted.attribute).text));
-    }
-    parsed.parts_.push_back(std::move(accepted));
-    if (comma == std::string_view::npos) return parsed;
-    pattern.remove_prefix(comma + 1);
-  }
-}
-
-bool SubjectPattern::uses(Placeholder placeholder) const {
-  return std::ranges::any_of(parts_, [placeholder](const Part& part) {
-    return std::ranges::any_of(part.pieces, [placeholder](const Piece& piece) {
-      return piece.placeholder == placeholder;
-    });
-  });
-}
-
-std::optional<Refusal> SubjectPattern::render(const Part& part,
-                                              const SubjectFields& fields,
-                                              std::string& out) {
-  out.clear();
-  for (const Piece& piece : part.pieces) {
-    out += piece.text;
-    if (!piece.placeholder) continue;
-    if (*piece.placeholder == Placeholder::DeviceSerial && !fields.device_serial) {
-      return Refusal{
-          "device-serial-missing",
-          fmt::format(
-              "the certificate template uses {{device_serial}}, but the entry for SE {} has none",
-              fields.se_serial.hex()),
-          "give device_serial in the SE list, or use {se_serial} in the template"};
-    }
-    append_value(out, *piece.placeholder, fields);
-  }
-  return check_value(part.attribute, out);
-}
-
-std::optional<Refusal> SubjectPattern::check(const SubjectFields& fields) const {
-  std::string value;
-  for (const Part& part : parts_) {
-    if (auto refusal = render(part, fields, value)) return refusal;
-  }
+std::optional<Bytes> extended_key_usage_oid(std::string_view text) {
+  const auto* known = std::ranges::find(kExtendedKeyUsages, text, &UsageName::name);
+  if (known != kExtendedKeyUsages.end()) return der::oid(known->oid);
+  if (is_short_oid(text)) return der::oid(text);
   return std::nullopt;
 }
 
-void SubjectPattern::append_name(Bytes& out, const SubjectFields& fields) const {
-  constexpr std::size_t kOidBytes = 5;  // tag, length, three octets
-  std::string value;
-  Bytes rdns;
-  rdns.reserve(256);
-  for (const Part& part : parts_) {
-    if (const auto refusal = render(part, fields, value)) throw to_error(*refusal);
-    const AttributeRule& rule = rule_of(part.attribute);
-    const std::size_t pair = kOidBytes + der::header_size(value.size()) + value.size();
-    der::append_header(rdns, der::kSet, der::header_size(pair) + pair);
-    der::append_header(rdns, der::kSequence, pair);
-    der::append_tlv(rdns, der::kOid, rule.oid);
-    der::append_tlv(rdns, rule.string_tag, as_bytes(value));
+std::variant<SubjectPattern, Refusal> subject_pattern(const DeviceTemplate& device_template) {
+  auto pattern = SubjectPattern::parse(device_template.subject, device_template.matter);
+  if (auto* subject = std::get_if<SubjectPattern>(&pattern)) {
+    if (device_template.name == kMatterDacTemplateName) {
+      if (auto refusal = subject->add_matter_ids(device_template.matter)) return *refusal;
+    }
   }
-  der::append_tlv(out, der::kSequence, rdns);
+  return pattern;
 }
 
-std::optional<Refusal> validate(const DeviceTemplate& device_template) {
-  if (device_template.name != kDeviceTemplateName) {
+std::optional<Refusal> check_template(const DeviceTemplate& device_template) {
+  const bool is_device = device_template.name == kDeviceTemplateName;
+  if (!is_device && device_template.name != kMatterDacTemplateName && device_template.name != kCustomTemplateName) {
     return Refusal{"template-unknown",
                    fmt::format("no certificate template \"{}\"", printable(device_template.name)),
-                   "use \"device\""};
+                   "use \"device\", \"matter-dac\" or \"custom\""};
   }
-  const auto pattern = SubjectPattern::parse(device_template.subject);
+  if (auto refusal = check_matter(device_template)) return refusal;
+  const auto pattern = subject_pattern(device_template);
   if (const auto* refusal = std::get_if<Refusal>(&pattern)) return *refusal;
-  const auto& subject = std::get<SubjectPattern>(pattern);
-  if (!subject.uses(Placeholder::DeviceSerial) && !subject.uses(Placeholder::SeSerial)) {
+  if (is_device && has_device_extras(device_template)) {
+    return field_refusal("template", "is \"device\", which has no alternative names, extended key usages, policies "
+                                     "or further extensions",
+                         "use the template \"custom\"");
+  }
+  if (device_template.alt_names.size() > kMaxAltNames || has_twice(device_template.alt_names))
+    return field_refusal("alt_names", fmt::format("must hold at most {} different names", kMaxAltNames));
+  std::vector<AltNamePattern> alt_names;
+  for (const std::string& text : device_template.alt_names) {
+    auto parsed = AltNamePattern::parse(text, device_template.matter);
+    if (const auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
+    alt_names.push_back(std::get<AltNamePattern>(std::move(parsed)));
+  }
+  if (!names_a_serial(std::get<SubjectPattern>(pattern), alt_names)) {
     return Refusal{"subject-not-unique",
                    "the subject would be the same for every device",
                    "use {device_serial} or {se_serial} in it"};
   }
-  if (device_template.not_before < der::kFirstTime || device_template.not_after > der::kLastTime ||
-      device_template.not_before >= device_template.not_after) {
-    return Refusal{"validity", "not_before must be before not_after, both from 1950 to 9999"};
-  }
+  if (auto refusal = check_usage(device_template)) return refusal;
+  return check_lists(device_template);
+}
+
+std::optional<Refusal> validate(const DeviceTemplate& device_template) {
+  if (auto refusal = check_template(device_template)) return refusal;
+  if (auto refusal = check_validity(device_template)) return refusal;
   const Bytes& name = device_template.issuer_name;
   const Bytes& key_identifier = device_template.issuer_key_identifier;
   const bool name_fits =
@@ -235,13 +249,22 @@ std::optional<Refusal> validate(const DeviceTemplate& device_template) {
   if (!name_fits || key_identifier.empty() || key_identifier.size() > kMaxKeyIdentifierBytes) {
     return Refusal{"issuer", "the issuer's name or key identifier is missing or malformed"};
   }
+  const std::size_t most = max_certificate_bytes(device_template);
+  const bool is_dac = device_template.name == kMatterDacTemplateName;
+  const std::size_t limit = is_dac ? kMaxMatterCertificateBytes : kMaxCertificateBytes;
+  if (most > limit) {
+    return Refusal{"certificate-size",
+                   fmt::format("a certificate of this template may have {} octets, but {} has at most {}", most,
+                               is_dac ? "a Matter attestation certificate" : "a certificate", limit),
+                   "shorten the subject, or leave out alternative names, policies or extensions"};
+  }
   return std::nullopt;
 }
 
 std::optional<Refusal> validate(const DeviceTemplate& device_template,
                                 const SubjectFields& fields) {
   if (auto refusal = validate(device_template)) return refusal;
-  return std::get<SubjectPattern>(SubjectPattern::parse(device_template.subject)).check(fields);
+  return CertificateBuilder{device_template}.check(fields);
 }
 
 std::optional<Refusal> validate(const DeviceTemplate& device_template,
@@ -256,6 +279,9 @@ std::optional<Refusal> validate(const DeviceTemplate& device_template,
   if (!issuer.is_ca || !may_sign) {
     return Refusal{"issuer",
                    fmt::format("{} is not a CA that may sign certificates", issuer.subject)};
+  }
+  if (device_template.name == kMatterDacTemplateName) {
+    if (auto refusal = check_matter_issuer(device_template, issuer)) return refusal;
   }
   if (device_template.not_before < issuer.not_before ||
       device_template.not_after > issuer.not_after) {
@@ -272,19 +298,27 @@ std::optional<Refusal> validate(const DeviceTemplate& device_template,
   return std::nullopt;
 }
 
-std::variant<Bytes, Refusal> fixed_name(std::string_view pattern) {
-  const auto parsed = SubjectPattern::parse(pattern);
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
-  const auto& subject = std::get<SubjectPattern>(parsed);
-  for (const PlaceholderName& known : kPlaceholders) {
-    if (subject.uses(known.placeholder))
-      return pattern_refusal("the name of a CA holds no placeholder");
-  }
-  constexpr std::uint8_t kUnused[] = {0};
-  Bytes name;
-  subject.append_name(name,
-                      SubjectFields{std::nullopt, *SeSerial::from_bytes(kUnused), "", "", ""});
-  return name;
+std::size_t max_certificate_bytes(const DeviceTemplate& device_template) {
+  const auto pattern = subject_pattern(device_template);
+  if (const auto* refusal = std::get_if<Refusal>(&pattern)) throw to_error(*refusal);
+  const auto framed = [](std::size_t content) { return der::header_size(content) + content; };
+  constexpr std::size_t kVersion = 5;
+  constexpr std::size_t kSerial = 2 + 16;
+  constexpr std::size_t kAlgorithm = 12;
+  constexpr std::size_t kMostSignature = 75;  // BIT STRING of two INTEGERs of 33 octets
+  std::size_t alt_names = 0;
+  for (const AltNamePattern& name : alt_name_patterns(device_template)) alt_names += name.max_bytes();
+  if (alt_names > 0) alt_names = framed(framed(framed(alt_names)) + sizeof kOidSubjectAltName);
+  const std::size_t extensions = usage_extensions(device_template).size() + alt_names +
+                                 extra_extensions(device_template).size() +
+                                 subject_key_extension(Bytes(KeyIdentifier::kSizeBytes)).size() +
+                                 authority_key_extension(device_template.issuer_key_identifier).size();
+  const std::size_t validity =
+      framed(der::time(device_template.not_before).size() + der::time(device_template.not_after).size());
+  const std::size_t tbs = kVersion + kSerial + kAlgorithm + device_template.issuer_name.size() + validity +
+                          std::get<SubjectPattern>(pattern).max_name_bytes() + crypto::PublicKey::kSpkiBytes +
+                          framed(framed(extensions));
+  return framed(framed(tbs) + kAlgorithm + kMostSignature);
 }
 
 }  // namespace keyferry::x509

@@ -6,6 +6,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/wrap/x509/fixture.h"
 #include "wrap/base/durable_file.h"
+#include "wrap/x509/bundle.h"
 #include "wrap/x509/pem.h"
 
 namespace keyferry::x509 {

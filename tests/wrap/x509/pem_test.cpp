@@ -63,16 +63,5 @@ TEST(Pem, RefusesMoreThanItsLimits) {
   EXPECT_EQ(reason(from_pem(std::string(kMaxPemBytes + 1, '\n'), kPemCertificate)), "pem");
 }
 
-TEST(ReadCertificates, TakesPemAndDer) {
-  test::Ca ca;
-  EXPECT_EQ(std::get<std::vector<Bytes>>(read_certificates(ca.certificate)),
-            std::vector<Bytes>{ca.certificate});
-  const std::string pem = to_pem(kPemCertificate, ca.certificate);
-  EXPECT_EQ(std::get<std::vector<Bytes>>(read_certificates(as_bytes(pem))),
-            std::vector<Bytes>{ca.certificate});
-  EXPECT_EQ(reason(read_certificates({})), "certificate-size");
-  EXPECT_EQ(reason(read_certificates(Bytes(20000, 0x30))), "certificate-size");
-}
-
 }  // namespace
 }  // namespace keyferry::x509

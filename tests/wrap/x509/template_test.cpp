@@ -67,7 +67,9 @@ INSTANTIATE_TEST_SUITE_P(
         PatternCase{"", "subject-pattern"},
         PatternCase{"CN", "subject-pattern"},
         PatternCase{"cn={se_serial}", "subject-pattern"},
-        PatternCase{"L={se_serial}", "subject-pattern"},
+        PatternCase{"X={se_serial}", "subject-pattern"},
+        PatternCase{"VendorID={se_serial}", "subject-pattern"},
+        PatternCase{"CN={se_serial}-{vid}", "subject-pattern"},
         PatternCase{"CN={se_serial},", "subject-pattern"},
         PatternCase{",CN={se_serial}", "subject-pattern"},
         PatternCase{"CN={se_serial},CN=x", "subject-pattern"},
@@ -127,9 +129,9 @@ TEST(SubjectPattern, CountsCharactersAndNotOctets) {
   EXPECT_EQ(reason(validate(with_subject("CN={se_serial},O=" + umlauts + "x"))), "subject-value");
 }
 
-TEST(DeviceTemplate, KnowsOneName) {
+TEST(DeviceTemplate, KnowsItsNames) {
   DeviceTemplate changed = sound_template();
-  changed.name = "matter-dac";
+  changed.name = "matter-pai";
   EXPECT_EQ(reason(validate(changed)), "template-unknown");
 }
 

@@ -1,4 +1,4 @@
-#include "wrap/x509/lint.h"
+#include "wrap/x509/issued.h"
 
 #include <gtest/gtest.h>
 
