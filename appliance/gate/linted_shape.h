@@ -31,6 +31,11 @@ class LintedShape {
     ByteView before_serial, before_subject, subject, key, extensions;
   };
 
+  struct Attribute {
+    ByteView type;
+    std::uint8_t string_tag = 0;
+  };
+
   struct Extension {
     ByteView oid, whole;
   };
@@ -41,7 +46,7 @@ class LintedShape {
 
   Bytes tbs_;
   Cut linted_;
-  std::vector<ByteView> attributes_;     // types of the subject, in its order
+  std::vector<Attribute> attributes_;    // of the subject, in its order
   std::vector<Extension> extensions_;
   std::optional<x509::MatterIds> ids_;   // of a Matter certificate
 };

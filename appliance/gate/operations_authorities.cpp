@@ -2,6 +2,7 @@
 
 #include "appliance/gate/internal/authority_operations.h"
 #include "appliance/plan/ca_chain.h"
+#include "appliance/plan/lint_findings.h"
 #include "wrap/x509/issued.h"
 
 namespace keyferry::appliance {
@@ -90,12 +91,14 @@ Answer check(const CaInstallPlan& plan, const GateState& state) {
   const auto key = crypto::PublicKey::from_point(as_bytes(row->public_key()));
   if (!key) throw Error{Code::Internal, "the registry has a request without a key"};
   if (auto refusal = x509::check_outside_ca(plan.chain.front(), spec, *key)) return refusal;
-  return x509::validate(spec, chain[1]);
+  if (auto refusal = x509::validate(spec, chain[1])) return refusal;
+  return lint_refusal(plan.chain, lint_profile(spec.kind));
 }
 
 /// What a PAI from outside must be; the others are checked by read_ca_chain.
 Answer check_import_kind(const CaImportPlan& plan) {
   if (plan.kind != x509::CaKind::MatterPai) return std::nullopt;
+  if (auto refusal = lint_refusal(plan.chain, x509::LintProfile::MatterPai)) return refusal;
   const auto chain = facts_of(plan.chain);
   const auto ids = x509::matter_ids(chain.front().subject_name);
   if (const auto* refusal = std::get_if<Refusal>(&ids)) return *refusal;

@@ -57,12 +57,7 @@ void check_spec(PlanFields& fields, const x509::CaSpec& spec) {
 }
 
 std::vector<Bytes> chain_of(PlanFields& fields, std::size_t least) {
-  std::vector<Bytes> chain;
-  for (const std::string& hex : fields.texts("chain", kMaxCaChain, 2 * kMaxCaCertificateBytes)) {
-    const auto der = from_hex(hex);
-    if (!der) fields.refuse("chain", "has an item that is no hex");
-    chain.push_back(der.value_or(Bytes{}));
-  }
+  std::vector<Bytes> chain = fields.hex_list("chain", kMaxCaChain, kMaxCaCertificateBytes);
   if (fields.refusal()) return chain;
   if (chain.size() < least) fields.refuse("chain", fmt::format("has less than {} certificates", least));
   const auto read = read_ca_chain(chain);
