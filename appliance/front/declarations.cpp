@@ -27,7 +27,8 @@ std::optional<Bytes> kept(Context& context, const Digest& sha256) {
 std::optional<Refusal> check_ids(ByteView cms, const x509::DeviceTemplate& device, ByteView paa_key_identifier) {
   if (!device.matter.vendor_id || !device.matter.product_id)
     return Refusal{"declaration-vendor", "the template has no Matter vendor and product id to hold it against"};
-  return x509::check_certification_declaration(cms, *device.matter.vendor_id, *device.matter.product_id, paa_key_identifier);
+  return x509::check_certification_declaration(cms, *device.matter.vendor_id, *device.matter.product_id,
+                                               paa_key_identifier);
 }
 
 }  // namespace
@@ -52,11 +53,14 @@ void take_declaration(Context& context, const fs::path& file, x509::DeviceTempla
   write_file_durably(kept_file(context, sha256), *octets, Overwrite::Replace);
 }
 
-std::optional<Refusal> check_declaration(Context& context, const x509::DeviceTemplate& device, ByteView paa_key_identifier) {
-  if (const auto octets = kept(context, *device.certification_declaration)) return check_ids(*octets, device, paa_key_identifier);
-  return Refusal{"declaration-missing",
-                 fmt::format("the Certification Declaration {} is not kept here", device.certification_declaration->hex()),
-                 "make the plan on this appliance: plan new --template FILE --certification-declaration FILE"};
+std::optional<Refusal> check_declaration(Context& context, const x509::DeviceTemplate& device,
+                                         ByteView paa_key_identifier) {
+  if (const auto octets = kept(context, *device.certification_declaration))
+    return check_ids(*octets, device, paa_key_identifier);
+  return Refusal{
+      "declaration-missing",
+      fmt::format("the Certification Declaration {} is not kept here", device.certification_declaration->hex()),
+      "make the plan on this appliance: plan new --template FILE --certification-declaration FILE"};
 }
 
 std::optional<Bytes> declaration_of(Context& context, const BatchId& batch) {

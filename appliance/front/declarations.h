@@ -1,5 +1,5 @@
-// Certification Declarations (Matter, CMS): a plan's template names one by its SHA-256; the file itself is kept in the home
-// under that name, and goes out with the batch's certificates.
+// Certification Declarations (Matter, CMS): a plan's template names one by its SHA-256; the file itself is kept in the
+// home under that name, and goes out with the batch's certificates.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +14,8 @@ namespace keyferry::appliance {
 
 class Context;
 
-/// Keeps the file and names it in `device`. Error{NotFound, Refused}: no such file, another one than the template names,
-/// not of the template's vendor and product.
+/// Keeps the file and names it in `device`. Error{NotFound, Refused}: no such file, another one than the template
+/// names, not of the template's vendor and product.
 void take_declaration(Context& context, const std::filesystem::path& file, x509::DeviceTemplate& device);
 
 /// Nothing if the one that `device` names is kept here and is for its vendor, product and PAA. Refusals

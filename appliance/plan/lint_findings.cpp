@@ -21,9 +21,12 @@ std::optional<Refusal> lint_refusal(std::span<const Bytes> chain, x509::LintProf
 x509::LintProfile lint_profile(x509::CaKind kind) {
   switch (kind) {
     case x509::CaKind::Root:
-    case x509::CaKind::Intermediate: return x509::LintProfile::General;
-    case x509::CaKind::MatterPaa: return x509::LintProfile::MatterPaa;
-    case x509::CaKind::MatterPai: return x509::LintProfile::MatterPai;
+    case x509::CaKind::Intermediate:
+      return x509::LintProfile::General;
+    case x509::CaKind::MatterPaa:
+      return x509::LintProfile::MatterPaa;
+    case x509::CaKind::MatterPai:
+      return x509::LintProfile::MatterPai;
   }
   return x509::LintProfile::General;
 }

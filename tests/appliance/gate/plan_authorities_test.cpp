@@ -73,7 +73,8 @@ TEST_P(AuthorityPlan, IsReadBackAndRefusedWhenOneFieldIsWrong) {
   bad.replace(at, std::string_view{GetParam().from}.size(), GetParam().to);
   const auto refused = parse_plan(as_bytes(bad));
   ASSERT_TRUE(std::holds_alternative<Refusal>(refused)) << bad;
-  EXPECT_NE(std::get<Refusal>(refused).text.find(GetParam().named), std::string::npos) << std::get<Refusal>(refused).text;
+  EXPECT_NE(std::get<Refusal>(refused).text.find(GetParam().named), std::string::npos)
+      << std::get<Refusal>(refused).text;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -83,19 +84,28 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"PaiWithoutVendor", plan_of(Operation::CaCreate, pai()), "vendor_id = \"FFF1\"\n", "", "vendor"},
         Case{"PaiWithoutIssuer", plan_of(Operation::CaCreate, pai()), "issuer = \"paa\"\n", "", "issuer"},
         Case{"PaaWithIssuer", plan_of(Operation::CaCreate, pai()), "matter-pai", "matter-paa", "issuer"},
-        Case{"PaiThatIsItsOwnIssuer", plan_of(Operation::CaCreate, pai()), "issuer = \"paa\"", "issuer = \"pai\"", "itself"},
-        Case{"PaiWithPathLength", plan_of(Operation::CaCreate, pai()), "issuer =", "path_length = 1\nissuer =", "path_length"},
+        Case{"PaiThatIsItsOwnIssuer", plan_of(Operation::CaCreate, pai()), "issuer = \"paa\"", "issuer = \"pai\"",
+             "itself"},
+        Case{"PaiWithPathLength", plan_of(Operation::CaCreate, pai()),
+             "issuer =", "path_length = 1\nissuer =", "path_length"},
         Case{"UnknownTemplate", plan_of(Operation::CaCreate, pai()), "matter-pai", "matter-pie", "template"},
-        Case{"RequestOfARoot", plan_of(Operation::CaRequest, CaRequestPlan{"ca", "CN=A"}), "intermediate", "root", "self-signed"},
-        Case{"RequestSubject", plan_of(Operation::CaRequest, CaRequestPlan{"ca", "CN=A"}), "CN=A", "CN={lot}", "subject"},
-        Case{"InstallWithoutAnchor", plan_of(Operation::CaInstall, CaInstallPlan{"ca", test_ca_chain(2)}), "\"3082", "\"3083", "certificate"},
-        Case{"ImportAsRoot", plan_of(Operation::CaImport, CaImportPlan{"ca", x509::CaKind::Intermediate, test_ca_chain(2)}),
+        Case{"RequestOfARoot", plan_of(Operation::CaRequest, CaRequestPlan{"ca", "CN=A"}), "intermediate", "root",
+             "self-signed"},
+        Case{"RequestSubject", plan_of(Operation::CaRequest, CaRequestPlan{"ca", "CN=A"}), "CN=A", "CN={lot}",
+             "subject"},
+        Case{"InstallWithoutAnchor", plan_of(Operation::CaInstall, CaInstallPlan{"ca", test_ca_chain(2)}), "\"3082",
+             "\"3083", "certificate"},
+        Case{"ImportAsRoot",
+             plan_of(Operation::CaImport, CaImportPlan{"ca", x509::CaKind::Intermediate, test_ca_chain(2)}),
              "intermediate", "root", "2 certificates"},
-        Case{"ImportNoHex", plan_of(Operation::CaImport, CaImportPlan{"ca", x509::CaKind::Root, test_ca_chain(1)}), "\"3082", "\"xx82", "hex"},
+        Case{"ImportNoHex", plan_of(Operation::CaImport, CaImportPlan{"ca", x509::CaKind::Root, test_ca_chain(1)}),
+             "\"3082", "\"xx82", "hex"},
         Case{"BatchTemplateUnknownKey", dac_batch(), "[certificate]\n", "[certificate]\ncolour = 1\n", "colour"},
         Case{"BatchTemplateWithAComment", dac_batch(), "[certificate]\n", "[certificate]\n# x\n", "certificate"},
-        Case{"BatchTemplateName", dac_batch(), "certificate_template = \"matter-dac\"", "certificate_template = \"custom\"", "certificate_template"},
-        Case{"BatchTemplateSubject", dac_batch(), "certificate_subject = \"CN=ACME", "certificate_subject = \"CN=OTHER", "certificate_subject"},
+        Case{"BatchTemplateName", dac_batch(), "certificate_template = \"matter-dac\"",
+             "certificate_template = \"custom\"", "certificate_template"},
+        Case{"BatchTemplateSubject", dac_batch(), "certificate_subject = \"CN=ACME", "certificate_subject = \"CN=OTHER",
+             "certificate_subject"},
         Case{"BatchTemplateNotLast", dac_batch(), "[batch]\n", "[certificate]\n[batch]\n", ""},
         Case{"BatchTemplateMissing", dac_batch(), "\n[certificate]\n", "\n", ""}),
     [](const auto& one) { return std::string{one.param.what}; });
