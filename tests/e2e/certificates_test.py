@@ -185,9 +185,7 @@ class Certificates(FerryCase):
             self.assertIn("UTF8STRING", text)
             self.assertRegex(text, r"1\.3\.6\.1\.4\.1\.37244\.2\.1")
             self.assertLessEqual(self.der_size(leaf), 600)
-        done = self.ferry.run(["keyferry-audit", "cert", "lint", *leafs, folder / "ca.pem"], expect=None)
-        if "unknown" not in done.stderr:
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.ferry.run(["keyferry-audit", "cert", "lint", *leafs, folder / "ca.pem"])
 
     def der_size(self, pem):
         return len(subprocess.run(["openssl", "x509", "-in", pem, "-outform", "DER"], check=True, capture_output=True).stdout)
