@@ -5,6 +5,7 @@
 
 #include "appliance/front/batch_files.h"
 #include "appliance/front/context.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/export.h"
 #include "wrap/base/error.h"
 #include "wrap/x509/pem.h"
@@ -12,7 +13,8 @@
 namespace keyferry::appliance {
 namespace {
 
-Bytes authority_certificate(Context& context, const BatchRow& batch) {
+/// PEM of the batch's CA and all above it.
+std::string authority_chain(Context& context, const BatchRow& batch) {
   const Registry registry = context.ledger().registry();
   const KnownAuthority* authority = registry.authority(batch.authority);
   if (authority == nullptr) {
@@ -20,7 +22,9 @@ Bytes authority_certificate(Context& context, const BatchRow& batch) {
         Code::NotFound,
         fmt::format("certificate authority \"{}\" is not in the registry", batch.authority)};
   }
-  return authority->certificate;
+  std::string pem;
+  for (const Bytes& der : authority->chain()) pem += x509::to_pem(x509::kPemCertificate, der);
+  return pem;
 }
 
 // Public and made again at any time: not worth an fsync each.
@@ -36,8 +40,7 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   auto found = store.resolve(batch);
   if (const auto* refusal = std::get_if<Refusal>(&found)) throw to_error(*refusal);
   const BatchRow row = std::get<BatchRow>(std::move(found));
-  const std::string authority =
-      x509::to_pem(x509::kPemCertificate, authority_certificate(context, row));
+  const std::string authority = authority_chain(context, row);
   const bool folder = std::filesystem::is_directory(to);
   std::optional<DurableWriter> file;
   if (!folder) file.emplace(to);
@@ -56,6 +59,10 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   }
   if (folder) {
     write_public_file(to / "ca.pem", authority);
+    if (const auto declaration = declaration_of(context, row.id)) {
+      const Fd file_of = create_file(to / "certification-declaration.der");
+      write_all(file_of, *declaration, to.string());
+    }
     sync_directory(to);
   } else {
     file->write(as_bytes(authority));
@@ -68,7 +75,7 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
            {"count", count},
            {"to", to.string()}},
       {fmt::format(
-          "{} certificates of batch {} and its CA: {}", count, row.id.hex(), to.string())});
+          "{} certificates of batch {} and its CA chain: {}", count, row.id.hex(), to.string())});
   return 0;
 }
 

@@ -148,7 +148,9 @@ std::vector<std::string> missing_keys(const Registry& registry, const v1::HsmInv
       if (!row.destroyed) wanted.push_back(prefix + row.name);
     }
   };
-  want("kf-ca/", registry.authorities);
+  for (const KnownAuthority& authority : registry.authorities) {
+    if (!authority.destroyed && !authority.outside) wanted.push_back("kf-ca/" + authority.name);
+  }
   want("kf-tk/", registry.masters);
   want("kf-vendor/", registry.vendor_keys);
   std::vector<std::string> missing;

@@ -15,12 +15,6 @@
 namespace keyferry::appliance {
 namespace {
 
-void need_name(const std::string& name) {
-  if (is_name(name)) return;
-  throw Error{Code::Usage,
-              fmt::format("\"{}\": 1 to 63 of a-z 0-9 - _ . are allowed", printable(name))};
-}
-
 Bytes read_check_value(const std::string& text) {
   const auto value = from_hex(text);
   if (value && value->size() == kCheckValueBytes) return *value;

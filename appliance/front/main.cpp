@@ -31,6 +31,7 @@
 #include "appliance/front/reconcile.h"
 #include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
+#include "appliance/front/authority_commands.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
 #include "wrap/base/process.h"
@@ -68,6 +69,8 @@ struct Line {
   ImportOptions import;
   OrderOptions order;
   CaOptions ca;
+  CaRequestOptions ca_request;
+  CaChainOptions ca_chain;
   KeyImportOptions key_import;
   VendorKeyOptions vendor_key;
   EnrollOptions enroll;
@@ -324,7 +327,8 @@ void add_setup(CLI::App& app, Line& line) {
     return vendor_key_create(context, line.vendor_key);
   });
 
-  CLI::App* ca = add_command(*add_group(app, "ca", "certificate authorities in the HSM"),
+  CLI::App& authorities = *add_group(app, "ca", "certificate authorities in the HSM, and outside ones");
+  CLI::App* ca = add_command(authorities,
                              "create",
                              "make a CA and its certificate",
                              "ca create dev1 --subject \"CN=Device CA,O=ACME\"");
@@ -333,7 +337,32 @@ void add_setup(CLI::App& app, Line& line) {
   ca->add_option("--not-before", line.ca.not_before, "date or RFC 3339 (default: yesterday)");
   ca->add_option(
       "--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
+  ca->add_option("--template", line.ca.kind, "root, intermediate, matter-paa or matter-pai")->capture_default_str();
+  ca->add_option("--issuer", line.ca.issuer, "the CA of this HSM that signs it (intermediate, matter-pai)");
+  ca->add_option("--path-length", line.ca.path_length, "CAs that may stand below it (default: 0; matter-paa: 1)");
+  ca->add_option("--vid", line.ca.vendor_id, "Matter vendor id, 4 hex digits");
+  ca->add_option("--pid", line.ca.product_id, "Matter product id, 4 hex digits");
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_create(context, line.ca); });
+  CLI::App* request = add_command(authorities, "request", "make a CA whose certificate comes from outside, and its PKCS#10 request",
+                                  "ca request pai1 --template matter-pai --vid FFF1 --subject \"CN=ACME PAI\" --to /media/usb");
+  request->add_option("NAME", line.ca_request.name)->required();
+  request->add_option("--subject", line.ca_request.subject, "CN=...,O=...");
+  request->add_option("--template", line.ca_request.kind, "intermediate or matter-pai")->capture_default_str();
+  request->add_option("--vid", line.ca_request.vendor_id, "Matter vendor id, 4 hex digits");
+  request->add_option("--pid", line.ca_request.product_id, "Matter product id, 4 hex digits");
+  request->add_option("--to", line.ca_request.to, "folder to write the request to, PEM and DER");
+  bind(request, line, Access::Write, [&line](Context& context) { return ca_request(context, line.ca_request); });
+  CLI::App* install = add_command(authorities, "install", "take in the certificate that answers a CA's request",
+                                  "ca install pai1 --chain /media/usb/pai1-chain.pem");
+  install->add_option("NAME", line.ca_chain.name)->required();
+  install->add_option("--chain", line.ca_chain.chain, "PEM: its certificate, then each one's issuer, the anchor last")->required();
+  bind(install, line, Access::Write, [&line](Context& context) { return ca_install(context, line.ca_chain); });
+  CLI::App* outside = add_command(authorities, "import", "enrol an outside CA that will certify keys of this appliance",
+                                  "ca import ejbca --chain /media/usb/ejbca-chain.pem");
+  outside->add_option("NAME", line.ca_chain.name)->required();
+  outside->add_option("--chain", line.ca_chain.chain, "PEM: the issuing CA, then each one's issuer, the anchor last")->required();
+  outside->add_option("--template", line.ca_chain.kind, "root, intermediate or matter-pai")->capture_default_str();
+  bind(outside, line, Access::Write, [&line](Context& context) { return ca_import(context, line.ca_chain); });
 
   CLI::App& elements = *add_group(app, "se", "the inventory of secure elements");
   CLI::App* import = add_command(elements,
@@ -399,8 +428,9 @@ void add_plan_new(CLI::App& group, Line& line) {
       "--segment-size",
       plan.segment_size,
       "records in a segment, a power of two (default: 256 to 8192 by --count)");
-  command->add_option("--subject", plan.subject, "subject of the certificates")
-      ->capture_default_str();
+  CLI::Option* subject = command->add_option("--subject", plan.subject, "subject of the certificates")->capture_default_str();
+  command->add_option("--template", plan.template_file, "certificate template, TOML (matter-dac, custom, device)")->excludes(subject);
+  command->add_option("--certification-declaration", plan.certification_declaration, "Matter: the product's declaration, CMS in DER");
   command->add_option("--not-before", plan.not_before, "of the certificates (default: yesterday)");
   command->add_option("--not-after", plan.not_after, "of the certificates (default: the CA's)");
   command->add_option("--due", plan.due, "when outstanding records are overdue (default: 90 days)");

@@ -6,6 +6,7 @@
 
 #include "appliance/front/context.h"
 #include "appliance/front/dates.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/ledger/inventory_store.h"
@@ -45,6 +46,11 @@ x509::CertificateFacts find_authority(const Registry& registry, const std::strin
     throw Error{Code::NotFound,
                 fmt::format("there is no CA \"{}\"", printable(name)),
                 "make it first: keyferry-appliance ca create NAME"};
+  }
+  if (authority->pending) {
+    throw Error{Code::Refused,
+                fmt::format("CA \"{}\" has no certificate yet: its request is out", printable(name)),
+                fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", name)};
   }
   auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
@@ -89,6 +95,28 @@ std::optional<se::Atecc608Profile> read_profile(const PlanNewOptions& options, s
   auto parsed = parse_atecc608_profile(*octets);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   return std::get<se::Atecc608Profile>(std::move(parsed));
+}
+
+/// With the product's declaration in it; nothing: "device" with --subject.
+std::optional<x509::DeviceTemplate> read_template(Context& context, const PlanNewOptions& options) {
+  std::string text = options.certificate_text;
+  if (options.template_file) {
+    const auto octets = read_file_if_exists(*options.template_file, x509::kMaxTemplateBytes);
+    if (!octets) throw Error{Code::NotFound, fmt::format("there is no file {}", options.template_file->string())};
+    text = to_string(*octets);
+  }
+  if (text.empty()) {
+    if (!options.certification_declaration) return std::nullopt;
+    throw Error{Code::Usage, "--certification-declaration goes with a Matter template: --template FILE"};
+  }
+  auto parsed = x509::parse_template(text);
+  if (auto* refusal = std::get_if<Refusal>(&parsed)) {
+    if (options.template_file) refusal->text = fmt::format("{}: {}", options.template_file->string(), refusal->text);
+    throw to_error(*refusal);
+  }
+  auto device = std::get<x509::DeviceTemplate>(std::move(parsed));
+  if (options.certification_declaration) take_declaration(context, *options.certification_declaration, device);
+  return device;
 }
 
 Digest file_sha256(const std::filesystem::path& file) {
@@ -156,10 +184,15 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.target_count = options.target_count.value_or(options.count);
   batch.segment_size = segment_size(options);
   batch.certificate_authority = options.authority;
-  batch.certificate_template = x509::kDeviceTemplateName;
-  batch.certificate_subject = options.subject;
-  batch.not_before = read_time_or("--not-before", options.not_before, not_before);
-  batch.not_after = read_time_or("--not-after", options.not_after, authority.not_after);
+  const auto device = read_template(context, options);
+  batch.certificate_template = device ? device->name : std::string{x509::kDeviceTemplateName};
+  batch.certificate_subject = device ? device->subject : options.subject;
+  if (device) batch.certificate_text = x509::template_text(*device);
+  const bool timed = device && device->not_after != UtcMillis{};
+  if (timed && (options.not_before || options.not_after))
+    throw Error{Code::Usage, "--not-before and --not-after: the template says them already"};
+  batch.not_before = timed ? device->not_before : read_time_or("--not-before", options.not_before, not_before);
+  batch.not_after = timed ? device->not_after : read_time_or("--not-after", options.not_after, authority.not_after);
   batch.due = read_time_or("--due", options.due, due);
   batch.atecc608 = read_profile(options, *family);
   if (options.firmware) batch.firmware_sha256 = file_sha256(*options.firmware);

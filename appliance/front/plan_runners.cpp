@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/front/authority_commands.h"
 #include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
 #include "appliance/front/hsm_backup.h"
@@ -43,6 +44,11 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
       return run_station_enroll(context, plan, approvals);
     case Operation::CaCreate:
       return run_ca_create(context, plan, approvals);
+    case Operation::CaRequest:
+      return run_ca_request(context, plan, approvals);
+    case Operation::CaInstall:
+    case Operation::CaImport:
+      return run_ca_chain(context, plan, approvals);
     case Operation::SePrepare:
       return run_se_prepare(context, plan, approvals);
     case Operation::VendorKeyCreate:

@@ -34,17 +34,10 @@ int transport_master_create(Context& context, const MasterOptions& options);
 /// Of --family; Error{Usage}, or the refusal of a family without records.
 [[nodiscard]] se::Family read_master_family(const std::string& text);
 
-struct CaOptions {
-  std::string name;
-  std::string subject;                    // "CN=...,O=..."
-  std::optional<std::string> not_before;  // default: yesterday
-  std::optional<std::string> not_after;   // default: twenty years later
-};
+/// Error{Usage} unless `name` is one.
+void need_name(const std::string& name);
 
-/// Writes HOME/ca/NAME.pem, also when the CA was there before.
-int ca_create(Context& context, const CaOptions& options);
-
-/// `plan run` of ca-create: as the end of ca_create.
-int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
+/// Refuses, and has the refusal logged at the gate.
+[[noreturn]] void refuse_logged(Context& context, std::string_view what, const Refusal& refusal, const std::string& subject);
 
 }  // namespace keyferry::appliance

@@ -6,6 +6,7 @@
 
 #include "appliance/gate/approvals.h"
 #include "appliance/gate/clock_rules.h"
+#include "appliance/gate/internal/authority_operations.h"
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/internal/people.h"
@@ -65,7 +66,7 @@ Code code_of(const Refusal& refusal) { return refusal.reason == "quorum" ? Code:
 }
 
 /// Makes the operation's key in the HSM, if it has one.
-std::optional<v1::WorkerRequest> key_request(const Plan& plan) {
+std::optional<v1::WorkerRequest> key_request(const Plan& plan, const GateState& state) {
   v1::WorkerRequest request;
   v1::MakeKey& make = *request.mutable_make_key();
   if (const auto* detail = std::get_if<TransportMasterPlan>(&plan.detail)) {
@@ -97,16 +98,10 @@ std::optional<v1::WorkerRequest> key_request(const Plan& plan) {
     make.set_modulus_bits(detail->bits);
     return request;
   }
-  if (plan.operation == Operation::CaCreate) {
-    const auto& detail = std::get<CaCreatePlan>(plan.detail);
-    make.set_role("ca");
-    make.set_name(detail.name);
-    make.set_subject(detail.subject);
-    make.set_not_before_ms(detail.not_before.value);
-    make.set_not_after_ms(detail.not_after.value);
-    return request;
-  }
-  return std::nullopt;
+  auto authority = authority_key_request(plan, state);
+  if (!authority) return std::nullopt;
+  make = std::move(*authority);
+  return request;
 }
 
 /// The check values of the parts that a key comes in; empty when it comes in one piece.
@@ -203,6 +198,9 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::CaCreate:
       leaves.push_back(key_leaf("ca", "kf-ca/" + std::get<CaCreatePlan>(plan.detail).name, made));
       return;
+    case Operation::CaRequest:
+      leaves.push_back(key_leaf("ca", "kf-ca/" + std::get<CaRequestPlan>(plan.detail).name, made));
+      return;
     case Operation::TransportMasterImport: {
       const auto& detail = std::get<TransportMasterImportPlan>(plan.detail);
       leaves.push_back(key_leaf("transport-master", "kf-tk/" + detail.name, made, "imported", detail.family));
@@ -252,6 +250,8 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::BatchResume:
       leaves.push_back(suspend_leaf(std::get<BatchResumePlan>(plan.detail).batch, false));
       return;
+    case Operation::CaInstall:
+    case Operation::CaImport:
     case Operation::SourceAdd:
     case Operation::SePrepare:
     case Operation::Batch:
@@ -304,6 +304,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   if (const auto* detail = std::get_if<ClockSetPlan>(&plan.detail)) {
     if (const auto refusal = check_clock_floor(clock.now(), detail->floor)) throw_refusal(*refusal);
   }
+  if (const auto refusal = check_authority_times(plan, clock.now())) throw_refusal(*refusal);
   if (const auto* detail = std::get_if<InsecureAllowPlan>(&plan.detail)) {
     if (const auto refusal = check_permit_time(clock.now(), detail->until)) throw_refusal(*refusal);
   }
@@ -311,7 +312,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   // One worker at least has tried what the module can do before the plan is spent.
   if (plan.operation == Operation::Batch) co_await key_worker(0);
   v1::KeyMade made;
-  if (auto make_key = key_request(plan)) {
+  if (auto make_key = key_request(plan, *state)) {
     std::vector<SecretBytes> secrets;
     if (make_key->make_key().import()) secrets.push_back(take_imported_key(plan));
     const WorkerLink::OnPiece no_pieces;

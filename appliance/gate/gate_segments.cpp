@@ -90,7 +90,8 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   const BatchPlan& batch = plan.batch();
   const v1::Station* station = state->station(batch.station);
   const v1::CertificateAuthority* authority = state->authority(batch.certificate_authority);
-  const bool in_force = station != nullptr && !station->retired() && authority != nullptr && !authority->retired();
+  const bool in_force = station != nullptr && !station->retired() && authority != nullptr && !authority->retired() &&
+                        !authority->pending();
   if (!in_force) {
     throw Error{Code::Refused, "the plan's station or certificate authority is not in force any more"};
   }
@@ -103,6 +104,7 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   make_segment.set_station_agreement_key(station->agreement_key());
   make_segment.set_station_id(station->station_id());
   make_segment.set_ca_certificate(authority->certificate());
+  *make_segment.mutable_ca_issuers() = authority->issuers();
   make_segment.set_now_ms(clock.now().value);
   *make_segment.mutable_transport_masters() = state->registry.transport_masters();
   *make_segment.mutable_vendor_keys() = state->registry.vendor_keys();
@@ -138,7 +140,7 @@ asio::awaitable<void> Gate::Impl::manifest(FrontLink& front, std::uint64_t id, c
   make_manifest.set_station_agreement_key(station->agreement_key());
   make_manifest.set_station_id(station->station_id());
   make_manifest.set_appliance_id(appliance->str());
-  make_manifest.add_anchors(authority->certificate());
+  make_manifest.add_anchors(authority->issuers().empty() ? authority->certificate() : *authority->issuers().rbegin());
   make_manifest.set_checkpoint(state->hsm.checkpoint());
   make_manifest.set_station_log_generation(request.station_log_generation());
   make_manifest.set_station_log_size(request.station_log_size());

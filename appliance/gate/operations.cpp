@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "appliance/gate/internal/authority_operations.h"
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
 #include "appliance/plan/plan_families.h"
@@ -100,11 +101,6 @@ Answer check(const SePreparePlan& plan, const GateState& state) {
   return std::nullopt;
 }
 
-Answer check(const CaCreatePlan& plan, const GateState& state) {
-  if (state.authority(plan.name) != nullptr) return taken("certificate authority", plan.name);
-  return std::nullopt;
-}
-
 Answer check(const BatchPlan& plan, const GateState& state) {
   const v1::Station* station = state.station(plan.station);
   if (station == nullptr || station->retired()) {
@@ -122,6 +118,16 @@ Answer check(const BatchPlan& plan, const GateState& state) {
     return Refusal{"batch-authority",
                    fmt::format("certificate authority \"{}\" is retired", plan.certificate_authority),
                    "make a plan with another CA"};
+  }
+  if (authority->pending()) {
+    return Refusal{"batch-authority",
+                   fmt::format("certificate authority \"{}\" has no certificate yet: its request is out", plan.certificate_authority),
+                   fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", plan.certificate_authority)};
+  }
+  if (authority->outside()) {
+    return Refusal{"batch-authority",
+                   fmt::format("certificate authority \"{}\" is an outside one: the HSM has no key of it", plan.certificate_authority),
+                   "make a plan with a CA of this HSM"};
   }
   if (auto refusal = se::unsupported(plan.family)) return refusal;
   if (!state.enabled(plan.family)) {
@@ -238,7 +244,10 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::SeImport: return check(std::get<SeImportPlan>(plan.detail), state);
     case Operation::StationEnroll:
       return check_station(std::get<StationEnrollPlan>(plan.detail), state, request, request_sha256);
-    case Operation::CaCreate: return check(std::get<CaCreatePlan>(plan.detail), state);
+    case Operation::CaCreate:
+    case Operation::CaRequest:
+    case Operation::CaInstall:
+    case Operation::CaImport: return check_authority_operation(plan, state);
     case Operation::Batch: return check(plan.batch(), state);
     case Operation::BatchReexport: return check(std::get<BatchReexportPlan>(plan.detail), state);
     case Operation::TransportMasterImport: return check(std::get<TransportMasterImportPlan>(plan.detail), state);
@@ -333,12 +342,10 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
       station.set_agreement_key(to_string(request->agreement_key.point()));
       break;
     }
-    case Operation::CaCreate: {
-      v1::CertificateAuthority& authority = *after.add_authorities();
-      authority.set_name(std::get<CaCreatePlan>(plan.detail).name);
-      authority.set_certificate(made.certificate());
-      break;
-    }
+    case Operation::CaCreate:
+    case Operation::CaRequest:
+    case Operation::CaInstall:
+    case Operation::CaImport: authority_in_registry(plan, made, after); break;
     case Operation::OfficerAdd: apply(after, std::get<OfficerAddPlan>(plan.detail)); break;
     case Operation::OfficerReplace: apply(after, std::get<OfficerReplacePlan>(plan.detail)); break;
     case Operation::OfficerDisable: apply(after, std::get<OfficerDisablePlan>(plan.detail)); break;

@@ -56,9 +56,15 @@ Answer unknown_authority(const std::string& name) {
                  fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", name)};
 }
 
+Answer authority_pending(const std::string& name) {
+  return Refusal{"authority-pending", fmt::format("kf-ca/{} has no certificate yet: its request is out", name),
+                 fmt::format("when the certificate is in: keyferry-appliance ca install {} --chain FILE", name)};
+}
+
 Answer check(const CrlIssuePlan& plan, const GateState& state) {
   const v1::CertificateAuthority* authority = state.authority(plan.authority);
-  if (authority == nullptr || authority->destroyed()) return unknown_authority(plan.authority);
+  if (authority == nullptr || authority->destroyed() || authority->outside()) return unknown_authority(plan.authority);
+  if (authority->pending()) return authority_pending(plan.authority);
   const v1::CrlNumber* last = crl_of(state.hsm, plan.authority);
   // An HSM that took over knows no earlier CRL of this key; which number comes next is then in the ledger alone.
   const bool open = last == nullptr && may_be_of_lost_hsm(state);
@@ -102,11 +108,12 @@ std::string name_in(const std::string& label) {
 
 Answer check_authority_is_done(const std::string& name, const GateState& state) {
   const v1::CertificateAuthority* authority = state.authority(name);
-  if (authority == nullptr || authority->destroyed()) return unknown_authority(name);
+  if (authority == nullptr || authority->destroyed() || authority->outside()) return unknown_authority(name);
   if (!authority->retired()) {
     return Refusal{"authority-in-use", fmt::format("kf-ca/{} is not retired", name),
                    fmt::format("first: keyferry-appliance ca retire {} --reason TEXT", name)};
   }
+  if (authority->pending()) return std::nullopt;  // it never certified anything
   const auto parsed = x509::parse_certificate(as_bytes(authority->certificate()));
   const auto* facts = std::get_if<x509::CertificateFacts>(&parsed);
   const v1::CrlNumber* last = crl_of(state.hsm, name);

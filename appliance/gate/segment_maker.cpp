@@ -145,7 +145,8 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
   const crypto::PublicKey recipient = point_of(request.station_agreement_key(), "station's key");
 
-  const std::uint64_t record_bound = kRecordOverheadBytes + token::kMaxCertificateBytes + request.ca_certificate().size();
+  std::uint64_t record_bound = kRecordOverheadBytes + token::kMaxCertificateBytes + request.ca_certificate().size();
+  for (const std::string& issuer : request.ca_issuers()) record_bound += issuer.size();
   const token::Header header{.type = token::ContainerType::Segment,
                              .environment = token_environment(plan.environment),
                              .container_id = random_.id<ContainerId>(),

@@ -25,6 +25,12 @@ const Item* find_by_name(const std::vector<Item>& items, std::string_view name) 
 
 }  // namespace
 
+std::vector<Bytes> KnownAuthority::chain() const {
+  std::vector<Bytes> whole{certificate};
+  whole.insert(whole.end(), issuers.begin(), issuers.end());
+  return whole;
+}
+
 const KnownSource* Registry::source(std::string_view name) const {
   return find_by_name(sources, name);
 }
@@ -143,10 +149,20 @@ Registry parse_registry(ByteView octets) {
   }
   registry.bus_devices.assign(message.bus_devices().begin(), message.bus_devices().end());
   for (const v1::CertificateAuthority& authority : message.authorities()) {
-    registry.authorities.push_back({authority.name(),
-                                    to_bytes(as_bytes(authority.certificate())),
-                                    authority.retired(),
-                                    authority.destroyed()});
+    KnownAuthority known{authority.name(),
+                         to_bytes(as_bytes(authority.certificate())),
+                         authority.retired(),
+                         authority.destroyed()};
+    for (const std::string& issuer : authority.issuers())
+      known.issuers.push_back(to_bytes(as_bytes(issuer)));
+    known.outside = authority.outside();
+    known.pending = authority.pending();
+    known.kind = x509::ca_kind_from_name(authority.profile()).value_or(x509::CaKind::Root);
+    if (authority.has_vendor_id()) known.matter.vendor_id = static_cast<std::uint16_t>(authority.vendor_id());
+    if (authority.has_product_id()) known.matter.product_id = static_cast<std::uint16_t>(authority.product_id());
+    known.request = to_bytes(as_bytes(authority.request()));
+    known.subject = authority.subject();
+    registry.authorities.push_back(std::move(known));
   }
   return registry;
 }

@@ -11,6 +11,7 @@
 #include "appliance/plan/policy.h"
 #include "wrap/base/bytes.h"
 #include "wrap/base/ids.h"
+#include "wrap/x509/certificate_builder.h"
 
 namespace keyferry::appliance {
 
@@ -64,6 +65,16 @@ struct KnownAuthority {
   Bytes certificate;  // DER
   bool retired = false;    // issues nothing any more
   bool destroyed = false;  // its key is gone too
+  std::vector<Bytes> issuers = {};  // above it: its issuer first, the self-signed anchor last
+  bool outside = false;             // its key is elsewhere
+  bool pending = false;             // its request is out; it has no certificate yet
+  x509::CaKind kind = x509::CaKind::Root;
+  x509::MatterIds matter = {};  // Matter's kinds alone
+  Bytes request = {};           // PKCS#10, DER
+  std::string subject = {};     // pattern of the request
+
+  /// Its certificate, then those above.
+  [[nodiscard]] std::vector<Bytes> chain() const;
 };
 
 struct Registry {

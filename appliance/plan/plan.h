@@ -14,6 +14,7 @@
 #include "wrap/base/ids.h"
 #include "wrap/se/atecc608_profile.h"
 #include "wrap/se/family.h"
+#include "wrap/x509/certificate_builder.h"
 
 namespace keyferry::appliance {
 
@@ -26,6 +27,9 @@ enum class Operation {
   SeImport,
   StationEnroll,
   CaCreate,
+  CaRequest,
+  CaInstall,
+  CaImport,
   Batch,
   BatchReexport,
   TransportMasterImport,
@@ -154,6 +158,37 @@ struct CaCreatePlan {
   std::string name;
   std::string subject;  // "CN=...,O=..."
   UtcMillis not_before, not_after;
+  x509::CaKind kind = x509::CaKind::Root;
+  std::string issuer = {};       // NAME of the kf-ca that signs; empty: self-signed
+  std::uint8_t path_length = 0;  // CAs that may follow below it
+  x509::MatterIds matter = {};   // Matter's kinds alone
+
+  [[nodiscard]] x509::CaSpec spec() const { return {subject, not_before, not_after, path_length, kind, matter}; }
+};
+
+/// kf-ca/NAME is made; its certificate will come from outside. Until then it issues nothing.
+struct CaRequestPlan {
+  std::string name;
+  std::string subject;
+  x509::CaKind kind = x509::CaKind::Intermediate;  // or MatterPai
+  x509::MatterIds matter = {};
+};
+
+/// The most certificates from an issuing CA up to its anchor, and octets of one.
+inline constexpr std::size_t kMaxCaChain = 3;
+inline constexpr std::size_t kMaxCaCertificateBytes = 4096;
+
+/// The certificate for the request of kf-ca/NAME, then each one's issuer up to the self-signed anchor.
+struct CaInstallPlan {
+  std::string name;
+  std::vector<Bytes> chain;  // DER, 2 to kMaxCaChain
+};
+
+/// An outside CA that signs for our requests: its certificate, then each one's issuer.
+struct CaImportPlan {
+  std::string name;
+  x509::CaKind kind = x509::CaKind::Intermediate;
+  std::vector<Bytes> chain;  // DER, 1 to kMaxCaChain
 };
 
 struct BatchPlan {
@@ -167,10 +202,14 @@ struct BatchPlan {
   std::uint32_t se_count = 0;
   Digest se_list_root;
   std::string certificate_authority, certificate_template, certificate_subject;
+  std::string certificate_text = {};  // table [certificate]: x509::template_text; empty: "device" with that subject
   UtcMillis not_before, not_after;
   std::optional<Digest> firmware_sha256;
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
+
+  /// Without issuer; with the plan's validity.
+  [[nodiscard]] x509::DeviceTemplate device_template() const;
 
   [[nodiscard]] std::uint32_t segment_count() const {
     return static_cast<std::uint32_t>((std::uint64_t{se_count} + segment_size - 1) / segment_size);
@@ -343,6 +382,9 @@ struct Plan {
                SeImportPlan,
                StationEnrollPlan,
                CaCreatePlan,
+               CaRequestPlan,
+               CaInstallPlan,
+               CaImportPlan,
                BatchPlan,
                BatchReexportPlan,
                TransportMasterImportPlan,

@@ -44,7 +44,7 @@ std::string toml_quoted(std::string_view text) {
   return quoted + "\"";
 }
 
-PlanFields::PlanFields(ByteView octets) : tables_{std::make_unique<Tables>()} {
+PlanFields::PlanFields(ByteView octets) : octets_{as_chars(octets)}, tables_{std::make_unique<Tables>()} {
   try {
     tables_->root = toml::parse(as_chars(octets));
   } catch (const toml::parse_error& error) {  // the parser's only way to say no
@@ -74,6 +74,23 @@ void PlanFields::enter(std::string_view section) {
     return;
   }
   tables_->sections.push_back({node->as_table(), std::string{section}});
+}
+
+std::string PlanFields::last_table_text(std::string_view section) {
+  const toml::node* node = tables_->sections.front().take(section);
+  if (node == nullptr) return {};
+  const std::string header = fmt::format("\n[{}]\n", section);
+  const std::size_t at = octets_.rfind(header);
+  // Text inside of a string may look like a header: what stands behind must be this very table.
+  try {
+    if (at != std::string::npos && node->is_table()) {
+      std::string text = octets_.substr(at + header.size());
+      if (toml::parse(text) == *node->as_table()) return text;
+    }
+  } catch (const toml::parse_error&) {  // the parser's only way to say no
+  }
+  refuse(section, "is no table that stands last in the file");
+  return {};
 }
 
 void PlanFields::refuse(const Refusal& refusal) {
@@ -170,6 +187,26 @@ std::vector<std::string> PlanFields::texts(std::string_view field,
     } else {
       values.push_back(*value);
     }
+  }
+  return values;
+}
+
+std::vector<Bytes> PlanFields::hex_list(std::string_view field, std::size_t max_items, std::size_t max_bytes) {
+  const toml::node* node = tables_->take(field);
+  const toml::array* list = node == nullptr ? nullptr : node->as_array();
+  if (list == nullptr || list->size() > max_items) {
+    refuse(field, fmt::format("is missing or no list of at most {} strings in hex", max_items));
+    return {};
+  }
+  std::vector<Bytes> values;
+  for (const toml::node& item : *list) {
+    const auto text = item.value_exact<std::string>();
+    const auto value = text ? from_hex(*text) : std::nullopt;
+    if (!value || value->empty() || value->size() > max_bytes) {
+      refuse(field, fmt::format("has an item that is no hex of 1 to {} octets", max_bytes));
+      return {};
+    }
+    values.push_back(*value);
   }
   return values;
 }

@@ -32,6 +32,9 @@ class PlanFields {
 
   /// From here on fields are read from the table [`section`] at the top.
   void enter(std::string_view section);
+  /// The lines of the file's last table [`section`], exactly as they are; empty when there is none. Refused: a table of
+  /// that name that is not written so, or not the last one.
+  [[nodiscard]] std::string last_table_text(std::string_view section);
   /// Refuses what was not read, at the top and in the entered sections.
   void refuse_unknown();
 
@@ -45,6 +48,8 @@ class PlanFields {
   [[nodiscard]] bool flag(std::string_view field);
   /// An array of strings, at most `max_items`.
   [[nodiscard]] std::vector<std::string> texts(std::string_view field, std::size_t max_items, std::size_t max_chars);
+  /// An array of strings in hex, each of 1 to `max_bytes` octets.
+  [[nodiscard]] std::vector<Bytes> hex_list(std::string_view field, std::size_t max_items, std::size_t max_bytes);
   /// An array of integers, at most `max_items`.
   [[nodiscard]] std::vector<std::uint64_t> integers(std::string_view field, std::uint64_t least, std::uint64_t most,
                                                     std::size_t max_items);
@@ -56,6 +61,7 @@ class PlanFields {
   }
 
  private:
+  std::string octets_;
   struct Tables;
   std::unique_ptr<Tables> tables_;
   std::optional<Refusal> refusal_;

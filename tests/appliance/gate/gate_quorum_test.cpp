@@ -9,6 +9,7 @@
 #include "appliance/plan/policy.h"
 #include "tests/appliance/gate/gate_fixture.h"
 #include "tests/appliance/gate/preparation_sample.h"
+#include "tests/appliance/gate/test_ca_chain.h"
 #include "wrap/base/random.h"
 #include "wrap/crypto/hash.h"
 
@@ -170,6 +171,12 @@ Plan Quorum::sample(Operation operation) {
           operation,
           CaCreatePlan{
               "ca", "CN=Test CA", *from_rfc3339("2026-01-01T00:00:00Z"), *from_rfc3339("2060-01-01T00:00:00Z")});
+    case Operation::CaRequest:
+      return plan_for(operation, CaRequestPlan{"ca", "CN=Test CA"});
+    case Operation::CaInstall:
+      return plan_for(operation, CaInstallPlan{"ca", test_ca_chain(2)});
+    case Operation::CaImport:
+      return plan_for(operation, CaImportPlan{"ca", x509::CaKind::Intermediate, test_ca_chain(2)});
     case Operation::Batch:
       return batch_plan(4, 4);
     case Operation::BatchReexport:
