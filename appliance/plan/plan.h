@@ -156,6 +156,24 @@ struct CaCreatePlan {
   UtcMillis not_before, not_after;
 };
 
+/// When a chain that is read back from an SE has to be valid.
+enum class ChainTime {
+  Now,      // by the station's clock
+  Issuing,  // when the batch's certificates begin: for lines whose clock is not trusted
+};
+
+inline constexpr std::uint32_t kMaxClockSkewSeconds = 7 * 24 * 3600;
+
+/// How the checks at the end of the line are made (plan_verify.h).
+struct VerifyPlan {
+  ChainTime chain_time = ChainTime::Now;
+  std::uint32_t clock_skew_s = 0;  // at most kMaxClockSkewSeconds; 0 with Issuing
+  // SHA-256 of the 65 octets of the key that verifies the firmware; nothing: whichever is in the slot.
+  std::optional<Digest> secure_boot_key_sha256 = {};
+
+  friend bool operator==(const VerifyPlan&, const VerifyPlan&) = default;
+};
+
 struct BatchPlan {
   std::string site, customer;
   StationId station;
@@ -169,6 +187,7 @@ struct BatchPlan {
   std::string certificate_authority, certificate_template, certificate_subject;
   UtcMillis not_before, not_after;
   std::optional<Digest> firmware_sha256;
+  std::optional<VerifyPlan> verify = {};  // nothing: a plan of an older form, whose receipts need no proof
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
 

@@ -32,6 +32,7 @@ class PlanFields {
 
   /// From here on fields are read from the table [`section`] at the top.
   void enter(std::string_view section);
+  [[nodiscard]] bool has_section(std::string_view section) const;
   /// Refuses what was not read, at the top and in the entered sections.
   void refuse_unknown();
 
