@@ -38,15 +38,16 @@ std::variant<Bytes, Refusal> certificate_area(const se::Atecc608Profile& profile
   return to_bytes(std::get<se::CompressedCertificate>(compressed));
 }
 
-std::variant<std::vector<Bytes>, Refusal> certificates_in(const se::Atecc608Profile& profile,
-                                                          ByteView area,
-                                                          const token::Record& record) {
+std::variant<ReadChain, Refusal> certificates_in(const se::Atecc608Profile& profile,
+                                                 ByteView area,
+                                                 const token::Record& record) {
   std::vector<Bytes> chain;
   if (profile.certificate_form == se::CertificateForm::Plain) {
     auto found = plain_certificates(area);
     if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
     chain = std::move(std::get<std::vector<Bytes>>(found));
-    if (profile.certificate_chain == se::CertificateChain::Whole) return chain;
+    if (profile.certificate_chain == se::CertificateChain::Whole)
+      return ReadChain{chain, chain.size()};
     if (chain.size() != 1) return nonsense("more certificates than one leaf");
   } else {
     se::CompressedCertificate compressed{};
@@ -57,7 +58,7 @@ std::variant<std::vector<Bytes>, Refusal> certificates_in(const se::Atecc608Prof
     chain.push_back(std::move(std::get<Bytes>(leaf)));
   }
   chain.insert(chain.end(), record.issuers.begin(), record.issuers.end());
-  return chain;
+  return ReadChain{std::move(chain), 1};
 }
 
 }  // namespace keyferry::station

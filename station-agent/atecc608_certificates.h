@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "station-agent/chip.h"
 #include "token/items.h"
 #include "wrap/se/atecc608_profile.h"
 
@@ -16,7 +17,8 @@ namespace keyferry::station {
 
 /// Leaf first; issuers that the area does not hold are the record's. area: as long as the one that
 /// certificate_area gave. Refusal "chip-certificates": not what such an area looks like.
-[[nodiscard]] std::variant<std::vector<Bytes>, Refusal> certificates_in(
-    const se::Atecc608Profile& profile, ByteView area, const token::Record& record);
+[[nodiscard]] std::variant<ReadChain, Refusal> certificates_in(const se::Atecc608Profile& profile,
+                                                               ByteView area,
+                                                               const token::Record& record);
 
 }  // namespace keyferry::station

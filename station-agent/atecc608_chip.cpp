@@ -32,6 +32,10 @@ constexpr std::size_t kKeyConfig = 96;
 constexpr std::uint8_t kSlots = 16;
 constexpr std::uint8_t kPrivateWithPublic = 0x03;  // KeyConfig.Private, PubInfo (section 2.3)
 
+// A public key in slots 8 to 15 (section 2): 4 octets, X, 4 octets, Y.
+constexpr std::size_t kStoredKeyBytes = 72;
+constexpr std::size_t kStoredKeyPad = 4;
+
 constexpr int kInjectTries = 4;
 
 /// Info revision of the parts of the family (section 2.1); their commands are the same.
@@ -240,8 +244,8 @@ std::optional<Refusal> Atecc608Chip::lock(const token::Record& record) {
   return refused("not-locked", fmt::format("slot {} is not locked after Lock", slot), status);
 }
 
-std::variant<std::vector<Bytes>, Refusal> Atecc608Chip::read_chain(const KeyHandle&,
-                                                                   const token::Record& record) {
+std::variant<ReadChain, Refusal> Atecc608Chip::read_chain(const KeyHandle&,
+                                                          const token::Record& record) {
   const se::Atecc608Profile& profile = payload_of(record).profile;
   const auto made = certificate_area(profile, record);
   if (const auto* refusal = std::get_if<Refusal>(&made)) return *refusal;
@@ -292,21 +296,37 @@ std::variant<Bytes, Refusal> Atecc608Chip::answer(const KeyHandle&,
   return Refusal{"key-not-here", "no slot of the chip holds this record's key"};
 }
 
-std::optional<Refusal> Atecc608Chip::verify_firmware(const token::Record& record,
-                                                     const FirmwareImage& firmware) {
+FirmwareAnswer Atecc608Chip::verify_firmware(const token::Record& record,
+                                             const FirmwareImage& firmware) {
   const std::uint8_t slot = *payload_of(record).profile.secure_boot_slot;
   const std::uint8_t mode = configuration_[kSecureBoot];
   const bool secure_boot =
       (mode & kSecureBootMode) == kSecureBootFullBoth && (mode & kSecureBootRandomNonce) == 0;
+  FirmwareAnswer answer{
+      .check = secure_boot ? token::FirmwareCheck::SecureBoot : token::FirmwareCheck::StoredKey,
+      .key = stored_key(slot)};
   const ByteView digest = firmware.sha256.bytes();
   const Status status = secure_boot ? session_->secure_boot(digest, firmware.signature)
                                     : session_->verify_stored(slot, digest, firmware.signature);
-  if (status == Status::Success) return std::nullopt;
   if (status == Status::Miscompare) {
-    return Refusal{"firmware-signature",
-                   fmt::format("the firmware's signature is not by the key in slot {}", slot)};
+    answer.refusal =
+        Refusal{"firmware-signature",
+                fmt::format("the firmware's signature is not by the key in slot {}", slot)};
+  } else if (status != Status::Success) {
+    answer.refusal =
+        refused("firmware-not-verified", "the chip does not verify the firmware", status);
   }
-  return refused("firmware-not-verified", "the chip does not verify the firmware", status);
+  return answer;
+}
+
+std::optional<crypto::PublicKey> Atecc608Chip::stored_key(std::uint8_t slot) {
+  const auto read = session_->read_slot(slot, kStoredKeyBytes);
+  const auto* content = std::get_if<Bytes>(&read);
+  if (content == nullptr) return std::nullopt;
+  const ByteView half = ByteView{*content}.first(kStoredKeyBytes / 2);
+  Bytes xy = to_bytes(half.subspan(kStoredKeyPad));
+  append(xy, ByteView{*content}.subspan(half.size() + kStoredKeyPad));
+  return crypto::PublicKey::from_point(point_of(xy));
 }
 
 PromisedEvidence Atecc608Chip::evidence(const token::Record& record) {

@@ -38,8 +38,8 @@ class Atecc608Chip final : public Chip {
   [[nodiscard]] std::optional<Refusal> write_chain(const KeyHandle& handle,
                                                    const token::Record& record) override;
   [[nodiscard]] std::optional<Refusal> lock(const token::Record& record) override;
-  [[nodiscard]] std::variant<std::vector<Bytes>, Refusal> read_chain(
-      const KeyHandle& handle, const token::Record& record) override;
+  [[nodiscard]] std::variant<ReadChain, Refusal> read_chain(const KeyHandle& handle,
+                                                            const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
                                                   const token::Record& record,
                                                   ChipSigns kind,
@@ -47,8 +47,8 @@ class Atecc608Chip final : public Chip {
   [[nodiscard]] std::variant<Bytes, Refusal> answer(const KeyHandle& handle,
                                                     const crypto::PublicKey& key,
                                                     ByteView message) override;
-  [[nodiscard]] std::optional<Refusal> verify_firmware(const token::Record& record,
-                                                       const FirmwareImage& firmware) override;
+  [[nodiscard]] FirmwareAnswer verify_firmware(const token::Record& record,
+                                               const FirmwareImage& firmware) override;
   [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                     ByteView core) override;
@@ -59,6 +59,8 @@ class Atecc608Chip final : public Chip {
   [[nodiscard]] bool was_locked(std::uint8_t slot) const;
   [[nodiscard]] std::optional<Refusal> check_layout(const se::Atecc608Payload& payload) const;
   [[nodiscard]] std::optional<Refusal> preflight(const se::Atecc608Payload& payload);
+  /// The public key in a data slot; nothing when it cannot be read or is none.
+  [[nodiscard]] std::optional<crypto::PublicKey> stored_key(std::uint8_t slot);
   [[nodiscard]] Asked ask_slot(const token::Record& record);
 
   OpenWire open_wire_;

@@ -13,6 +13,7 @@
 #include "station-agent/firmware.h"
 #include "station-agent/lane-p11/messages.h"
 #include "token/items.h"
+#include "token/receipt.h"
 #include "wrap/base/error.h"
 #include "wrap/evidence/possession.h"
 
@@ -59,6 +60,18 @@ struct PromisedEvidence {
   std::optional<evidence::Atecc608Slot> slot = {};        // of Attested: as the plan has it
 };
 
+/// Leaf first. Of the certificates, the first `from_se` came out of the SE.
+struct ReadChain {
+  std::vector<Bytes> certificates;
+  std::size_t from_se = 0;
+};
+
+struct FirmwareAnswer {
+  token::FirmwareCheck check = token::FirmwareCheck::StoredKey;
+  std::optional<crypto::PublicKey> key = {};  // in the SE, by which it verified; if it can be read
+  std::optional<Refusal> refusal = {};        // nothing: the signature verifies
+};
+
 class Chip {
  public:
   virtual ~Chip() = default;
@@ -87,8 +100,8 @@ class Chip {
   /// Whatever keeps the key from being replaced; read back. Again on a locked chip changes nothing.
   [[nodiscard]] virtual std::optional<Refusal> lock(const token::Record& record) = 0;
 
-  /// As the chip has it, leaf first. Issuers that the chip has no room for are the record's.
-  [[nodiscard]] virtual std::variant<std::vector<Bytes>, Refusal> read_chain(
+  /// As the chip has it. Issuers that the chip has no room for are the record's.
+  [[nodiscard]] virtual std::variant<ReadChain, Refusal> read_chain(
       const KeyHandle& handle, const token::Record& record) = 0;
 
   /// Raw r || s over signing_digest(kind, message), made by the record's key. Not verified here.
@@ -103,9 +116,9 @@ class Chip {
                                                             const crypto::PublicKey& key,
                                                             ByteView message) = 0;
 
-  /// The image's signature, by the key for it that stands in the chip. Refusal: it does not verify.
-  [[nodiscard]] virtual std::optional<Refusal> verify_firmware(const token::Record& record,
-                                                               const FirmwareImage& firmware) = 0;
+  /// The image's signature, by the key for it that stands in the chip.
+  [[nodiscard]] virtual FirmwareAnswer verify_firmware(const token::Record& record,
+                                                       const FirmwareImage& firmware) = 0;
 
   /// The best that this chip can give for the record's key.
   [[nodiscard]] virtual PromisedEvidence evidence(const token::Record& record) = 0;

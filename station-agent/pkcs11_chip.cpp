@@ -139,18 +139,18 @@ std::optional<Refusal> Pkcs11Chip::write_chain(const KeyHandle& handle,
   return done_or_refusal(exchange(chain));
 }
 
-std::variant<std::vector<Bytes>, Refusal> Pkcs11Chip::read_chain(const KeyHandle& handle,
-                                                                  const token::Record&) {
+std::variant<ReadChain, Refusal> Pkcs11Chip::read_chain(const KeyHandle& handle,
+                                                        const token::Record&) {
   const lane_p11::Reply reply = exchange(lane_p11::ReadChain{handle});
   if (const auto* refused = std::get_if<lane_p11::Refused>(&reply)) return refused->refusal;
-  if (const auto* chain = std::get_if<lane_p11::Chain>(&reply)) return chain->certificates;
+  if (const auto* chain = std::get_if<lane_p11::Chain>(&reply)) return ReadChain{chain->certificates, chain->certificates.size()};
   nonsense();
 }
 
 std::optional<Refusal> Pkcs11Chip::lock(const token::Record&) { return std::nullopt; }
 
-std::optional<Refusal> Pkcs11Chip::verify_firmware(const token::Record&, const FirmwareImage&) {
-  return no_firmware();
+FirmwareAnswer Pkcs11Chip::verify_firmware(const token::Record&, const FirmwareImage&) {
+  return {.refusal = no_firmware()};
 }
 
 PromisedEvidence Pkcs11Chip::evidence(const token::Record&) { return {}; }

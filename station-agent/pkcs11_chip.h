@@ -37,8 +37,8 @@ class Pkcs11Chip final : public Chip {
                                                    const token::Record& record) override;
   /// Nothing to do: an injected key can be neither changed nor copied from its first moment.
   [[nodiscard]] std::optional<Refusal> lock(const token::Record& record) override;
-  [[nodiscard]] std::variant<std::vector<Bytes>, Refusal> read_chain(
-      const KeyHandle& handle, const token::Record& record) override;
+  [[nodiscard]] std::variant<ReadChain, Refusal> read_chain(const KeyHandle& handle,
+                                                            const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> sign(const KeyHandle& handle,
                                                   const token::Record& record,
                                                   ChipSigns kind,
@@ -46,8 +46,8 @@ class Pkcs11Chip final : public Chip {
   [[nodiscard]] std::variant<Bytes, Refusal> answer(const KeyHandle& handle,
                                                     const crypto::PublicKey& key,
                                                     ByteView message) override;
-  [[nodiscard]] std::optional<Refusal> verify_firmware(const token::Record& record,
-                                                       const FirmwareImage& firmware) override;
+  [[nodiscard]] FirmwareAnswer verify_firmware(const token::Record& record,
+                                               const FirmwareImage& firmware) override;
   [[nodiscard]] PromisedEvidence evidence(const token::Record& record) override;
   [[nodiscard]] std::variant<Bytes, Refusal> attest(const token::Record& record,
                                                     ByteView core) override;

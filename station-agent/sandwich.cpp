@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "station-agent/line_verify.h"
 #include "station-agent/revocations.h"
+#include "token/line_checks.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/random.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/possession.h"
-#include "wrap/x509/path.h"
 
 namespace keyferry::station {
 namespace {
@@ -19,19 +20,6 @@ std::string reason_code(const std::string& reason) {
       !reason.empty() && reason.size() <= token::kMaxReasonChars &&
       std::ranges::all_of(reason, [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; });
   return sound ? reason : "chip-refused";
-}
-
-Bytes challenge_message(const RecordKey& key, const Digest& challenge) {
-  Bytes message = to_bytes(key.batch_id.bytes());
-  append_u32be(message, key.record_no.value);
-  append(message, challenge.bytes());
-  return message;
-}
-
-std::vector<Bytes> chain_of(const token::Record& record) {
-  std::vector<Bytes> chain{record.certificate};
-  chain.insert(chain.end(), record.issuers.begin(), record.issuers.end());
-  return chain;
 }
 
 class Sandwich {
@@ -107,13 +95,7 @@ class Sandwich {
                      hand_.device_serial,
                  "put the right device into the fixture, or mend the lanes file");
     }
-    const auto chain = x509::verify_chain(chain_of(stored_.record), batch_.anchors, clock_.now());
-    if (const auto* refusal = std::get_if<Refusal>(&chain)) {
-      return red("refused",
-                 "record-chain",
-                 "the record's own certificates are not valid here: " + refusal->text,
-                 "check this station's clock; nothing was written");
-    }
+    if (!own_chain_holds()) return false;
     if (!firmware_is_the_batchs()) return false;
     place_in_target_ = admission_.enter(batch_, stored_.state);
     if (!place_in_target_) {
@@ -127,11 +109,29 @@ class Sandwich {
     return true;
   }
 
+  /// The record's own certificates lead to the batch's anchor, and from the record's key.
+  bool own_chain_holds() {
+    const TimedChain chain = verify_chain_of(batch_, chain_of(stored_.record), clock_.now());
+    if (const auto* refusal = std::get_if<Refusal>(&chain.result)) {
+      return red("refused",
+                 "record-chain",
+                 "the record's own certificates are not valid at " + to_rfc3339(chain.at) + ": " +
+                     refusal->text,
+                 "check this station's clock; nothing was written");
+    }
+    if (std::get<x509::ChainFacts>(chain.result).key == stored_.record.public_key) return true;
+    return red("refused",
+               "record-certificate",
+               "the record's certificate is for another key than the record's",
+               "the batch is not sound: tell the officers; nothing was written");
+  }
+
   /// It has its receipt: is this the SE that signed it? A fresh question, not the record's challenge, whose answer a
   /// copy could know.
   void ask_again() {
     SystemRandom random;
-    const Bytes message = challenge_message(stored_.key(), random.id<Digest>());
+    const Bytes message = token::challenge_message(
+        stored_.batch_id, stored_.record.record_no, random.id<Digest>());
     outcome_.device_serial = stored_.record.device_serial;  // the lane's is not what its receipt says
     const auto answer = chip_.answer(handle_, stored_.record.public_key, message);
     const auto* signature = std::get_if<Bytes>(&answer);
@@ -261,41 +261,16 @@ class Sandwich {
   }
 
   std::optional<Refusal> verify() {
-    const auto read = chip_.read_chain(handle_, stored_.record);
-    if (const auto* refusal = std::get_if<Refusal>(&read)) return *refusal;
-    const auto& certificates = std::get<std::vector<Bytes>>(read);
-    const auto chain = x509::verify_chain(certificates, batch_.anchors, clock_.now());
-    if (const auto* refusal = std::get_if<Refusal>(&chain)) {
-      verdicts_.chain = Verdict::Fail;
-      return Refusal{"chain-invalid", "the chain read back from the SE: " + refusal->text};
-    }
-    verdicts_.chain = Verdict::Pass;
-    const auto& facts = std::get<x509::ChainFacts>(chain);
-    const RecordKey key = stored_.key();
-    const Bytes message = challenge_message(key, stored_.record.challenge);
-    const auto answer = chip_.sign(handle_, stored_.record, ChipSigns::Challenge, message);
-    const auto* signature = std::get_if<Bytes>(&answer);
-    const bool proved =
-        signature != nullptr && facts.key == stored_.record.public_key &&
-        crypto::verify(facts.key, crypto::SignatureKind::Challenge, message, *signature);
-    verdicts_.challenge = proved ? Verdict::Pass : Verdict::Fail;
-    if (!proved)
-      return Refusal{"challenge-failed",
-                     "the SE did not answer the challenge with the certificate's key"};
-    const bool registered = facts.sha256 == crypto::sha256(stored_.record.certificate) &&
-                            store_.serial_registered(key.batch_id, facts.serial);
-    verdicts_.serial_registered = registered ? Verdict::Pass : Verdict::Fail;
-    if (!registered)
-      return Refusal{"serial-not-registered", "the certificate on the SE is not this record's"};
-    return verify_firmware();
-  }
-
-  std::optional<Refusal> verify_firmware() {
-    const FirmwareImage* image = firmware_to_verify();
-    if (image == nullptr) return std::nullopt;
-    auto refusal = chip_.verify_firmware(stored_.record, *image);
-    verdicts_.firmware = refusal ? Verdict::Fail : Verdict::Pass;
-    return refusal;
+    LineFindings found = verify_line(chip_,
+                                     {.batch = batch_,
+                                      .store = store_,
+                                      .stored = stored_,
+                                      .handle = handle_,
+                                      .firmware = firmware_to_verify(),
+                                      .clock = clock_});
+    verdicts_ = found.verdicts;
+    proof_ = std::move(found.proof);
+    return std::move(found.refusal);
   }
 
   /// The core is a leaf, durably, before the SE is asked to sign it.
@@ -354,7 +329,8 @@ class Sandwich {
 
   [[nodiscard]] token::ReceiptCore new_core() const {
     token::ReceiptCore core = core_for(stored_, batch_, station_, hand_, start_, clock_.now());
-    core.verdicts = verdicts_;
+    if (verdicts_) core.verdicts = *verdicts_;
+    core.proof = proof_;
     return core;
   }
 
@@ -415,7 +391,8 @@ class Sandwich {
   UtcMillis start_;
   BatchFacts batch_;
   std::optional<Admission::Place> place_in_target_;  // given back when the outcome is known
-  token::Verdicts verdicts_;
+  std::optional<token::Verdicts> verdicts_;  // once the checks began
+  std::optional<token::LineProof> proof_;
   DeviceOutcome outcome_;
 };
 
@@ -447,7 +424,7 @@ token::ReceiptCore core_for(const StoredRecord& stored,
       .person_number = hand.person_number,
       .start = start,
       .end = end,
-      .verdicts = {}};
+      .verdicts = verdicts_before(batch)};
   return core;
 }
 

@@ -49,7 +49,7 @@ struct LinePlace {
 /// the whole station (disk, database) leaves as an Error.
 [[nodiscard]] DeviceOutcome run_sandwich(const LinePlace& place, Chip& chip, StoredRecord stored);
 
-/// Everything of `core` but outcome, verdicts and times comes from the record.
+/// Of a record that no check has come to: all but outcome and times comes from record and batch.
 [[nodiscard]] token::ReceiptCore core_for(const StoredRecord& stored,
                                           const BatchFacts& batch,
                                           const StationFacts& station,

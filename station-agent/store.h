@@ -76,6 +76,7 @@ struct BatchFacts {
   std::uint32_t target_count = 0;
   std::vector<Bytes> anchors;
   std::optional<Digest> firmware_sha256 = {};  // nothing: no firmware check
+  std::optional<token::LineChecks> line_checks = {};  // nothing: a manifest of an older form
 };
 
 struct SegmentFacts {

@@ -61,6 +61,28 @@ void add_segments(store::Database& database, const token::Manifest& manifest) {
   }
 }
 
+/// What is not bound is NULL.
+void bind_line_checks(SQLite::Statement& insert, const std::optional<token::LineChecks>& checks) {
+  if (!checks) return;
+  insert.bind(":chain_time", static_cast<std::int64_t>(checks->chain_time));
+  insert.bind(":issuing", checks->issuing.value);
+  insert.bind(":skew", checks->clock_skew_s);
+  if (checks->secure_boot_key_sha256)
+    bind_blob(insert, ":boot_key", checks->secure_boot_key_sha256->bytes());
+}
+
+/// Columns `first` to `first` + 3.
+std::optional<token::LineChecks> line_checks_in(SQLite::Statement& row, int first) {
+  if (row.getColumn(first).isNull()) return std::nullopt;
+  token::LineChecks checks{
+      row.getColumn(first).getInt() == 1 ? token::ChainTime::Now : token::ChainTime::Issuing,
+      UtcMillis{row.getColumn(first + 1).getInt64()},
+      u32_column(row, first + 2)};
+  if (!row.getColumn(first + 3).isNull())
+    checks.secure_boot_key_sha256 = id_column<Digest>(row, first + 3);
+  return checks;
+}
+
 }  // namespace
 
 std::optional<Digest> Store::container_digest(const ContainerId& id) const {
@@ -81,7 +103,8 @@ void Store::add_manifest(const token::Manifest& manifest,
     SQLite::Statement insert{
         database_,
         "INSERT INTO batch VALUES (:batch, :container, :digest, :site, :customer, :family, :mode, "
-        ":key_name, :se_count, :target_count, :acknowledged, :now, :firmware)"};
+        ":key_name, :se_count, :target_count, :acknowledged, :now, :firmware, "
+        ":chain_time, :issuing, :skew, :boot_key)"};
     bind_blob(insert, ":batch", manifest.batch_id.bytes());
     bind_blob(insert, ":container", id.bytes());
     bind_blob(insert, ":digest", digest.bytes());
@@ -101,6 +124,7 @@ void Store::add_manifest(const token::Manifest& manifest,
     } else {
       insert.bind(":firmware");
     }
+    bind_line_checks(insert, manifest.line_checks);
     insert.exec();
     add_anchors(database_, manifest);
     add_segments(database_, manifest);
@@ -123,7 +147,7 @@ std::optional<BatchFacts> Store::batch(const BatchId& id) const {
     SQLite::Statement query{
         database_,
         "SELECT manifest_digest, site, customer, key_name, se_count, target_count, firmware_sha256, "
-        "family FROM batch WHERE batch_id = :batch"};
+        "family, chain_time, issuing_ms, clock_skew_s, secure_boot_key_sha256 FROM batch WHERE batch_id = :batch"};
     bind_blob(query, ":batch", id.bytes());
     if (!query.executeStep()) return std::nullopt;
     BatchFacts facts{id,
@@ -136,6 +160,7 @@ std::optional<BatchFacts> Store::batch(const BatchId& id) const {
                      u32_column(query, 5),
                      {}};
     if (!query.getColumn(6).isNull()) facts.firmware_sha256 = id_column<Digest>(query, 6);
+    facts.line_checks = line_checks_in(query, 8);
     SQLite::Statement anchors{
         database_, "SELECT der FROM batch_anchor WHERE batch_id = :batch ORDER BY number"};
     bind_blob(anchors, ":batch", id.bytes());

@@ -73,6 +73,14 @@ void fill(pb::BodyItem& item, const Manifest& value) {
     log.set_size(value.station_log->size);
     log.set_root(value.station_log->root.str());
   }
+  if (value.line_checks) {
+    auto& checks = *message.mutable_line_checks();
+    checks.set_chain_time(static_cast<pb::ChainTime>(value.line_checks->chain_time));
+    checks.set_issuing_ms(value.line_checks->issuing.value);
+    checks.set_clock_skew_s(value.line_checks->clock_skew_s);
+    if (value.line_checks->secure_boot_key_sha256)
+      checks.set_secure_boot_key_sha256(value.line_checks->secure_boot_key_sha256->str());
+  }
 }
 
 void fill(pb::BodyItem& item, const ReceiptsOpening& value) {
@@ -170,6 +178,20 @@ std::vector<SegmentLine> segments(Fields& fields, const pb::Manifest& message) {
   return out;
 }
 
+LineChecks from_message(Fields& fields, const pb::LineChecks& message) {
+  const bool now = message.chain_time() == pb::CHAIN_TIME_NOW;
+  fields.check(now || message.chain_time() == pb::CHAIN_TIME_ISSUING, "line-checks");
+  fields.check(message.clock_skew_s() <= (now ? kMaxClockSkewSeconds : 0), "line-checks");
+  LineChecks checks{now ? ChainTime::Now : ChainTime::Issuing,
+                    fields.time(message.issuing_ms(), "line-checks"),
+                    message.clock_skew_s()};
+  if (!message.secure_boot_key_sha256().empty()) {
+    checks.secure_boot_key_sha256 =
+        fields.id<Digest>(message.secure_boot_key_sha256(), "line-checks");
+  }
+  return checks;
+}
+
 std::optional<Item> from_message(Fields& fields, const pb::Manifest& message) {
   fields.check(message.version() == kMessageVersion, "version");
   fields.check(message.target_count() <= message.se_count(), "target-count");
@@ -195,7 +217,10 @@ std::optional<Item> from_message(Fields& fields, const pb::Manifest& message) {
       .firmware_sha256 = std::nullopt,
       .checkpoint = fields.text(message.checkpoint(), is_note_or_empty, "checkpoint"),
       .station_log = std::nullopt,
+      .line_checks = std::nullopt,
   };
+  if (message.has_line_checks())
+    out.line_checks = from_message(fields, message.line_checks());
   if (!message.firmware_sha256().empty()) {
     out.firmware_sha256 = fields.id<Digest>(message.firmware_sha256(), "firmware-sha256");
   }

@@ -80,6 +80,20 @@ struct StationLogSeen {
   friend bool operator==(const StationLogSeen&, const StationLogSeen&) = default;
 };
 
+enum class ChainTime : std::uint8_t { Now = 1, Issuing = 2 };
+
+inline constexpr std::uint32_t kMaxClockSkewSeconds = 7 * 24 * 3600;
+
+/// How the chain that is read back from an SE is verified.
+struct LineChecks {
+  ChainTime chain_time = ChainTime::Now;
+  UtcMillis issuing = {};          // from when the batch's certificates are valid
+  std::uint32_t clock_skew_s = 0;  // at most kMaxClockSkewSeconds; 0 with Issuing
+  std::optional<Digest> secure_boot_key_sha256 = {};  // that verifies the firmware; of 65 octets
+
+  friend bool operator==(const LineChecks&, const LineChecks&) = default;
+};
+
 /// Segments ascend in index and in record numbers and do not overlap; none reaches beyond se_count.
 struct Manifest {
   BatchId batch_id;
@@ -100,6 +114,7 @@ struct Manifest {
   std::optional<Digest> firmware_sha256 = {};  // nothing: no firmware check in this batch
   std::string checkpoint = {};                 // signed note, at most 4096 octets; may be empty
   std::optional<StationLogSeen> station_log = {};
+  std::optional<LineChecks> line_checks = {};  // nothing: the station's clock; no proof in receipts
 
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };

@@ -11,10 +11,59 @@ namespace {
 
 namespace pb = keyferry::v1;
 
+/// Of an enum whose values are 1 to `last`.
 template <typename Enum>
-std::optional<Enum> one_to_three(int number) {
-  if (number < 1 || number > 3) return std::nullopt;
+std::optional<Enum> numbered(int number, Enum last) {
+  if (number < 1 || number > static_cast<int>(last)) return std::nullopt;
   return static_cast<Enum>(number);
+}
+
+FirmwareProof from_message(Fields& fields, const pb::FirmwareProof& message) {
+  FirmwareProof proof{
+      .image_sha256 = fields.id<Digest>(message.image_sha256(), "proof-firmware"),
+      .signature_sha256 = fields.id<Digest>(message.signature_sha256(), "proof-firmware"),
+      .check = fields.known(numbered(message.check(), FirmwareCheck::SecureBoot), "proof-firmware")};
+  if (!message.key_sha256().empty())
+    proof.key_sha256 = fields.id<Digest>(message.key_sha256(), "proof-firmware");
+  return proof;
+}
+
+LineProof from_message(Fields& fields, const pb::LineProof& message) {
+  LineProof proof;
+  const auto count = static_cast<std::size_t>(message.chain_sha256_size());
+  fields.check(count <= kMaxProofChain && message.from_se() <= count, "proof-chain");
+  if (fields.bad()) return proof;
+  for (const std::string& sha256 : message.chain_sha256())
+    proof.chain_sha256.push_back(fields.id<Digest>(sha256, "proof-chain"));
+  proof.from_se = message.from_se();
+  if (!message.anchor_sha256().empty())
+    proof.anchor_sha256 = fields.id<Digest>(message.anchor_sha256(), "proof-anchor");
+  proof.verified_at = fields.time(message.verified_at_ms(), "proof-time");
+  if (!message.challenge_signature().empty()) {
+    proof.challenge_signature = fields.octets(message.challenge_signature(),
+                                              crypto::kSignatureBytes,
+                                              crypto::kSignatureBytes,
+                                              "proof-challenge");
+  }
+  proof.certificate_serial =
+      fields.octets(message.certificate_serial(), 0, kMaxSerialBytes, "proof-serial");
+  if (message.has_firmware()) proof.firmware = from_message(fields, message.firmware());
+  return proof;
+}
+
+void to_message(const LineProof& proof, pb::LineProof& message) {
+  for (const Digest& sha256 : proof.chain_sha256) message.add_chain_sha256(sha256.str());
+  message.set_from_se(proof.from_se);
+  if (proof.anchor_sha256) message.set_anchor_sha256(proof.anchor_sha256->str());
+  message.set_verified_at_ms(proof.verified_at.value);
+  message.set_challenge_signature(to_string(proof.challenge_signature));
+  message.set_certificate_serial(to_string(proof.certificate_serial));
+  if (!proof.firmware) return;
+  auto& firmware = *message.mutable_firmware();
+  firmware.set_image_sha256(proof.firmware->image_sha256.str());
+  firmware.set_signature_sha256(proof.firmware->signature_sha256.str());
+  firmware.set_check(static_cast<pb::FirmwareCheck>(proof.firmware->check));
+  if (proof.firmware->key_sha256) firmware.set_key_sha256(proof.firmware->key_sha256->str());
 }
 
 std::optional<ReceiptCore> from_message(Fields& fields, const pb::ReceiptCore& message) {
@@ -22,7 +71,7 @@ std::optional<ReceiptCore> from_message(Fields& fields, const pb::ReceiptCore& m
   const auto serial = fields.serial(message.se_serial(), "se-serial");
   if (fields.bad()) return std::nullopt;
   const auto verdict = [&](pb::Verdict value) {
-    return fields.known(one_to_three<Verdict>(value), "verdicts");
+    return fields.known(numbered(value, Verdict::NotRun), "verdicts");
   };
   ReceiptCore core{
       .record_no = {message.record_no()},
@@ -46,10 +95,11 @@ std::optional<ReceiptCore> from_message(Fields& fields, const pb::ReceiptCore& m
                    .serial_registered = verdict(message.verdicts().serial_registered()),
                    .firmware = verdict(message.verdicts().firmware())},
       .evidence_kind =
-          fields.known(one_to_three<EvidenceKind>(message.evidence_kind()), "evidence-kind"),
-      .outcome = fields.known(one_to_three<Outcome>(message.outcome()), "outcome"),
+          fields.known(numbered(message.evidence_kind(), EvidenceKind::None), "evidence-kind"),
+      .outcome = fields.known(numbered(message.outcome(), Outcome::Returned), "outcome"),
       .reason = message.reason(),
   };
+  if (message.has_proof()) core.proof = from_message(fields, message.proof());
   const bool injected = core.outcome == Outcome::Injected;
   fields.check(injected == (core.evidence_kind != EvidenceKind::None), "evidence-kind");
   fields.check(core.outcome == Outcome::Quarantined ? is_reason(core.reason) : core.reason.empty(),
@@ -129,7 +179,9 @@ std::string_view name_of(Verdict verdict) {
     case Verdict::Fail:
       return "fail";
     case Verdict::NotApplicable:
-      return "n/a";
+      return "not-applicable";
+    case Verdict::NotRun:
+      return "not-run";
   }
   return "unknown";
 }
@@ -180,6 +232,7 @@ Bytes serialise_core(const ReceiptCore& core) {
   verdicts.set_challenge(static_cast<pb::Verdict>(core.verdicts.challenge));
   verdicts.set_serial_registered(static_cast<pb::Verdict>(core.verdicts.serial_registered));
   verdicts.set_firmware(static_cast<pb::Verdict>(core.verdicts.firmware));
+  if (core.proof) to_message(*core.proof, *message.mutable_proof());
   message.set_evidence_kind(static_cast<pb::EvidenceKind>(core.evidence_kind));
   message.set_outcome(static_cast<pb::Outcome>(core.outcome));
   message.set_reason(core.reason);

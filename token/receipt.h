@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "token/signed_bytes.h"
 #include "token/types.h"
@@ -22,23 +24,55 @@ inline constexpr std::size_t kMaxLeafBytes = 8192;
 inline constexpr std::size_t kMaxReasonChars = 64;
 inline constexpr std::size_t kMaxEventChars = 128;
 inline constexpr std::size_t kMaxCheckpointBytes = 4096;
+inline constexpr std::size_t kMaxProofChain = 8;    // certificates
+inline constexpr std::size_t kMaxSerialBytes = 20;  // RFC 5280 section 4.1.2.2
 
-enum class Verdict : std::uint8_t { Pass = 1, Fail = 2, NotApplicable = 3 };
+enum class Verdict : std::uint8_t {
+  Pass = 1,
+  Fail = 2,
+  NotApplicable = 3,  // the plan does not ask for it
+  NotRun = 4,         // it does; the device was set aside before it came to that
+};
 enum class EvidenceKind : std::uint8_t { Possession = 1, Attested = 2, None = 3 };
 enum class Outcome : std::uint8_t { Injected = 1, Quarantined = 2, Returned = 3 };
 
-/// "pass", "fail", "n/a"; "injected", "quarantined", "returned"; "possession", "attested", "none".
+/// "pass", "fail", "not-applicable", "not-run"; "injected", "quarantined", "returned"; "possession", "attested", "none".
 [[nodiscard]] std::string_view name_of(Verdict verdict);
 [[nodiscard]] std::string_view name_of(Outcome outcome);
 [[nodiscard]] std::string_view name_of(EvidenceKind kind);
 
 struct Verdicts {
-  Verdict chain = Verdict::NotApplicable;      // read back from the SE, valid to the batch's anchor
-  Verdict challenge = Verdict::NotApplicable;  // answered with that certificate's key
-  Verdict serial_registered = Verdict::NotApplicable;  // the certificate's serial is in the batch
-  Verdict firmware = Verdict::NotApplicable;
+  Verdict chain = Verdict::NotRun;              // read back from the SE, valid to the batch's anchor
+  Verdict challenge = Verdict::NotRun;          // answered with that certificate's key
+  Verdict serial_registered = Verdict::NotRun;  // the certificate's serial is in the batch
+  Verdict firmware = Verdict::NotApplicable;    // its signature is by the secure-boot key in the SE
 
   friend bool operator==(const Verdicts&, const Verdicts&) = default;
+};
+
+enum class FirmwareCheck : std::uint8_t { StoredKey = 1, SecureBoot = 2 };
+
+struct FirmwareProof {
+  Digest image_sha256 = {};
+  Digest signature_sha256 = {};  // of the signature as r || s
+  FirmwareCheck check = FirmwareCheck::StoredKey;
+  std::optional<Digest> key_sha256 = {};  // of the key in the SE, 65 octets; nothing: not readable
+
+  friend bool operator==(const FirmwareProof&, const FirmwareProof&) = default;
+};
+
+/// What the verdicts rest on, as far as the checks came (token/line_checks.h holds it against what
+/// was issued).
+struct LineProof {
+  std::vector<Digest> chain_sha256 = {};  // as read back, leaf first; at most kMaxProofChain
+  std::uint32_t from_se = 0;         // so many of them, leaf first, came out of the SE itself
+  std::optional<Digest> anchor_sha256 = {};
+  UtcMillis verified_at = {};
+  Bytes challenge_signature = {};  // 64, or empty
+  Bytes certificate_serial = {};   // 1..20, or empty
+  std::optional<FirmwareProof> firmware = {};
+
+  friend bool operator==(const LineProof&, const LineProof&) = default;
 };
 
 /// Injected has evidence Possession or Attested and no reason; Quarantined evidence None and a
@@ -59,6 +93,7 @@ struct ReceiptCore {
   UtcMillis start;  // 1970..9999; claimed, not ordered by us
   UtcMillis end;
   Verdicts verdicts;
+  std::optional<LineProof> proof = {};
   EvidenceKind evidence_kind = EvidenceKind::None;
   Outcome outcome = Outcome::Returned;
   std::string reason = {};

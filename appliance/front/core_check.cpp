@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "appliance/ledger/plan_store.h"
+#include "appliance/ledger/registry.h"
+#include "appliance/plan/line_checks_of.h"
+#include "token/line_checks.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/evidence/possession.h"
 
@@ -15,24 +18,16 @@ Refusal refuse(std::string reason, std::string text) {
   return Refusal{std::move(reason), std::move(text)};
 }
 
-/// Firmware is not applicable where the plan names none.
-bool passes(const token::Verdicts& verdicts, bool with_firmware) {
-  return verdicts.chain == token::Verdict::Pass && verdicts.challenge == token::Verdict::Pass &&
-         verdicts.serial_registered == token::Verdict::Pass &&
-         (verdicts.firmware == token::Verdict::Pass ||
-          (!with_firmware && verdicts.firmware == token::Verdict::NotApplicable));
-}
-
 bool is_chip(const IssuedKey& key) {
   return key.family == se::family_name(se::Family::Atecc608);
 }
 
 /// Of the plan that officers approved.
-BatchPlan plan_of_chips(Ledger& ledger, const BatchId& batch) {
+BatchPlan plan_of(Ledger& ledger, const BatchId& batch) {
   const auto stored = PlanStore{ledger}.find_batch(batch);
   const auto parsed = stored ? parse_plan(stored->octets) : Refusal{};
   const auto* plan = std::get_if<Plan>(&parsed);
-  if (plan == nullptr || plan->batch_id() != batch || !plan->batch().atecc608) {
+  if (plan == nullptr || plan->batch_id() != batch) {
     throw Error{Code::Storage,
                 fmt::format("ledger: the plan of batch {} is damaged", batch.hex()),
                 "restore the ledger from its newest backup"};
@@ -114,6 +109,12 @@ std::optional<Refusal> CoreCheck::check_core(StagedEntry& entry,
     if (*first != core_sha256) entry.incident = "receipt-doubled";
     return std::nullopt;
   }
+  if (core.outcome == token::Outcome::Injected) {
+    if (const auto lacking = check_verdicts(core, *key)) {
+      entry.incident = "receipt-" + lacking->reason;
+      return std::nullopt;
+    }
+  }
   if (key->state != RecordState::Issued) {
     entry.incident = "receipt-after-end";
     return std::nullopt;
@@ -171,21 +172,29 @@ std::optional<Refusal> CoreCheck::check_evidence(const token::ReceiptCore& core,
                   "it says attested, and the plan names no attestation slot or the inventory no "
                   "attestation key of this chip");
   }
-  if (auto refusal = evidence::verify_evidence({.family = key.family,
-                                                .kind = kind,
-                                                .key = *public_key,
-                                                .core = octets,
-                                                .signature = signature,
-                                                .attestation = entry.attestation,
-                                                .attestation_key = key.attestation_key,
-                                                .se_serial = key.se_serial,
-                                                .expected = slot}))
-    return refusal;
-  const bool with_firmware = is_chip(key) && chips_plan(core.batch_id).firmware_sha256.has_value();
-  if (core.outcome == token::Outcome::Injected && !passes(core.verdicts, with_firmware)) {
-    return refuse("receipt-verdicts", "it says injected and a check at the line did not pass");
-  }
-  return std::nullopt;
+  return evidence::verify_evidence({.family = key.family,
+                                    .kind = kind,
+                                    .key = *public_key,
+                                    .core = octets,
+                                    .signature = signature,
+                                    .attestation = entry.attestation,
+                                    .attestation_key = key.attestation_key,
+                                    .se_serial = key.se_serial,
+                                    .expected = slot});
+}
+
+std::optional<Refusal> CoreCheck::check_verdicts(const token::ReceiptCore& core,
+                                                 const IssuedKey& key) {
+  const auto public_key = crypto::PublicKey::from_point(key.public_key);  // check_evidence looked
+  const Issuing& issued = issuing(core.batch_id);
+  std::vector<Digest> chain{key.certificate_sha256};
+  chain.insert(chain.end(), issued.issuers.begin(), issued.issuers.end());
+  return token::check_line(core,
+                           {.key = public_key.value(),
+                            .certificate_serial = key.certificate_serial,
+                            .chain_sha256 = chain,
+                            .firmware_sha256 = issued.plan.firmware_sha256,
+                            .checks = line_checks_of(issued.plan)});
 }
 
 std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry,
@@ -213,16 +222,33 @@ std::optional<Refusal> CoreCheck::check_void(StagedEntry& entry,
   return std::nullopt;
 }
 
-const BatchPlan& CoreCheck::chips_plan(const BatchId& batch) {
-  auto found = plans_.find(batch);
-  if (found == plans_.end()) found = plans_.emplace(batch, plan_of_chips(ledger_, batch)).first;
+const CoreCheck::Issuing& CoreCheck::issuing(const BatchId& batch) {
+  auto found = issuing_.find(batch);
+  if (found == issuing_.end()) {
+    Issuing issued{plan_of(ledger_, batch), {}};
+    const Registry registry = ledger_.registry();
+    const KnownAuthority* authority = registry.authority(issued.plan.certificate_authority);
+    if (authority == nullptr) {
+      throw Error{Code::Storage,
+                  fmt::format("ledger: the authority of batch {} is not in the registry", batch.hex()),
+                  "restore the ledger from its newest backup"};
+    }
+    issued.issuers.push_back(crypto::sha256(authority->certificate));
+    found = issuing_.emplace(batch, std::move(issued)).first;
+  }
   return found->second;
 }
 
 std::optional<evidence::Atecc608Slot> CoreCheck::attested_slot(const BatchId& batch,
                                                                const IssuedKey& key) {
   if (!is_chip(key) || !key.attestation_key) return std::nullopt;
-  const se::Atecc608Profile& profile = chips_plan(batch).atecc608.value();
+  const auto& plan = issuing(batch).plan;
+  if (!plan.atecc608) {
+    throw Error{Code::Storage,
+                fmt::format("ledger: the plan of batch {} is damaged", batch.hex()),
+                "restore the ledger from its newest backup"};
+  }
+  const se::Atecc608Profile& profile = *plan.atecc608;
   if (!profile.attestation_slot) return std::nullopt;
   return evidence::Atecc608Slot{
       .target_slot = profile.target_slot,

@@ -8,9 +8,10 @@
 
 #include "appliance/ledger/batch_store.h"
 #include "appliance/ledger/receipt_store.h"
-#include "wrap/evidence/atecc608.h"
+#include "appliance/plan/plan.h"
 #include "token/receipt.h"
 #include "wrap/base/error.h"
+#include "wrap/evidence/atecc608.h"
 
 namespace keyferry::appliance {
 
@@ -27,8 +28,10 @@ class CoreCheck {
   /// Fills in what `entry` will do: accept, incident, both or neither. A refusal is one of the
   /// whole file: "receipt-leaf", "receipt-core", "receipt-station", "receipt-batch",
   /// "receipt-manifest", "receipt-record", "receipt-certificate", "receipt-challenge",
-  /// "receipt-se", "receipt-device-serial", "receipt-verdicts", "receipt-evidence", "receipt-void",
-  /// and those of evidence::verify_evidence.
+  /// "receipt-se", "receipt-device-serial", "receipt-evidence", "receipt-void", and those of
+  /// evidence::verify_evidence. A receipt that the injected key signed and whose verdicts do not
+  /// hold is no reason to refuse the others: it is incident "receipt-" with the reason of
+  /// token::check_line, and its record stays outstanding.
   [[nodiscard]] std::optional<Refusal> check(StagedEntry& entry, Seen seen);
 
  private:
@@ -52,8 +55,16 @@ class CoreCheck {
                                                   const token::VoidLeaf& leaf,
                                                   Seen seen);
   [[nodiscard]] const BatchFacts* batch(const BatchId& id);
-  /// Of a batch of ATECC608 chips.
-  [[nodiscard]] const BatchPlan& chips_plan(const BatchId& batch);
+  /// The batch's plan, and the certificates above its devices' own.
+  struct Issuing {
+    BatchPlan plan;
+    std::vector<Digest> issuers;  // issuer first, the anchor last
+  };
+
+  [[nodiscard]] const Issuing& issuing(const BatchId& batch);
+  /// What an injected receipt lacks.
+  [[nodiscard]] std::optional<Refusal> check_verdicts(const token::ReceiptCore& core,
+                                                      const IssuedKey& key);
   /// What an attestation of this chip has to say; nothing where none is demanded.
   [[nodiscard]] std::optional<evidence::Atecc608Slot> attested_slot(const BatchId& batch,
                                                                     const IssuedKey& key);
@@ -67,7 +78,7 @@ class CoreCheck {
   std::int64_t import_;
   std::uint64_t from_position_;
   std::map<BatchId, std::optional<BatchFacts>> facts_;
-  std::map<BatchId, BatchPlan> plans_;  // approved ones of chips
+  std::map<BatchId, Issuing> issuing_;
 };
 
 }  // namespace keyferry::appliance

@@ -9,9 +9,11 @@
 #include "appliance/front/declarations.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
+#include "appliance/front/preparations.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/plan_store.h"
 #include "appliance/plan/plan_families.h"
+#include "appliance/plan/plan_verify.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
@@ -145,6 +147,19 @@ std::optional<Plan> plan_at(const std::optional<Bytes>& octets, UtcMillis now) {
   return std::move(*plan);
 }
 
+VerifyPlan verify_of(const PlanNewOptions& options) {
+  const auto time = chain_time_from_name(options.chain_time);
+  if (!time) throw Error{Code::Usage, "--chain-time: now or issuing"};
+  if (*time == ChainTime::Issuing && options.clock_skew_s)
+    throw Error{Code::Usage, "--clock-skew: with --chain-time issuing no clock is asked"};
+  VerifyPlan plan{*time, options.clock_skew_s.value_or(0)};
+  if (options.secure_boot_key && !options.firmware)
+    throw Error{Code::Usage, "--secure-boot-key: verifies --firmware, and there is none"};
+  if (options.secure_boot_key)
+    plan.secure_boot_key_sha256 = crypto::sha256(point_in_pem(*options.secure_boot_key));
+  return plan;
+}
+
 }  // namespace
 
 Plan write_plan(Context& context, const PlanNewOptions& options) {
@@ -196,6 +211,7 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.due = read_time_or("--due", options.due, due);
   batch.atecc608 = read_profile(options, *family);
   if (options.firmware) batch.firmware_sha256 = file_sha256(*options.firmware);
+  batch.verify = verify_of(options);
   draft.detail = batch;
   static_cast<void>(sealed_plan(draft));  // wrong options are told before the inventory is read
 

@@ -36,6 +36,9 @@ struct PlanNewOptions {
   std::optional<StationId> revoked_at;    // only SEs whose records were revoked with this station
   std::optional<std::filesystem::path> atecc608_profile;  // a file with the table [atecc608]
   std::optional<std::filesystem::path> firmware;  // the image that each device must run
+  std::string chain_time = "now";                 // or "issuing"
+  std::optional<std::uint32_t> clock_skew_s;      // of the station's clock; default: 0
+  std::optional<std::filesystem::path> secure_boot_key;  // P-256 public key, PEM; only with firmware
   std::filesystem::path out;
 };
 

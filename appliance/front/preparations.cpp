@@ -16,15 +16,6 @@ namespace {
 
 constexpr std::uint64_t kMaxSmallFile = 64 * 1024;
 
-Bytes point_of(const std::filesystem::path& file) {
-  const auto blocks = x509::from_pem(as_chars(read_file(file, kMaxSmallFile)), x509::kPemPublicKey);
-  if (const auto* refusal = std::get_if<Refusal>(&blocks)) throw to_error(*refusal);
-  const auto& found = std::get<std::vector<Bytes>>(blocks);
-  const auto key = found.size() == 1 ? crypto::PublicKey::from_spki(found.front()) : std::nullopt;
-  if (!key) throw Error{Code::Usage, file.string() + " is not one P-256 public key in PEM"};
-  return to_bytes(key->point());
-}
-
 SePreparePlan order_plan(Context& context, const OrderOptions& options) {
   const Registry registry = context.ledger().registry();
   const KnownSource* source = registry.source(options.preparer);
@@ -49,7 +40,7 @@ SePreparePlan order_plan(Context& context, const OrderOptions& options) {
                      .vendor_public_key = vendor->public_key,
                      .secure_boot_key = {},
                      .profile = std::get<se::Atecc608Profile>(profile)};
-  if (options.secure_boot_key) plan.secure_boot_key = point_of(*options.secure_boot_key);
+  if (options.secure_boot_key) plan.secure_boot_key = point_in_pem(*options.secure_boot_key);
   return plan;
 }
 
@@ -106,6 +97,15 @@ std::optional<Plan> unwritten_order(Context& context, const SePreparePlan& wante
 }
 
 }  // namespace
+
+Bytes point_in_pem(const std::filesystem::path& file) {
+  const auto blocks = x509::from_pem(as_chars(read_file(file, kMaxSmallFile)), x509::kPemPublicKey);
+  if (const auto* refusal = std::get_if<Refusal>(&blocks)) throw to_error(*refusal);
+  const auto& found = std::get<std::vector<Bytes>>(blocks);
+  const auto key = found.size() == 1 ? crypto::PublicKey::from_spki(found.front()) : std::nullopt;
+  if (!key) throw Error{Code::Usage, file.string() + " is not one P-256 public key in PEM"};
+  return to_bytes(key->point());
+}
 
 bool is_order_written(Context& context, const Plan& plan) { return std::filesystem::exists(order_file(context, plan)); }
 

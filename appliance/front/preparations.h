@@ -32,6 +32,9 @@ struct OrderOptions {
 /// Writes HOME/orders/NNNN.order. The same again after a cut writes the one that was approved and run.
 int se_order(Context& context, const OrderOptions& options);
 
+/// The 65 octets of a file that holds one P-256 public key in PEM; Error{Usage} otherwise.
+[[nodiscard]] Bytes point_in_pem(const std::filesystem::path& file);
+
 [[nodiscard]] bool is_order_written(Context& context, const Plan& plan);
 
 /// `plan run` of se-prepare: as the end of se_order. Of a plan that was run before the gate signs the same order again.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "appliance/gate/internal/entry_block.h"
+#include "appliance/plan/line_checks_of.h"
 #include "keyferry/v1/worker.pb.h"
 #include "token/items.h"
 #include "wrap/base/cut.h"
@@ -216,7 +217,8 @@ void SegmentMaker::make_manifest(const v1::MakeManifest& request, const SegmentS
                            .target_count = batch.target_count,
                            .se_list_root = batch.se_list_root,
                            .firmware_sha256 = batch.firmware_sha256,
-                           .checkpoint = request.checkpoint()};
+                           .checkpoint = request.checkpoint(),
+                           .line_checks = line_checks_of(batch)};
   for (const v1::StoredTrailer& trailer : request.trailers()) {
     const auto container = ContainerId::from_bytes(as_bytes(trailer.container_id()));
     const auto digest = Digest::from_bytes(as_bytes(trailer.digest()));

@@ -27,6 +27,28 @@ constexpr std::array kEntryIncidents{
                  "another receipt came for a record that has one; the first stays"},
     IncidentText{"receipt-after-end", "a receipt came for a record that was closed without one"},
     IncidentText{"receipt-voided", "a station's log voids a receipt that was accepted"},
+    // What token::check_line found: the SE's key signed it, and the record stays outstanding.
+    IncidentText{"receipt-verdicts",
+                 "a receipt says injected, and its verdicts are not what the plan asks for; it was "
+                 "not accepted"},
+    IncidentText{"receipt-proof-missing",
+                 "a receipt says injected and does not bring what its verdicts rest on; it was not "
+                 "accepted"},
+    IncidentText{"receipt-proof-chain",
+                 "a receipt says injected, and the chain read back from its SE is not the one that "
+                 "was issued; it was not accepted"},
+    IncidentText{"receipt-proof-time",
+                 "a receipt says injected, and its chain was verified for another time than the "
+                 "plan's; it was not accepted"},
+    IncidentText{"receipt-proof-challenge",
+                 "a receipt says injected, and the answer to the record's challenge is not by the "
+                 "issued key; it was not accepted"},
+    IncidentText{"receipt-proof-serial",
+                 "a receipt says injected, and the certificate serial read back is not the issued "
+                 "one; it was not accepted"},
+    IncidentText{"receipt-proof-firmware",
+                 "a receipt says injected, and the firmware that was verified is not the plan's; it "
+                 "was not accepted"},
     IncidentText{"device-serial-doubled",
                  "a receipt names a device serial that another SE bears; it was not bound"},
 };

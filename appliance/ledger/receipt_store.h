@@ -34,6 +34,7 @@ struct IssuedKey {
   std::string key_name = {};
   std::string device_serial = {};  // of the inventory; may be empty
   Bytes public_key = {};           // 65
+  Bytes certificate_serial = {};
   Digest certificate_sha256 = {};
   Digest challenge = {};
   std::optional<crypto::PublicKey> attestation_key = std::nullopt;  // of the inventory

@@ -13,6 +13,7 @@
 #include "appliance/plan/plan_keys.h"
 #include "appliance/plan/plan_people.h"
 #include "appliance/plan/plan_prepare.h"
+#include "appliance/plan/plan_verify.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -191,6 +192,7 @@ BatchPlan read_batch(PlanFields& fields) {
   read_certificate(fields, plan);
   plan.due = fields.time("due");
   if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
+  plan.verify = read_verify(fields, plan.firmware_sha256.has_value());
   if (plan.family == se::Family::Atecc608) plan.atecc608 = read_atecc608(fields);
   return plan;
 }
@@ -282,6 +284,7 @@ std::string detail_text(const BatchPlan& plan) {
   text += validity_text(plan.not_before, plan.not_after);
   text += fmt::format("due = \"{}\"\n", to_rfc3339(plan.due));
   if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
+  if (plan.verify) text += "\n" + verify_text(*plan.verify);
   if (plan.atecc608) text += "\n" + atecc608_text(*plan.atecc608);
   if (!plan.certificate_text.empty()) text += "\n[certificate]\n" + plan.certificate_text;
   return text;
@@ -366,9 +369,8 @@ std::vector<std::string> detail_sentences(const BatchPlan& plan) {
                               plan.certificate_authority, plan.certificate_template, plan.certificate_subject,
                               to_rfc3339(plan.not_before), to_rfc3339(plan.not_after)));
   add_template(lines, plan.device_template());
-  lines.push_back(plan.firmware_sha256
-                      ? fmt::format("Each device's firmware must be the image {}.", plan.firmware_sha256->hex())
-                      : std::string{"No firmware image is checked in this batch."});
+  const auto checks = verify_sentences(plan);
+  lines.insert(lines.end(), checks.begin(), checks.end());
   lines.push_back(fmt::format("What has no receipt by {} is overdue.", to_rfc3339(plan.due)));
   if (plan.atecc608) {
     const auto more = atecc608_sentences(*plan.atecc608);

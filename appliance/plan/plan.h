@@ -191,6 +191,24 @@ struct CaImportPlan {
   std::vector<Bytes> chain;  // DER, 1 to kMaxCaChain
 };
 
+/// When a chain that is read back from an SE has to be valid.
+enum class ChainTime {
+  Now,      // by the station's clock
+  Issuing,  // when the batch's certificates begin: for lines whose clock is not trusted
+};
+
+inline constexpr std::uint32_t kMaxClockSkewSeconds = 7 * 24 * 3600;
+
+/// How the checks at the end of the line are made (plan_verify.h).
+struct VerifyPlan {
+  ChainTime chain_time = ChainTime::Now;
+  std::uint32_t clock_skew_s = 0;  // at most kMaxClockSkewSeconds; 0 with Issuing
+  // SHA-256 of the 65 octets of the key that verifies the firmware; nothing: whichever is in the slot.
+  std::optional<Digest> secure_boot_key_sha256 = {};
+
+  friend bool operator==(const VerifyPlan&, const VerifyPlan&) = default;
+};
+
 struct BatchPlan {
   std::string site, customer;
   StationId station;
@@ -205,6 +223,7 @@ struct BatchPlan {
   std::string certificate_text = {};  // table [certificate]: x509::template_text; empty: "device" with that subject
   UtcMillis not_before, not_after;
   std::optional<Digest> firmware_sha256;
+  std::optional<VerifyPlan> verify = {};  // nothing: a plan of an older form, whose receipts need no proof
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
 

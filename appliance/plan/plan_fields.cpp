@@ -105,6 +105,10 @@ void PlanFields::refuse_unknown() {
   }
 }
 
+bool PlanFields::has_section(std::string_view section) const {
+  return tables_->sections.front().table->contains(section);
+}
+
 bool PlanFields::has(std::string_view field) const {
   return tables_->current().table->contains(field);
 }

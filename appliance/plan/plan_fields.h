@@ -35,6 +35,7 @@ class PlanFields {
   /// The lines of the file's last table [`section`], exactly as they are; empty when there is none. Refused: a table of
   /// that name that is not written so, or not the last one.
   [[nodiscard]] std::string last_table_text(std::string_view section);
+  [[nodiscard]] bool has_section(std::string_view section) const;
   /// Refuses what was not read, at the top and in the entered sections.
   void refuse_unknown();
 

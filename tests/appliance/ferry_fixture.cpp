@@ -7,17 +7,23 @@
 #include "keyferry/v1/governance.pb.h"
 #include "tests/wrap/se/atecc608_example.h"
 #include "token/audit/merkle.h"
+#include "token/line_checks.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/crypto/hash.h"
 
 namespace keyferry::appliance {
 namespace {
 
+constexpr std::string_view kAuthority = "certificate of the authority";
+
 std::string note(std::uint64_t size) {
   return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size);
 }
 
-Plan chips_plan(const StationId& station, bool with_firmware) {
+Plan batch_plan(const StationId& station,
+                se::Family family,
+                bool with_firmware,
+                const std::optional<VerifyPlan>& verify) {
   Plan plan;
   plan.operation = Operation::Batch;
   plan.number = 1;
@@ -25,7 +31,7 @@ Plan chips_plan(const StationId& station, bool with_firmware) {
   BatchPlan batch;
   batch.site = "plant";
   batch.station = station;
-  batch.family = se::Family::Atecc608;
+  batch.family = family;
   batch.key_name = "dac";
   batch.se_count = batch.target_count = batch.segment_size = 4;
   batch.certificate_authority = "ca";
@@ -33,8 +39,9 @@ Plan chips_plan(const StationId& station, bool with_firmware) {
   batch.certificate_subject = "CN={se_serial}";
   batch.not_before = kNow;
   batch.not_after = batch.due = kDue;
-  batch.atecc608 = se::example_profile();
-  if (with_firmware) batch.firmware_sha256 = crypto::sha256(as_bytes("image"));
+  if (family == se::Family::Atecc608) batch.atecc608 = se::example_profile();
+  if (with_firmware) batch.firmware_sha256 = image_sha256();
+  batch.verify = verify;
   plan.detail = batch;
   auto parsed = parse_plan(as_bytes(plan_text(plan)));
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
@@ -42,6 +49,8 @@ Plan chips_plan(const StationId& station, bool with_firmware) {
 }
 
 }  // namespace
+
+Digest image_sha256() { return crypto::sha256(as_bytes("image")); }
 
 Bytes FerryTest::serial_of(std::uint32_t record) const {
   if (family_ == se::Family::Pkcs11) return to_bytes(as_bytes(fmt::format("serial{:04}", record)));
@@ -51,9 +60,11 @@ Bytes FerryTest::serial_of(std::uint32_t record) const {
   return serial;
 }
 
-FerryTest::FerryTest(se::Family family, bool with_firmware)
-    : family_{family}, with_firmware_{with_firmware}, station_id_{token::station_id_of(station_.public_key())} {
-  batch_ = random_.id<BatchId>();
+FerryTest::FerryTest(se::Family family, bool with_firmware, const std::optional<VerifyPlan>& verify)
+    : family_{family},
+      with_firmware_{with_firmware},
+      verify_{verify},
+      station_id_{token::station_id_of(station_.public_key())} {
   manifest_digest_ = random_.id<Digest>();
   card_ = token::ApplianceCard{.appliance_id = token::appliance_id_of(log_.public_key()),
                                .environment = token::Environment::Development,
@@ -81,6 +92,9 @@ void FerryTest::fill_registry() {
   };
   add(station_, "line1");
   add(other_station_, "line2");
+  v1::CertificateAuthority& authority = *registry.add_authorities();
+  authority.set_name("ca");
+  authority.set_certificate(to_string(as_bytes(kAuthority)));
   ledger_->store_pending(0, {to_bytes(as_bytes("leaf"))}, as_bytes(registry.SerializeAsString()));
   ledger_->settle(note(1));
 }
@@ -110,17 +124,11 @@ void FerryTest::fill_batch() {
     entry.bind(":id", i + 1);
     entry.exec();
   }
-  Digest plan_digest;
-  Bytes plan_octets{0x00};
-  if (family_ == se::Family::Atecc608) {
-    const Plan plan = chips_plan(station_id_, with_firmware_);
-    batch_ = plan.batch_id();
-    plan_digest = plan.digest;
-    plan_octets = plan.octets;
-  }
+  const Plan made = batch_plan(station_id_, family_, with_firmware_, verify_);
+  batch_ = made.batch_id();
   SQLite::Statement plan{database, "INSERT INTO plan VALUES (:digest, 1, 'batch', :octets, 'run', 0, 0)"};
-  store::bind_blob(plan, ":digest", plan_digest.bytes());
-  store::bind_blob(plan, ":octets", plan_octets);
+  store::bind_blob(plan, ":digest", made.digest.bytes());
+  store::bind_blob(plan, ":octets", made.octets);
   plan.exec();
   SQLite::Statement batch{database,
                           "INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, station_id, "
@@ -129,7 +137,7 @@ void FerryTest::fill_batch() {
                           ":station, 'ca', 4, 4, 1, 4, :due, 0, 0, 0, "
                           "NULL)"};
   store::bind_blob(batch, ":batch", batch_.bytes());
-  store::bind_blob(batch, ":digest", plan_digest.bytes());
+  store::bind_blob(batch, ":digest", made.digest.bytes());
   store::bind_blob(batch, ":station", station_id_.bytes());
   batch.bind(":due", kDue.value);
   batch.exec();
@@ -145,6 +153,10 @@ void FerryTest::seal_batch() {
                                  .certificate_sha256 = random_.id<Digest>(),
                                  .challenge = random_.id<Digest>()});
     if (family_ == se::Family::Atecc608) records_.back().nonce_id = random_.bytes(16);
+    answers_.push_back(crypto::sign(
+        se_keys_.back(),
+        crypto::SignatureKind::Challenge,
+        token::challenge_message(batch_, RecordNo{i}, records_.back().challenge)));
   }
   BatchStore store{*ledger_};
   const Bytes leaf = to_bytes(as_bytes("issued"));
@@ -163,7 +175,7 @@ void FerryTest::seal_batch() {
 
 token::ReceiptCore FerryTest::core(std::uint32_t record, token::Outcome outcome) const {
   const bool injected = outcome == token::Outcome::Injected;
-  const token::Verdict verdict = injected ? token::Verdict::Pass : token::Verdict::NotApplicable;
+  const token::Verdict verdict = injected ? token::Verdict::Pass : token::Verdict::NotRun;
   return token::ReceiptCore{
       .record_no = RecordNo{record},
       .batch_id = batch_,
@@ -179,10 +191,29 @@ token::ReceiptCore FerryTest::core(std::uint32_t record, token::Outcome outcome)
       .person_number = 7,
       .start = kNow,
       .end = kNow,
-      .verdicts = {verdict, verdict, verdict, token::Verdict::NotApplicable},
+      .verdicts = {verdict,
+                   verdict,
+                   verdict,
+                   with_firmware_ ? verdict : token::Verdict::NotApplicable},
+      .proof = injected ? std::optional{proof(record)} : std::nullopt,
       .evidence_kind = injected ? token::EvidenceKind::Possession : token::EvidenceKind::None,
       .outcome = outcome,
       .reason = outcome == token::Outcome::Quarantined ? "se-refused" : ""};
+}
+
+token::LineProof FerryTest::proof(std::uint32_t record) const {
+  const Digest authority = crypto::sha256(as_bytes(kAuthority));
+  token::LineProof proof{.chain_sha256 = {records_[record].certificate_sha256, authority},
+                         .from_se = 1,
+                         .anchor_sha256 = authority,
+                         .verified_at = kNow,
+                         .challenge_signature = answers_[record],
+                         .certificate_serial = records_[record].certificate_serial};
+  if (with_firmware_)
+    proof.firmware = token::FirmwareProof{.image_sha256 = image_sha256(),
+                                          .signature_sha256 = image_sha256(),
+                                          .key_sha256 = kBootKey};
+  return proof;
 }
 
 token::ReceiptEntry FerryTest::signed_entry(std::uint32_t record, ByteView core_octets) {

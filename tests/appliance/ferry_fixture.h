@@ -27,6 +27,11 @@ namespace keyferry::appliance {
 inline constexpr UtcMillis kNow{1'800'000'000'000};
 inline constexpr UtcMillis kDue{1'900'000'000'000};
 
+/// Of the image that a batch with firmware names.
+[[nodiscard]] Digest image_sha256();
+/// Of the secure-boot key that chips say they verified it with.
+inline const Digest kBootKey = *Digest::from_bytes(Bytes(32, 0xB0));
+
 /// What a receipts container is made of; tests spoil one thing at a time.
 struct HomeComing {
   std::vector<token::ReceiptEntry> entries;  // of the station's whole log
@@ -50,11 +55,15 @@ class FerryTest : public testing::Test {
   FerryTest() : FerryTest{se::Family::Pkcs11} {}
 
   /// atecc608: a real plan with the example profile; chips 0 and 1 have an attestation key.
-  explicit FerryTest(se::Family family, bool with_firmware = false);
+  explicit FerryTest(se::Family family,
+                     bool with_firmware = false,
+                     const std::optional<VerifyPlan>& verify = VerifyPlan{});
 
   // --- what the station writes ---
   [[nodiscard]] token::ReceiptCore core(std::uint32_t record,
                                         token::Outcome outcome = token::Outcome::Injected) const;
+  /// What its verdicts rest on, as an honest station says it.
+  [[nodiscard]] token::LineProof proof(std::uint32_t record) const;
   /// A core leaf, signed by the record's key when the outcome is injected.
   [[nodiscard]] token::ReceiptEntry entry(const token::ReceiptCore& core);
   [[nodiscard]] token::ReceiptEntry signed_entry(std::uint32_t record, ByteView core_octets);
@@ -103,6 +112,8 @@ class FerryTest : public testing::Test {
   crypto::SoftDhKey inbox_{crypto::SoftKey::generate()};
   se::Family family_;
   bool with_firmware_;
+  std::optional<VerifyPlan> verify_;
+  std::vector<Bytes> answers_;  // of each SE to its record's challenge
   std::vector<crypto::SoftKey> se_keys_;
   std::vector<crypto::SoftKey> attestation_keys_;  // of all chips; the inventory knows two
   std::vector<RecordRow> records_;

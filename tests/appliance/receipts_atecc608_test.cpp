@@ -10,8 +10,7 @@ namespace {
 
 class Atecc608Receipts : public FerryTest {
  protected:
-  explicit Atecc608Receipts(bool with_firmware = false)
-      : FerryTest{se::Family::Atecc608, with_firmware} {}
+  Atecc608Receipts() : FerryTest{se::Family::Atecc608} {}
 
   /// What the chip of `record` says of itself, over `core`.
   [[nodiscard]] Bytes attestation(std::uint32_t record, ByteView core, crypto::SoftKey& by) const {
@@ -122,25 +121,6 @@ TEST_F(Atecc608Receipts, ComeFromRecordsWhoseNoncesNeverRepeat) {
   again[3].nonce_id = random_.bytes(16);
   prepare();
   EXPECT_EQ(count("seen_nonce"), 8);
-}
-
-class Atecc608ReceiptsWithFirmware : public Atecc608Receipts {
- protected:
-  Atecc608ReceiptsWithFirmware() : Atecc608Receipts{true} {}
-};
-
-TEST_F(Atecc608ReceiptsWithFirmware, AreTakenWhenTheChipVerifiedTheImage) {
-  auto verified = core(2);
-  verified.verdicts.firmware = token::Verdict::Pass;
-  EXPECT_EQ(stage({.entries = {entry(verified)}}), "");
-}
-
-TEST_F(Atecc608ReceiptsWithFirmware, AreRefusedWhenItDidNot) {
-  for (const token::Verdict verdict : {token::Verdict::NotApplicable, token::Verdict::Fail}) {
-    auto other = core(2);
-    other.verdicts.firmware = verdict;
-    EXPECT_EQ(stage({.entries = {entry(other)}}), "receipt-verdicts");
-  }
 }
 
 }  // namespace

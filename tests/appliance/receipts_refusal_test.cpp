@@ -217,16 +217,6 @@ TEST_F(RefusedTest, WithAnotherDeviceSerialThanTheInventorys) {
   expect_refused({.entries = {entry(spoiled)}}, "receipt-device-serial");
 }
 
-TEST_F(RefusedTest, InjectedWithACheckThatFailed) {
-  expect_core_refused([](auto& core) { core.verdicts.challenge = token::Verdict::Fail; },
-                      "receipt-verdicts");
-}
-
-TEST_F(RefusedTest, InjectedWithACheckThatWasNotMade) {
-  expect_core_refused([](auto& core) { core.verdicts.chain = token::Verdict::NotApplicable; },
-                      "receipt-verdicts");
-}
-
 TEST_F(RefusedTest, SignedByAnotherSesKey) {
   expect_refused({.entries = {signed_entry(1, token::serialise_core(core(0)))}},
                  "signature-invalid");

@@ -15,9 +15,11 @@
 #include "token/audit/merkle.h"
 #include "token/container.h"
 #include "token/items.h"
+#include "token/line_checks.h"
 #include "token/receipt.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
+#include "wrap/crypto/hash.h"
 
 namespace keyferry::bench {
 namespace {
@@ -35,6 +37,30 @@ constexpr std::size_t kEntriesPerReport = 1536;
 constexpr std::size_t kLogLeafBytes = 120;
 constexpr std::size_t kMaxSignatures = 20'000;
 constexpr const char* kApply = "bench-apply";
+constexpr std::string_view kAuthority = "certificate of the authority";
+
+appliance::Plan batch_plan(const StationId& station, std::uint32_t count) {
+  appliance::Plan plan;
+  plan.operation = appliance::Operation::Batch;
+  plan.number = 1;
+  plan.expires = kDue;
+  appliance::BatchPlan batch;
+  batch.site = "plant";
+  batch.station = station;
+  batch.key_name = "dac";
+  batch.se_count = batch.target_count = count;
+  batch.segment_size = kSegmentSize;
+  batch.certificate_authority = "ca";
+  batch.certificate_template = "device";
+  batch.certificate_subject = "CN={se_serial}";
+  batch.not_before = kNow;
+  batch.not_after = batch.due = kDue;
+  batch.verify = appliance::VerifyPlan{};
+  plan.detail = batch;
+  auto parsed = appliance::parse_plan(as_bytes(appliance::plan_text(plan)));
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  return std::get<appliance::Plan>(std::move(parsed));
+}
 
 std::string note(std::uint64_t size) {
   return fmt::format("appliance\n{}\nAAAA\n\nsignature\n", size);
@@ -77,11 +103,13 @@ IngestLine::IngestLine(fs::path folder, std::uint32_t count, unsigned threads)
             .export_key = export_.public_key(),
             .inbox_key = inbox_.public_key()},
       station_id_{token::station_id_of(station_.public_key())},
-      batch_{random_.id<BatchId>()},
+      plan_{batch_plan(station_id_, count)},
+      batch_{plan_.batch_id()},
       manifest_digest_{random_.id<Digest>()} {
   Receipts receipts{std::vector<appliance::RecordRow>(count),
                     std::vector<token::ReceiptEntry>(count)};
   signatures_.resize(std::min<std::size_t>(count, kMaxSignatures));
+  const Digest authority = crypto::sha256(as_bytes(kAuthority));
   Progress progress{"keys and receipts", count};
   std::atomic<std::uint32_t> next{0};
   on_threads(threads, [&](unsigned thread) {
@@ -111,6 +139,17 @@ IngestLine::IngestLine(fs::path folder, std::uint32_t count, unsigned threads)
           .start = kNow,
           .end = kNow,
           .verdicts = {token::Verdict::Pass, token::Verdict::Pass, token::Verdict::Pass},
+          .proof =
+              token::LineProof{
+                  .chain_sha256 = {record.certificate_sha256, authority},
+                  .from_se = 2,
+                  .anchor_sha256 = authority,
+                  .verified_at = kNow,
+                  .challenge_signature = crypto::sign(
+                      se,
+                      crypto::SignatureKind::Challenge,
+                      token::challenge_message(batch_, record.record_no, record.challenge)),
+                  .certificate_serial = record.certificate_serial},
           .evidence_kind = token::EvidenceKind::Possession,
           .outcome = token::Outcome::Injected});
       const Digest digest = crypto::signing_digest(crypto::SignatureKind::Receipt, core);
@@ -137,6 +176,9 @@ void IngestLine::fill_ledger(const Receipts& receipts) {
   station.set_site("plant");
   station.set_signing_key(to_string(station_.public_key().point()));
   station.set_agreement_key(to_string(station_.public_key().point()));
+  v1::CertificateAuthority& authority = *registry.add_authorities();
+  authority.set_name("ca");
+  authority.set_certificate(to_string(as_bytes(kAuthority)));
   ledger.store_pending(0, {to_bytes(as_bytes("leaf"))}, as_bytes(registry.SerializeAsString()));
   ledger.settle(note(1));
   {
@@ -164,21 +206,26 @@ void IngestLine::fill_ledger(const Receipts& receipts) {
       entry.exec();
       entry.reset();
     }
-    database.exec(
+    SQLite::Statement plan{
+        database,
         "INSERT INTO plan (digest, number, operation, octets, state, expires_ms, made_ms) VALUES "
-        "(zeroblob(32), 1, 'batch', x'00', 'run', 0, 0)");
+        "(:digest, 1, 'batch', :octets, 'run', 0, 0)"};
+    store::bind_blob(plan, ":digest", plan_.digest.bytes());
+    store::bind_blob(plan, ":octets", plan_.octets);
+    plan.exec();
     const std::uint32_t segments = (count_ + kSegmentSize - 1) / kSegmentSize;
     SQLite::Statement batch{
         database,
         fmt::format("INSERT INTO batch (batch_id, plan_digest, state, list_id, site, customer, "
                     "station_id, authority, se_count, target_count, segment_count, segment_size, "
-                    "due_ms, expires_ms, made_ms, started_ms) VALUES (:batch, zeroblob(32), 'out', "
+                    "due_ms, expires_ms, made_ms, started_ms) VALUES (:batch, :digest, 'out', "
                     "1, 'plant', '', :station, 'ca', {0}, {0}, {1}, {2}, {3}, 0, 0, 0)",
                     count_,
                     segments,
                     kSegmentSize,
                     kDue.value)};
     store::bind_blob(batch, ":batch", batch_.bytes());
+    store::bind_blob(batch, ":digest", plan_.digest.bytes());
     store::bind_blob(batch, ":station", station_id_.bytes());
     batch.exec();
     transaction.commit();

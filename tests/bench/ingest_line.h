@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "appliance/plan/plan.h"
 #include "tests/bench/raw_crypto.h"
 #include "token/enrolment.h"
 #include "wrap/base/ids.h"
@@ -44,6 +45,7 @@ class IngestLine {
   crypto::SoftDhKey inbox_{crypto::SoftKey::generate()};
   token::ApplianceCard card_;
   StationId station_id_;
+  appliance::Plan plan_;
   BatchId batch_;
   Digest manifest_digest_;
   std::vector<RawSignature> signatures_;

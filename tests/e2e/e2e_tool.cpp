@@ -4,6 +4,8 @@
 //   reseal IN OUT stranger keep|rename            IN with another trailer: signed by a key that nobody knows,
 //   reseal IN OUT station HOME PIN keep|rename    or by the station of HOME; rename: the header names that signer
 //   records HOME PIN FILE...                      what the station of HOME finds in its segments
+//   replace-key URI                               another private key in the place of each on that SE, with the same
+//                                                 attributes; SOFTHSM2_CONF as the lane's helper has it
 //   transport-keys GATE-TOML PIN MASTER PART SERIAL...   serials in hex, as in the inventory
 #include <cstdio>
 #include <exception>
@@ -21,6 +23,10 @@
 #include "wrap/base/process.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/soft_key.h"
+#include "wrap/p11/module.h"
+#include "wrap/p11/session.h"
+#include "wrap/p11/uri.h"
+#include "wrap/se/pkcs11_device.h"
 
 namespace {
 
@@ -115,6 +121,24 @@ int transport_keys(const Words& words) {
   return 0;
 }
 
+int replace_key(const Words& words) {
+  const p11::Uri uri = p11::uri_or_throw(words.at(0));
+  p11::Module module{uri.module_path.value()};
+  p11::Session session{module, module.find_token(uri).slot, p11::Access::ReadWrite};
+  session.login_or_throw(p11::Role::User, read_secret_file(p11::pin_file(uri).value()));
+  int replaced = 0;
+  for (const auto key : session.find(p11::Template{}.object_class(p11::ObjectClass::PrivateKey))) {
+    const Bytes id = session.read_bytes(key, p11::Attribute::Id).value;
+    session.destroy(key);
+    static_cast<void>(session.generate_p256_pair(
+        p11::Template{}.object_class(p11::ObjectClass::PublicKey).key_type(p11::KeyType::Ec).token(true).p256(),
+        se::injected_key_template("dac", id)));
+    ++replaced;
+  }
+  std::puts(Json{{"replaced", replaced}}.dump().c_str());
+  return 0;
+}
+
 int run(int argc, char** argv) {
   if (argc < 2) throw Error{Code::Usage, "what is wanted stands at the top of e2e_tool.cpp"};
   const std::string command = argv[1];
@@ -122,6 +146,7 @@ int run(int argc, char** argv) {
   if (command == "reseal") return reseal(words);
   if (command == "records") return records(words);
   if (command == "transport-keys") return transport_keys(words);
+  if (command == "replace-key") return replace_key(words);
   throw Error{Code::Usage, "unknown command " + command};
 }
 

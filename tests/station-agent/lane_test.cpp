@@ -22,6 +22,7 @@ class FakeChip final : public Chip {
     std::string lie;      // where
     std::string lose_at;  // ChipLost there
     bool locked = false;
+    std::optional<crypto::PublicKey> boot_key = std::nullopt;
   };
 
   explicit FakeChip(State& state, const SeStore& se) : state_{state}, se_{se} {}
@@ -66,9 +67,10 @@ class FakeChip final : public Chip {
     return std::nullopt;
   }
 
-  std::variant<std::vector<Bytes>, Refusal> read_chain(const KeyHandle&,
-                                                       const token::Record&) override {
-    return state_.chain;
+  std::variant<ReadChain, Refusal> read_chain(const KeyHandle&, const token::Record&) override {
+    if (state_.lie == "no-chain") return Refusal{"chain-unreadable", "no"};
+    if (state_.lose_at == "chain") throw ChipLost{"pulled"};
+    return ReadChain{state_.chain, state_.chain.size()};
   }
 
   std::variant<Bytes, Refusal> sign(const KeyHandle&,
@@ -78,6 +80,7 @@ class FakeChip final : public Chip {
     if (kind == ChipSigns::Receipt && state_.lose_at == "receipt") throw ChipLost{"pulled"};
     if (kind == ChipSigns::Receipt && state_.lie == "receipt") return Bytes(64, 1);
     if (kind == ChipSigns::Challenge && state_.lie == "challenge") return Bytes(64, 1);
+    if (kind == ChipSigns::Challenge && state_.lie == "no-answer") return Refusal{"sign-refused", "no"};
     return crypto::sign(*state_.key,
                         kind == ChipSigns::Receipt ? crypto::SignatureKind::Receipt
                                                    : crypto::SignatureKind::Challenge,
@@ -92,9 +95,10 @@ class FakeChip final : public Chip {
     return crypto::sign(*state_.key, crypto::SignatureKind::Challenge, message);
   }
 
-  std::optional<Refusal> verify_firmware(const token::Record&, const FirmwareImage&) override {
-    if (state_.lie == "firmware") return Refusal{"firmware-signature", "no"};
-    return std::nullopt;
+  FirmwareAnswer verify_firmware(const token::Record&, const FirmwareImage&) override {
+    FirmwareAnswer answer{.check = token::FirmwareCheck::SecureBoot, .key = state_.boot_key};
+    if (state_.lie == "firmware") answer.refusal = Refusal{"firmware-signature", "no"};
+    return answer;
   }
 
   PromisedEvidence evidence(const token::Record&) override { return {}; }
@@ -138,6 +142,11 @@ class LaneSandwich : public testing::Test {
     SoftBatch batch = appliance_.make_batch(ses_, 2);
     batch.manifest.target_count = target;
     batch.manifest.firmware_sha256 = firmware;
+    load(batch);
+  }
+
+  void load(const SoftBatch& batch) {
+    appliance_.manifests.insert_or_assign(batch.manifest.batch_id, batch.manifest);
     store_.add_manifest(
         batch.manifest, SystemRandom{}.id<ContainerId>(), SystemRandom{}.id<Digest>());
     Store::SegmentLoad segment{store_, batch.manifest.batch_id, SegmentIndex{0}};
@@ -213,7 +222,7 @@ class LaneSandwich : public testing::Test {
     for (std::size_t i = 0; i < 2; ++i) {
       states.emplace(
           i,
-          FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}, false});
+          FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}});
     }
     return states;
   }
@@ -233,7 +242,7 @@ TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
       {{"refuse", "blob-refused"},
        {"foreign", "se-not-empty"},
        {"unsound", "key-unsound"},
-       {"chain", "chain-invalid"},
+       {"chain", "chain-differs"},
        {"challenge", "challenge-failed"},
        {"receipt", "receipt-not-signed"},
        {"lock", "not-locked"},
@@ -241,7 +250,7 @@ TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
   for (const auto& [lie, reason] : kCases) {
     SCOPED_TRACE(lie);
     load();
-    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}, false};
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}};
     const DeviceOutcome outcome = handle();
     EXPECT_EQ(outcome.result, "quarantined");
     EXPECT_EQ(outcome.reason, reason);
@@ -264,7 +273,7 @@ TEST_F(LaneSandwich, AsksTheChipFirstAfterItWasPulled) {
   for (const char* where : {"before-inject", "after-inject", "receipt"}) {
     SCOPED_TRACE(where);
     load();
-    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, {}, where, false};
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, {}, where};
     EXPECT_EQ(handle().result, "lost");
     EXPECT_EQ(state(), RecordState::Doubtful);
     states_.at(0).lose_at.clear();
@@ -319,7 +328,7 @@ TEST_F(LaneSandwich, LanesAtTheSameTimeDoNotPassTheTarget) {
   for (int round = 0; round < 20; ++round) {
     load(1);
     for (std::size_t se = 0; se < 2; ++se) {
-      states_.at(se) = FakeChip::State{ses_[se].serial, {}, {}, nullptr, 0, {}, {}, false};
+      states_.at(se) = FakeChip::State{ses_[se].serial, {}, {}, nullptr, 0, {}, {}};
     }
     const auto report = run_both();
     std::map<std::string, int> results;

@@ -7,6 +7,7 @@
 #include "token/audit/merkle.h"
 #include "token/container_open.h"
 #include "token/layout.h"
+#include "token/line_checks.h"
 #include "token/transfer.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/words.h"
@@ -125,7 +126,9 @@ token::Record SoftAppliance::make_record(const SeSerial& serial,
   const x509::SubjectFields fields{std::nullopt, serial, "dac", "", ""};
   const Bytes certificate = sign_certificate(
       builder.to_be_signed(x509::make_serial(random_), fields, key->public_key()), ca_key);
-  issued_.insert_or_assign(to_bytes(crypto::sha256(certificate).bytes()), key->public_key());
+  const auto facts = must(x509::parse_certificate(certificate));
+  issued_.insert_or_assign(to_bytes(crypto::sha256(certificate).bytes()),
+                           Issued{key->public_key(), facts.serial});
   return {.record_no = RecordNo{number},
           .family = token::Family::Pkcs11,
           .se_serial = serial,
@@ -236,7 +239,8 @@ SoftBatch SoftAppliance::make_batch(std::uint32_t count,
                                   .target_count = count,
                                   .se_list_root = random_.id<Digest>(),
                                   .anchors = {ca_certificate},
-                                  .firmware_sha256 = firmware_sha256},
+                                  .firmware_sha256 = firmware_sha256,
+                                  .line_checks = token::LineChecks{}},
       .segments = {},
       .sealed = {}};
   for (std::uint32_t number = 0; number < count; ++number) {
@@ -254,6 +258,7 @@ SoftBatch SoftAppliance::make_batch(std::uint32_t count,
                                        records.front().se_serial,
                                        records.back().se_serial});
   }
+  manifests.insert_or_assign(batch.manifest.batch_id, batch.manifest);
   return batch;
 }
 
@@ -331,6 +336,19 @@ OpenedReceipts SoftAppliance::open_receipts(const fs::path& token) {
   return receipts;
 }
 
+void SoftAppliance::check_line(const token::ReceiptCore& core, const Issued& issued) const {
+  const token::Manifest& manifest = manifests.at(core.batch_id);
+  const std::vector<Digest> chain{core.certificate_sha256, crypto::sha256(ca_certificate)};
+  const auto lacking =
+      token::check_line(core,
+                        {.key = issued.key,
+                         .certificate_serial = issued.serial,
+                         .chain_sha256 = chain,
+                         .firmware_sha256 = manifest.firmware_sha256,
+                         .checks = manifest.line_checks});
+  if (lacking) throw std::runtime_error("an injected receipt's verdicts: " + lacking->text);
+}
+
 Sums SoftAppliance::sums(const OpenedReceipts& receipts) const {
   Sums sums;
   std::map<std::uint64_t, bool> waiting;  // position of an unsigned injected core
@@ -353,14 +371,15 @@ Sums SoftAppliance::sums(const OpenedReceipts& receipts) const {
         check(final_cores[core.record_no.value] == 1, "two receipts for one record");
         if (core.outcome == token::Outcome::Injected) {
           check(crypto::verify(
-                    issued->second, crypto::SignatureKind::Receipt, octets->core, entry.signature),
+                    issued->second.key, crypto::SignatureKind::Receipt, octets->core, entry.signature),
                 "an injected receipt is not signed by the injected key");
+          check_line(core, issued->second);
           ++sums.injected;
           if (core.evidence_kind == token::EvidenceKind::Attested) {
             const auto refusal = evidence::verify_evidence(
                 evidence::Evidence{.family = token::name_of(core.family),
                                    .kind = evidence::EvidenceKind::Attested,
-                                   .key = issued->second,
+                                   .key = issued->second.key,
                                    .core = octets->core,
                                    .signature = entry.signature,
                                    .attestation = entry.attestation,

@@ -15,6 +15,7 @@
 #include "token/container.h"
 #include "token/enrolment.h"
 #include "token/items.h"
+#include "token/receipt.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/random.h"
 #include "wrap/crypto/soft_key.h"
@@ -114,10 +115,18 @@ class SoftAppliance {
   crypto::SoftKey ca_key = crypto::SoftKey::generate();
   Bytes ca_certificate;
   std::map<std::uint32_t, Bytes> scalars;    // of each record, for who looks for them elsewhere
+  std::map<BatchId, token::Manifest> manifests;  // of each batch that was made; tests bend theirs
   std::optional<crypto::PublicKey> seal_to;  // another recipient than the station
   crypto::Signer* seal_by = nullptr;         // another sender than export_key
 
  private:
+  struct Issued {
+    crypto::PublicKey key;
+    Bytes serial;  // of the certificate
+  };
+
+  /// Throws when an injected receipt's verdicts are not what its manifest asks for and rest on.
+  void check_line(const token::ReceiptCore& core, const Issued& issued) const;
   /// Key, certificate and payload by `seal`, which gets the private scalar.
   [[nodiscard]] token::Record make_record(const SeSerial& serial,
                                           std::uint32_t number,
@@ -135,7 +144,7 @@ class SoftAppliance {
   ApplianceId id_;
   std::unique_ptr<token::EnrolmentRequest> station_;
   Digest request_sha256_;
-  std::map<Bytes, crypto::PublicKey> issued_;  // by certificate hash
+  std::map<Bytes, Issued> issued_;  // by certificate hash
   std::map<SeSerial, crypto::PublicKey> attestors_;
 };
 

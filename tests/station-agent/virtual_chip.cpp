@@ -98,6 +98,10 @@ void VirtualChip::power(const vse608::FaultScript& faults, vse608::Timing timing
   off_ = false;
   commands_ = 0;
   vse608::BusSettings settings{.state = state(), .timing = timing, .faults = faults};
+  settings.before_command = [this](vse608::Memory& cells) {
+    const std::scoped_lock lock{change_mutex_};
+    if (change_) std::exchange(change_, {})(cells);
+  };
   thread_ = std::thread{[this, settings] { serve(settings); }};
 }
 
@@ -133,6 +137,11 @@ void VirtualChip::serve(vse608::BusSettings settings) {
     connection_ = -1;
     connection.reset();
   }
+}
+
+void VirtualChip::alter(std::function<void(vse608::Memory&)> change) {
+  const std::scoped_lock lock{change_mutex_};
+  change_ = std::move(change);
 }
 
 vse608::Memory VirtualChip::cells() const {

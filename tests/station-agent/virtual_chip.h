@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,6 +48,9 @@ class VirtualChip {
   [[nodiscard]] vse::atecc608::Memory cells() const;
   void set_cells(const vse::atecc608::Memory& cells);
 
+  /// Reaches into the powered chip's cells before its next command.
+  void alter(std::function<void(vse::atecc608::Memory&)> change);
+
   /// Commands that came since the last power().
   [[nodiscard]] std::uint64_t commands() const { return commands_; }
 
@@ -75,6 +79,8 @@ class VirtualChip {
   std::atomic<int> connection_ = -1;
   std::atomic<std::uint64_t> commands_ = 0;
   std::mutex mutex_;  // of connection_'s end
+  std::mutex change_mutex_;
+  std::function<void(vse::atecc608::Memory&)> change_;
   std::thread thread_;
 };
 

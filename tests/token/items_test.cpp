@@ -110,6 +110,7 @@ TEST(Items, OfAnEmptyManifestWithoutItsOptionalPartsComeBack) {
   manifest.checkpoint.clear();
   manifest.firmware_sha256.reset();
   manifest.station_log.reset();
+  manifest.line_checks.reset();
   const std::vector<Item> items{opening_for(header), manifest};
   EXPECT_EQ(read_stream(header, stream_of(items)).items, items);
 }
@@ -314,6 +315,7 @@ TEST(ParseItem, RefusesAManifestByItsField) {
   const auto segment = [](pb::BodyItem& m, int i) {
     return m.mutable_manifest()->mutable_segments(i);
   };
+  const auto checks = [](pb::BodyItem& m) { return m.mutable_manifest()->mutable_line_checks(); };
   expect_refusals(
       sample_manifest(),
       {
@@ -333,6 +335,13 @@ TEST(ParseItem, RefusesAManifestByItsField) {
           {[&](auto& m) { segment(m, 2)->clear_last_se_serial(); }, "last-se-serial"},
           {[&](auto& m) { segment(m, 2)->set_container_id("x"); }, "container-id"},
           {[](auto& m) { m.mutable_manifest()->set_firmware_sha256("x"); }, "firmware-sha256"},
+          {[&](auto& m) { checks(m)->set_chain_time(pb::CHAIN_TIME_UNSPECIFIED); }, "line-checks"},
+          {[&](auto& m) { checks(m)->set_chain_time(static_cast<pb::ChainTime>(3)); },
+           "line-checks"},
+          {[&](auto& m) { checks(m)->set_chain_time(pb::CHAIN_TIME_ISSUING); }, "line-checks"},
+          {[&](auto& m) { checks(m)->set_clock_skew_s(604'801); }, "line-checks"},
+          {[&](auto& m) { checks(m)->set_issuing_ms(-1); }, "line-checks"},
+          {[&](auto& m) { checks(m)->set_secure_boot_key_sha256("x"); }, "line-checks"},
           {[](auto& m) { m.mutable_manifest()->set_checkpoint("a\tb"); }, "checkpoint"},
           {[](auto& m) { m.mutable_manifest()->set_checkpoint(std::string(4097, 'a')); },
            "checkpoint"},

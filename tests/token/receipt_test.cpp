@@ -30,6 +30,28 @@ TEST(ReceiptCoreOctets, ComeBackAsTheyWere) {
   EXPECT_EQ(serialise_core(std::get<ReceiptCore>(parsed)), octets);
 }
 
+TEST(ReceiptCoreOctets, ComeBackWithAProofThatWentOnlySoFar) {
+  ReceiptCore core = sample_core();
+  core.proof = LineProof{.chain_sha256 = {core.certificate_sha256}, .from_se = 1};
+  for (Verdict* verdict : {&core.verdicts.challenge, &core.verdicts.serial_registered})
+    *verdict = Verdict::NotRun;
+  EXPECT_EQ(std::get<ReceiptCore>(parse_core(serialise_core(core))), core);
+  core.proof.reset();
+  EXPECT_EQ(std::get<ReceiptCore>(parse_core(serialise_core(core))), core);
+}
+
+TEST(ReceiptCoreOctets, OfTheLargestProofFitIntoALeaf) {
+  ReceiptCore core = sample_core();
+  core.proof->chain_sha256.resize(kMaxProofChain);
+  core.proof->certificate_serial.resize(kMaxSerialBytes);
+  core.se_serial = *SeSerial::from_bytes(Bytes(64, 1));
+  core.device_serial = std::string(64, 'S');
+  core.key_name = std::string(63, 'k');
+  const Bytes octets = serialise_core(core);
+  EXPECT_LE(octets.size(), 1024U) << "token/FORMAT.md names this bound";
+  EXPECT_NO_THROW(static_cast<void>(serialise_leaf({{1}, CoreLeaf{octets}})));
+}
+
 TEST(ReceiptCoreOctets, AreRefusedByTheirField) {
   struct Case {
     std::function<void(pb::ReceiptCore&)> change;
@@ -51,8 +73,31 @@ TEST(ReceiptCoreOctets, AreRefusedByTheirField) {
       {[](auto& m) { m.set_start_ms(-1); }, "start-ms"},
       {[](auto& m) { m.set_end_ms(253'402'300'800'000); }, "end-ms"},
       {[](auto& m) { m.clear_verdicts(); }, "verdicts"},
-      {[](auto& m) { m.mutable_verdicts()->set_firmware(static_cast<pb::Verdict>(4)); },
+      {[](auto& m) { m.mutable_verdicts()->set_firmware(static_cast<pb::Verdict>(5)); },
        "verdicts"},
+      {[](auto& m) { m.mutable_proof()->add_chain_sha256("x"); }, "proof-chain"},
+      {[](auto& m) { m.mutable_proof()->set_from_se(3); }, "proof-chain"},
+      {[](auto& m) {
+         while (m.proof().chain_sha256_size() <= 8)
+           m.mutable_proof()->add_chain_sha256(std::string(32, 'x'));
+       },
+       "proof-chain"},
+      {[](auto& m) { m.mutable_proof()->set_anchor_sha256("x"); }, "proof-anchor"},
+      {[](auto& m) { m.mutable_proof()->set_verified_at_ms(-1); }, "proof-time"},
+      {[](auto& m) { m.mutable_proof()->set_challenge_signature(std::string(63, 'x')); },
+       "proof-challenge"},
+      {[](auto& m) { m.mutable_proof()->set_certificate_serial(std::string(21, 'x')); },
+       "proof-serial"},
+      {[](auto& m) { m.mutable_proof()->mutable_firmware()->clear_image_sha256(); },
+       "proof-firmware"},
+      {[](auto& m) { m.mutable_proof()->mutable_firmware()->set_signature_sha256("x"); },
+       "proof-firmware"},
+      {[](auto& m) {
+         m.mutable_proof()->mutable_firmware()->set_check(pb::FIRMWARE_CHECK_UNSPECIFIED);
+       },
+       "proof-firmware"},
+      {[](auto& m) { m.mutable_proof()->mutable_firmware()->set_key_sha256("x"); },
+       "proof-firmware"},
       {[](auto& m) { m.set_evidence_kind(pb::EVIDENCE_KIND_UNSPECIFIED); }, "evidence-kind"},
       {[](auto& m) { m.set_evidence_kind(pb::EVIDENCE_KIND_NONE); }, "evidence-kind"},
       {[](auto& m) { m.set_outcome(pb::OUTCOME_QUARANTINED); }, "evidence-kind"},

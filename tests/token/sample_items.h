@@ -67,6 +67,25 @@ inline Manifest sample_manifest() {
       .firmware_sha256 = id_filled<Digest>(0xf1),
       .checkpoint = sample_note(),
       .station_log = StationLogSeen{1, 5, id_filled<Digest>(0x99)},
+      .line_checks = LineChecks{ChainTime::Now,
+                                UtcMillis{1'780'000'000'000},
+                                300,
+                                id_filled<Digest>(0xb0)},
+  };
+}
+
+inline LineProof sample_proof() {
+  return LineProof{
+      .chain_sha256 = {id_filled<Digest>(0xce), id_filled<Digest>(0xca)},
+      .from_se = 1,
+      .anchor_sha256 = id_filled<Digest>(0xca),
+      .verified_at = {1'790'000'001'000},
+      .challenge_signature = Bytes(64, 0x5b),
+      .certificate_serial = Bytes(16, 0x5e),
+      .firmware = FirmwareProof{.image_sha256 = id_filled<Digest>(0xf1),
+                                .signature_sha256 = id_filled<Digest>(0xf2),
+                                .check = FirmwareCheck::SecureBoot,
+                                .key_sha256 = id_filled<Digest>(0xb0)},
   };
 }
 
@@ -89,7 +108,8 @@ inline ReceiptCore sample_core() {
       .verdicts = {.chain = Verdict::Pass,
                    .challenge = Verdict::Pass,
                    .serial_registered = Verdict::Pass,
-                   .firmware = Verdict::NotApplicable},
+                   .firmware = Verdict::Pass},
+      .proof = sample_proof(),
       .evidence_kind = EvidenceKind::Possession,
       .outcome = Outcome::Injected,
       .reason = "",

@@ -209,6 +209,7 @@ Plan GateFixture::batch_plan(std::uint32_t count, std::uint32_t segment_size) {
   batch.not_before = in_days(0);
   batch.not_after = in_days(365);
   batch.due = in_days(30);
+  batch.verify = VerifyPlan{.clock_skew_s = 300};
   result.detail = batch;
   return parsed(result);
 }

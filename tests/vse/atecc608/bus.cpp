@@ -93,6 +93,7 @@ BusAnswer Bus::command(ByteView packet) {
   if (settings_.timing == Timing::Table)
     answer.busy = execution_time(opcode, chip_.memory().chip_mode());
   const Bytes before = last_reply_;
+  if (settings_.before_command) settings_.before_command(chip_.cells());
   last_reply_ = carry_out(faults_.with_noise(to_bytes(packet)));
   answer.reply = faults_.with_noise(last_reply_);
   for (const Fault& fault : due) apply(fault, answer, before);

@@ -19,6 +19,7 @@ struct BusSettings {
   Timing timing = Timing::Instant;
   bool strict_rand = false;
   FaultScript faults;
+  std::function<void(Memory&)> before_command = {};  // somebody reaches into the silicon
 };
 
 /// What the host gets for a command.

@@ -59,6 +59,9 @@ class Chip {
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
 
+  /// For who reaches into the silicon past its commands.
+  [[nodiscard]] Memory& cells() { return memory_; }
+
   [[nodiscard]] const TempKey& temp_key() const { return volatile_.temp_key; }
 
  private:
