@@ -361,6 +361,12 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
                    "nothing is to be reworked"};
   }
   if (auto no = no_other_certificate(row)) return no;
+  for (const DeviceRow& other : of_device(plan.record.device_serial)) {
+    const bool same = other.batch == row.batch && other.record_no == row.record_no;
+    if (same || !other.in_use() || other.key_name != row.key_name) continue;
+    return Refusal{"device-serial", fmt::format("device {} is in use with {}", plan.record.device_serial, name_of(other)),
+                   "revoke that one first, or find out which SE the device has"};
+  }
   const auto serial = *SeSerial::from_bytes(plan.new_se_serial);
   const std::string name = se_name(plan.new_family, serial);
   if (is_scrapped(plan.new_family, serial)) return Refusal{"se-scrapped", name + " was scrapped"};

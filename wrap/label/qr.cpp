@@ -1,4 +1,4 @@
-#include "appliance/front/ceremony/qr.h"
+#include "wrap/label/qr.h"
 
 #include <fmt/format.h>
 #include <qrencode.h>
@@ -8,7 +8,7 @@
 #include "wrap/base/bytes.h"
 #include "wrap/base/error.h"
 
-namespace keyferry::ceremony {
+namespace keyferry::label {
 namespace {
 
 constexpr std::size_t kMaxBytes = 2000;
@@ -74,4 +74,4 @@ std::string qr_svg(std::string_view text) {
       width, kWidthPixels, path);
 }
 
-}  // namespace keyferry::ceremony
+}  // namespace keyferry::label

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace keyferry::ceremony {
+namespace keyferry::label {
 
 /// Modules row by row, true is dark; no quiet zone. `text`: 1 to 2,000 octets, error correction level M.
 /// Error{InvalidArgument} beyond.
@@ -17,4 +17,4 @@ namespace keyferry::ceremony {
 /// An <svg> element with a quiet zone of four modules, 256 CSS pixels wide.
 [[nodiscard]] std::string qr_svg(std::string_view text);
 
-}  // namespace keyferry::ceremony
+}  // namespace keyferry::label
