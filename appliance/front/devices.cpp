@@ -172,7 +172,7 @@ void run(Context& context, const DeviceRow& row, Operation operation, const Plan
   check(context, row, operation, detail);
   need_typed(context, end.confirm, serial_name(row), what);
   run_operation(context, operation, detail);
-  KF_CUT("front.ends.device-done");  // cut here: the same command says that it was done before
+  KF_CUT("front.device-ends.done");  // cut here: the same command says that it was done before
 }
 
 std::string need_reason(const std::optional<std::string>& text, const char* fallback) {
