@@ -1,5 +1,5 @@
-// What the reason codes of receipts mean, in plain words for the person who has the device in the hand. Both sides of
-// the gap print them: on labels, in lists, in histories.
+// What the reason codes of receipts mean, in plain words for the person who has the device in the
+// hand. Both sides of the gap print them: on labels, in lists, in histories.
 #pragma once
 
 #include <span>

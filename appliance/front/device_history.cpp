@@ -1,9 +1,10 @@
 // devices.h: the thread of a device, as text and JSON.
+#include "appliance/ledger/device_history.h"
+
 #include <fmt/format.h>
 
 #include "appliance/front/context.h"
 #include "appliance/front/devices.h"
-#include "appliance/ledger/device_history.h"
 #include "token/reason_words.h"
 
 namespace keyferry::appliance {
@@ -29,8 +30,12 @@ int device_history(Context& context, const DeviceChoice& choice) {
                                 row.scrapped ? ", scrapped" : ""));
   }
   for (const ThreadEvent& event : thread.events) {
-    Json one{{"time", to_rfc3339(event.time)}, {"event", event.event}, {"batch", event.batch.hex()}, {"record_no", event.record_no}};
-    std::string text = fmt::format("{}  {}/{}  {}", to_rfc3339(event.time), event.batch.hex().substr(0, 8), event.record_no, event.event);
+    Json one{{"time", to_rfc3339(event.time)},
+             {"event", event.event},
+             {"batch", event.batch.hex()},
+             {"record_no", event.record_no}};
+    std::string text = fmt::format("{}  {}/{}  {}", to_rfc3339(event.time), event.batch.hex().substr(0, 8),
+                                   event.record_no, event.event);
     for (const auto& [name, value] : event.fields) {
       one[name] = value;
       if (value.empty()) continue;

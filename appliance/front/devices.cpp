@@ -26,7 +26,8 @@ constexpr const char* kRmaReason = "cessationOfOperation";
 /// Our serials are 16 octets; other writers leave leading zeros out, put one in front, or colons between.
 std::optional<Bytes> serial_octets(std::string text) {
   std::erase(text, ':');
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
   if (text.size() % 2 != 0) text.insert(0, 1, '0');
   auto octets = from_hex(text);
   if (!octets || octets->empty()) return std::nullopt;
@@ -56,7 +57,8 @@ Bytes certificate_serial(const std::string& text) {
 
 se::Family known_family(const std::string& text) {
   const auto family = se::family_from_name(text);
-  if (!family) throw Error{Code::Usage, fmt::format("\"{}\" is no family of SEs", printable(text)), "pkcs11 or atecc608"};
+  if (!family)
+    throw Error{Code::Usage, fmt::format("\"{}\" is no family of SEs", printable(text)), "pkcs11 or atecc608"};
   return *family;
 }
 
@@ -71,7 +73,8 @@ std::optional<SeSerial> serial_from_text(se::Family family, const std::string& t
 
 std::vector<DeviceRow> records_of_se(DeviceStore& store, const DeviceChoice& choice) {
   std::vector<DeviceRow> rows;
-  for (const se::Family family : {se::Family::Pkcs11, se::Family::Atecc608, se::Family::OptigaTrustM, se::Family::Tpm2}) {
+  for (const se::Family family :
+       {se::Family::Pkcs11, se::Family::Atecc608, se::Family::OptigaTrustM, se::Family::Tpm2}) {
     if (choice.family && known_family(*choice.family) != family) continue;
     const auto serial = serial_from_text(family, *choice.se);
     if (!serial) continue;
@@ -90,8 +93,8 @@ std::string choice_text(const DeviceChoice& choice) {
 
 std::string row_text(const DeviceRow& row) {
   return fmt::format("record {} of batch {} ({}{}{}), SE {}, certificate serial {}", row.record_no, row.batch.hex(),
-                     state_name(row.state), row.revoked || row.crl_due ? ", revoked" : "", row.scrapped ? ", scrapped" : "",
-                     se_text(row), to_hex(row.certificate_serial));
+                     state_name(row.state), row.revoked || row.crl_due ? ", revoked" : "",
+                     row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.certificate_serial));
 }
 
 bool was_done(Context& context, const DeviceRow& row, const char* kind) {
@@ -129,7 +132,9 @@ DeviceRecord bound(const DeviceRow& row) {
 
 // --- doing -----------------------------------------------------------------------------------------------------------
 
-std::string serial_name(const DeviceRow& row) { return se::serial_text(row.family, row.se_serial); }
+std::string serial_name(const DeviceRow& row) {
+  return se::serial_text(row.family, row.se_serial);
+}
 
 Json row_json(const DeviceRow& row) {
   return Json{{"batch", row.batch.hex()},
@@ -162,7 +167,8 @@ void check(Context& context, const DeviceRow& row, Operation operation, decltype
   plan.detail = std::move(detail);
   const auto refusal = DeviceStore{context.ledger()}.refusal(plan, context.clock().now());
   if (!refusal) return;
-  context.gate().report_refused(operation_name(operation), *refusal, fmt::format("{} {}", row.batch.hex(), row.record_no));
+  context.gate().report_refused(operation_name(operation), *refusal,
+                                fmt::format("{} {}", row.batch.hex(), row.record_no));
   throw to_error(*refusal);
 }
 
@@ -178,8 +184,9 @@ void run(Context& context, const DeviceRow& row, Operation operation, const Plan
 std::string need_reason(const std::optional<std::string>& text, const char* fallback) {
   std::string reason = text.value_or(fallback);
   if (crl_reason_code(reason)) return reason;
-  throw Error{Code::Usage, fmt::format("\"{}\" is no reason that a device's certificate can have", printable(reason)),
-              "one of unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"};
+  throw Error{
+      Code::Usage, fmt::format("\"{}\" is no reason that a device's certificate can have", printable(reason)),
+      "one of unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn"};
 }
 
 Digest digest_of_file(const std::filesystem::path& file) {
@@ -190,7 +197,8 @@ Digest digest_of_file(const std::filesystem::path& file) {
   Bytes piece;
   for (std::uint64_t at = 0; at < size; at += piece.size()) {
     piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, size - at)));
-    if (!read_exactly_at(source, at, piece)) throw Error{Code::Storage, file.string() + " became shorter while it was read"};
+    if (!read_exactly_at(source, at, piece))
+      throw Error{Code::Storage, file.string() + " became shorter while it was read"};
     hash.update(piece);
   }
   return hash.finish();
@@ -206,7 +214,8 @@ std::vector<DeviceRow> chosen_records(Context& context, const DeviceChoice& choi
   const int ways = int{choice.se.has_value()} + int{choice.device_serial.has_value()} +
                    int{choice.certificate.has_value()} + int{choice.batch.has_value()};
   if (ways != 1) {
-    throw Error{Code::Usage, "say which device, in one way: --se, --device-serial, --certificate, or --batch with --record"};
+    throw Error{Code::Usage,
+                "say which device, in one way: --se, --device-serial, --certificate, or --batch with --record"};
   }
   DeviceStore store{context.ledger()};
   std::vector<DeviceRow> rows;
@@ -232,8 +241,8 @@ int device_revoke(Context& context, const DeviceOptions& options) {
   const DeviceRow row = the_record(context, options.choice, [](const DeviceRow& one) { return one.in_use(); });
   const bool done_before = was_done(context, row, "revoked");
   if (!done_before) {
-    run(context, row, Operation::DeviceRevoke, DeviceRevokePlan{bound(row), crl_reason, options.end.reason}, options.end,
-        "revoking a device's certificate");
+    run(context, row, Operation::DeviceRevoke, DeviceRevokePlan{bound(row), crl_reason, options.end.reason},
+        options.end, "revoking a device's certificate");
   }
   tell(context, "device-revoke", row, done_before, Json{{"crl_reason", crl_reason}},
        {fmt::format("{} {}", row_text(row), done_before ? "was revoked before" : "is revoked now"),
@@ -251,13 +260,17 @@ int device_scrap(Context& context, const DeviceOptions& options) {
   if (options.evidence) evidence = digest_of_file(*options.evidence);
   if (!done_before) {
     run(context, row, Operation::DeviceScrap,
-        DeviceScrapPlan{.record = bound(row), .by = options.by, .witness = options.witness, .evidence_sha256 = evidence,
+        DeviceScrapPlan{.record = bound(row),
+                        .by = options.by,
+                        .witness = options.witness,
+                        .evidence_sha256 = evidence,
                         .reason = options.end.reason},
         options.end, "scrapping an SE");
   }
   tell(context, "device-scrap", row, done_before,
        Json{{"by", options.by}, {"witness", options.witness}, {"evidence_sha256", evidence ? evidence->hex() : ""}},
-       {fmt::format("SE {} {}: it is never again in a batch", se_text(row), done_before ? "was scrapped before" : "is scrapped")});
+       {fmt::format("SE {} {}: it is never again in a batch", se_text(row),
+                    done_before ? "was scrapped before" : "is scrapped")});
   return 0;
 }
 
@@ -269,7 +282,8 @@ int device_rework(Context& context, const DeviceOptions& options) {
   const se::Family family = options.new_family ? known_family(*options.new_family) : row.family;
   const auto serial = serial_from_text(family, options.new_se);
   if (!serial) {
-    throw Error{Code::Usage, fmt::format("\"{}\" is no serial of family {}", printable(options.new_se), se::family_name(family))};
+    throw Error{Code::Usage,
+                fmt::format("\"{}\" is no serial of family {}", printable(options.new_se), se::family_name(family))};
   }
   if (row.device_serial.empty()) {
     if (!options.for_device || !is_device_serial(*options.for_device)) {
@@ -281,13 +295,17 @@ int device_rework(Context& context, const DeviceOptions& options) {
   const bool done_before = was_done(context, row, "reworked");
   if (!done_before) {
     run(context, row, Operation::DeviceRework,
-        DeviceReworkPlan{.record = bound(row), .new_family = family, .new_se_serial = to_bytes(serial->bytes()),
+        DeviceReworkPlan{.record = bound(row),
+                         .new_family = family,
+                         .new_se_serial = to_bytes(serial->bytes()),
                          .reason = options.end.reason},
         options.end, "giving a device another SE");
   }
-  const std::string new_text = fmt::format("{} {}", se::family_name(family), printable(se::serial_text(family, *serial)));
+  const std::string new_text =
+      fmt::format("{} {}", se::family_name(family), printable(se::serial_text(family, *serial)));
   tell(context, "device-rework", row, done_before, Json{{"new_se", new_text}},
-       {fmt::format("device {} {} SE {} in place of {}", row.device_serial, done_before ? "has got" : "gets", new_text, se_text(row)),
+       {fmt::format("device {} {} SE {} in place of {}", row.device_serial, done_before ? "has got" : "gets", new_text,
+                    se_text(row)),
         "the new SE gets its key in the next batch that has it: keyferry-appliance plan new"});
   return 0;
 }

@@ -15,24 +15,24 @@ namespace keyferry::appliance {
 
 /// Which device: exactly one of the ways is given.
 struct DeviceChoice {
-  std::optional<std::string> se;             // serial as a screen shows it
-  std::optional<std::string> family;         // with se, where two families have that serial
+  std::optional<std::string> se;      // serial as a screen shows it
+  std::optional<std::string> family;  // with se, where two families have that serial
   std::optional<std::string> device_serial;
-  std::optional<std::string> certificate;    // serial in hex, or a PEM or DER file
-  std::optional<std::string> batch;          // with record
+  std::optional<std::string> certificate;  // serial in hex, or a PEM or DER file
+  std::optional<std::string> batch;        // with record
   std::optional<std::uint32_t> record;
 };
 
 struct DeviceOptions {
   DeviceChoice choice;
-  std::optional<std::string> crl_reason;            // revoke, rma
-  std::string rma;                                  // the return's number
-  std::string new_se;                               // rework
-  std::optional<std::string> new_family;            // nothing: the old SE's
-  std::optional<std::string> for_device;            // rework of an SE that failed before its device was known
-  std::uint32_t by = 0, witness = 0;                // scrap: person numbers
-  std::optional<std::filesystem::path> evidence;    // scrap: its SHA-256 goes into the plan
-  EndOptions end;                                   // confirm: the SE's serial
+  std::optional<std::string> crl_reason;          // revoke, rma
+  std::string rma;                                // the return's number
+  std::string new_se;                             // rework
+  std::optional<std::string> new_family;          // nothing: the old SE's
+  std::optional<std::string> for_device;          // rework of an SE that failed before its device was known
+  std::uint32_t by = 0, witness = 0;              // scrap: person numbers
+  std::optional<std::filesystem::path> evidence;  // scrap: its SHA-256 goes into the plan
+  EndOptions end;                                 // confirm: the SE's serial
 };
 
 int device_revoke(Context& context, const DeviceOptions& options);

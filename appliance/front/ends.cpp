@@ -251,7 +251,8 @@ int quarantine_release(Context& context, std::string_view batch, std::uint32_t r
   }
   if (!record->released && (record->scrapped || record->replaced)) {
     refuse(context, "quarantine-release",
-           {"se-ended", fmt::format("the SE of {} {}", name, record->scrapped ? "was scrapped" : "was taken out of its device"),
+           {"se-ended",
+            fmt::format("the SE of {} {}", name, record->scrapped ? "was scrapped" : "was taken out of its device"),
             "keyferry-appliance device history tells when and why"},
            fmt::format("{} {}", id.hex(), record_no));
   }

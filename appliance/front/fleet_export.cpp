@@ -21,11 +21,29 @@ namespace {
 constexpr const char* kProved = "key certificate order";
 constexpr const char* kClaimed = "times device-serial lane verdicts";
 
-constexpr std::array<std::string_view, 23> kColumns{
-    "device_serial", "family",    "se_serial",         "batch",    "record",   "key_name",    "certificate_serial",
-    "certificate_sha256", "spki_sha256", "chain",      "challenge", "serial_registered", "firmware", "evidence",
-    "proved",        "claimed",   "injected_at",       "accepted_at", "station", "site",      "customer",
-    "authority",     "appliance"};
+constexpr std::array<std::string_view, 23> kColumns{"device_serial",
+                                                    "family",
+                                                    "se_serial",
+                                                    "batch",
+                                                    "record",
+                                                    "key_name",
+                                                    "certificate_serial",
+                                                    "certificate_sha256",
+                                                    "spki_sha256",
+                                                    "chain",
+                                                    "challenge",
+                                                    "serial_registered",
+                                                    "firmware",
+                                                    "evidence",
+                                                    "proved",
+                                                    "claimed",
+                                                    "injected_at",
+                                                    "accepted_at",
+                                                    "station",
+                                                    "site",
+                                                    "customer",
+                                                    "authority",
+                                                    "appliance"};
 
 using Row = std::array<std::string, kColumns.size()>;
 
@@ -82,7 +100,9 @@ class Files {
       throw Error{Code::Usage, fmt::format("--format {}: csv or jsonl", printable(*options.format))};
     }
     const bool folder = std::filesystem::is_directory(options.to);
-    const std::string form = options.format.value_or(folder ? "" : options.to.extension() == ".jsonl" ? "jsonl" : "csv");
+    const std::string form = options.format.value_or(folder                               ? ""
+                                                     : options.to.extension() == ".jsonl" ? "jsonl"
+                                                                                          : "csv");
     if (form != "jsonl") open(csv_, folder ? options.to / "fleet.csv" : options.to);
     if (form != "csv") open(json_, folder ? options.to / "fleet.jsonl" : options.to);
     if (csv_) csv_->write(as_bytes(header_line()));
@@ -114,8 +134,8 @@ class Files {
 std::optional<std::string> unreconciled(Context& context, const BatchRow& batch) {
   const Sums sums = ReconcileStore{context.ledger()}.sums(batch);
   if (batch.state != BatchState::Closed) {
-    return fmt::format("batch {} is {}: {} of {} are outstanding", batch.id.hex(), state_name(batch.state), sums.outstanding,
-                       sums.issued);
+    return fmt::format("batch {} is {}: {} of {} are outstanding", batch.id.hex(), state_name(batch.state),
+                       sums.outstanding, sums.issued);
   }
   if (sums.agree() && sums == ReconcileStore{context.ledger()}.cross_check(batch)) return std::nullopt;
   return fmt::format("batch {}: its sums do not agree: the ledger was changed outside of this program", batch.id.hex());
@@ -134,7 +154,8 @@ std::vector<BatchRow> wanted(Context& context, const FleetOptions& options) {
 
 std::string csv_cell(std::string_view text) {
   std::string cell{text};
-  if (!cell.empty() && std::string_view{"=+-@\t\r"}.find(cell.front()) != std::string_view::npos) cell.insert(0, 1, '\'');
+  if (!cell.empty() && std::string_view{"=+-@\t\r"}.find(cell.front()) != std::string_view::npos)
+    cell.insert(0, 1, '\'');
   if (cell.find_first_of(",\"\r\n") == std::string::npos) return cell;
   std::string quoted = "\"";
   for (const char c : cell) quoted += c == '"' ? std::string{"\"\""} : std::string(1, c);
@@ -168,17 +189,21 @@ int fleet_export(Context& context, const FleetOptions& options) {
       left_out.push_back(Json{{"batch", batch.id.hex()}, {"why", *why}});
       continue;
     }
-    const FleetCounts more = fleet.visit(batch.id, since, [&](const FleetDevice& device) { files.add(row_of(device, appliance)); });
+    const FleetCounts more =
+        fleet.visit(batch.id, since, [&](const FleetDevice& device) { files.add(row_of(device, appliance)); });
     counts.devices += more.devices;
     counts.revoked += more.revoked;
     counts.failed += more.failed;
   }
   files.commit();
-  std::vector<std::string> lines{fmt::format("{} devices that passed: {}", counts.devices, fmt::join(files.names(), ", "))};
+  std::vector<std::string> lines{
+      fmt::format("{} devices that passed: {}", counts.devices, fmt::join(files.names(), ", "))};
   if (counts.revoked + counts.failed > 0) {
-    lines.push_back(fmt::format("not in it: {} revoked, {} with a verdict that is fail", counts.revoked, counts.failed));
+    lines.push_back(
+        fmt::format("not in it: {} revoked, {} with a verdict that is fail", counts.revoked, counts.failed));
   }
-  if (!left_out.empty()) lines.push_back(fmt::format("{} batches are not reconciled and were left out", left_out.size()));
+  if (!left_out.empty())
+    lines.push_back(fmt::format("{} batches are not reconciled and were left out", left_out.size()));
   context.out().result("fleet-export",
                        Json{{"devices", counts.devices},
                             {"revoked", counts.revoked},

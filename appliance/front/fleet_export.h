@@ -12,7 +12,7 @@ class Context;
 struct FleetOptions {
   std::optional<std::string> batch, since;  // or, with neither:
   bool all = false;
-  std::filesystem::path to;            // a file, or a folder that gets fleet.csv and fleet.jsonl
+  std::filesystem::path to;           // a file, or a folder that gets fleet.csv and fleet.jsonl
   std::optional<std::string> format;  // "csv" or "jsonl"
 };
 

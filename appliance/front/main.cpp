@@ -759,15 +759,15 @@ void add_quarantine(CLI::App& group, Line& line) {
   bind(list, line, Access::Read, [&line](Context& context) { return quarantine_list(context, line.batch); });
   CLI::App* show = add_command(group, "show", "one of them, and what can be done", "quarantine show 7f3a 12");
   add_record(show);
-  bind(show, line, Access::Read, [&line](Context& context) { return quarantine_show(context, line.id, line.records.front()); });
+  bind(show, line, Access::Read,
+       [&line](Context& context) { return quarantine_show(context, line.id, line.records.front()); });
   CLI::App* label = add_command(group, "label", "its sticker: text, and a picture with QR code",
                                 "quarantine label 7f3a 12 --text label.txt --png label.png");
   add_record(label);
   label->add_option("--text", line.label.text, "file for the text (default, without --png: stdout)");
   label->add_option("--png", line.label.png, "file for the picture");
-  bind(label, line, Access::Read, [&line](Context& context) {
-    return quarantine_label(context, line.id, line.records.front(), line.label);
-  });
+  bind(label, line, Access::Read,
+       [&line](Context& context) { return quarantine_label(context, line.id, line.records.front(), line.label); });
 }
 
 void add_choice(CLI::App* command, DeviceChoice& choice) {
@@ -784,17 +784,22 @@ void add_devices(CLI::App& app, Line& line) {
   DeviceOptions& with = line.device;
   const auto add = [&](const char* name, const char* description, const std::string& example,
                        int (*function)(Context&, const DeviceOptions&)) {
-    CLI::App* command = add_end(*group, name, description, fmt::format("device {} {}", name, example), with.end, "the SE's serial");
+    CLI::App* command =
+        add_end(*group, name, description, fmt::format("device {} {}", name, example), with.end, "the SE's serial");
     add_choice(command, with.choice);
     bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.device); });
     return command;
   };
-  const std::string reasons = "RFC 5280: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, "
-                              "privilegeWithdrawn";
-  add("revoke", "its certificate goes on the next CRL", "--device-serial SN-1 --crl-reason keyCompromise --reason \"stolen\"",
-      device_revoke)->add_option("--crl-reason", with.crl_reason, reasons)->required();
-  CLI::App* scrap = add("scrap", "an SE in hand is destroyed: never again in a batch",
-                        "--batch 7f3a --record 12 --by 3 --witness 4 --evidence photo.jpg --reason \"broken\"", device_scrap);
+  const std::string reasons =
+      "RFC 5280: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, "
+      "privilegeWithdrawn";
+  add("revoke", "its certificate goes on the next CRL",
+      "--device-serial SN-1 --crl-reason keyCompromise --reason \"stolen\"", device_revoke)
+      ->add_option("--crl-reason", with.crl_reason, reasons)
+      ->required();
+  CLI::App* scrap =
+      add("scrap", "an SE in hand is destroyed: never again in a batch",
+          "--batch 7f3a --record 12 --by 3 --witness 4 --evidence photo.jpg --reason \"broken\"", device_scrap);
   scrap->add_option("--by", with.by, "person number of who does it")->required();
   scrap->add_option("--witness", with.witness, "person number of who is there")->required();
   scrap->add_option("--evidence", with.evidence, "a file, e.g. a photo: its SHA-256 goes into plan and log");
@@ -803,10 +808,12 @@ void add_devices(CLI::App& app, Line& line) {
   rework->add_option("--new-se", with.new_se, "serial of the other SE, which is in the inventory")->required();
   rework->add_option("--new-family", with.new_family, "its family (default: the old one's)");
   rework->add_option("--for-device", with.for_device, "device serial, where the SE failed before it was known");
-  CLI::App* rma = add("rma", "a device came back from the field", "--device-serial SN-1 --rma R-17 --reason \"no network\"", device_rma);
+  CLI::App* rma = add("rma", "a device came back from the field",
+                      "--device-serial SN-1 --rma R-17 --reason \"no network\"", device_rma);
   rma->add_option("--rma", with.rma, "the return's number")->required();
   rma->add_option("--crl-reason", with.crl_reason, reasons + " (default: cessationOfOperation)");
-  CLI::App* history = add_command(*group, "history", "the whole thread of a device", "device history --device-serial SN-1");
+  CLI::App* history =
+      add_command(*group, "history", "the whole thread of a device", "device history --device-serial SN-1");
   add_choice(history, with.choice);
   bind(history, line, Access::Read, [&line](Context& context) { return device_history(context, line.device.choice); });
 

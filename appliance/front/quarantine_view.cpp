@@ -30,8 +30,9 @@ Aside aside_of(Context& context, const DeviceRow& row) {
   const auto parsed = token::parse_core(store::column_blob(query, 0));
   const auto* core = std::get_if<token::ReceiptCore>(&parsed);
   if (core == nullptr) throw Error{Code::Storage, "ledger: a receipt is damaged"};
-  return {core->reason, row.device_serial.empty() ? core->device_serial : row.device_serial, core->end,
-          UtcMillis{query.getColumn(1).getInt64()}, core->lane.value, core->person_number};
+  return {core->reason,     row.device_serial.empty() ? core->device_serial : row.device_serial,
+          core->end,        UtcMillis{query.getColumn(1).getInt64()},
+          core->lane.value, core->person_number};
 }
 
 DeviceRow aside_record(Context& context, const std::string& batch, std::uint32_t record) {
@@ -45,7 +46,8 @@ DeviceRow aside_record(Context& context, const std::string& batch, std::uint32_t
 }
 
 std::string words_of(const DeviceRow& row, const Aside& aside) {
-  return row.state == RecordState::Returned ? "It was not used at the line and came back." : token::reason_words(aside.reason);
+  return row.state == RecordState::Returned ? "It was not used at the line and came back."
+                                            : token::reason_words(aside.reason);
 }
 
 std::string crl_text(const DeviceRow& row) {
@@ -77,9 +79,10 @@ Json aside_json(const DeviceRow& row, const Aside& aside) {
 }
 
 std::string aside_line(const DeviceRow& row, const Aside& aside) {
-  return fmt::format("{}/{}  {}  SE {}  device {}  {}  {}{}", row.batch.hex(), row.record_no, state_name(row.state), se_text(row),
-                     aside.device_serial.empty() ? "-" : aside.device_serial,
-                     aside.reason.empty() ? "-" : aside.reason, to_rfc3339(aside.at_line), row.in_hand ? "  in hand" : "");
+  return fmt::format("{}/{}  {}  SE {}  device {}  {}  {}{}", row.batch.hex(), row.record_no, state_name(row.state),
+                     se_text(row), aside.device_serial.empty() ? "-" : aside.device_serial,
+                     aside.reason.empty() ? "-" : aside.reason, to_rfc3339(aside.at_line),
+                     row.in_hand ? "  in hand" : "");
 }
 
 }  // namespace
@@ -107,15 +110,16 @@ int quarantine_show(Context& context, const std::string& batch, std::uint32_t re
   json["lane"] = aside.lane;
   json["person"] = aside.person;
   json["receipt_accepted"] = to_rfc3339(aside.accepted);
-  std::vector<std::string> lines{aside_line(row, aside), words_of(row, aside),
-                                 fmt::format("lane {}, person {}, receipt taken in {}", aside.lane, aside.person, to_rfc3339(aside.accepted)),
-                                 fmt::format("certificate {}: {}", to_hex(row.certificate_serial), crl_text(row)),
-                                 "now: " + end_text(row)};
+  std::vector<std::string> lines{
+      aside_line(row, aside), words_of(row, aside),
+      fmt::format("lane {}, person {}, receipt taken in {}", aside.lane, aside.person, to_rfc3339(aside.accepted)),
+      fmt::format("certificate {}: {}", to_hex(row.certificate_serial), crl_text(row)), "now: " + end_text(row)};
   if (end_text(row) == "waiting") {
     const std::string place = fmt::format("{} {}", row.batch.hex().substr(0, 8), row.record_no);
-    lines.push_back(fmt::format("next: quarantine release {0} (a new record in a new batch), device rework (the device gets "
-                                "another SE), or device scrap --batch {1} --record {2}",
-                                place, row.batch.hex().substr(0, 8), row.record_no));
+    lines.push_back(
+        fmt::format("next: quarantine release {0} (a new record in a new batch), device rework (the device gets "
+                    "another SE), or device scrap --batch {1} --record {2}",
+                    place, row.batch.hex().substr(0, 8), row.record_no));
   }
   context.out().result("quarantine-show", json, lines);
   return 0;
@@ -133,7 +137,8 @@ int quarantine_label(Context& context, const std::string& batch, std::uint32_t r
                                        .record_no = row.record_no,
                                        .time = aside.at_line};
   auto lines = label::text_lines(sticker);
-  if (files.text) write_file_durably(*files.text, as_bytes(fmt::format("{}\n", fmt::join(lines, "\n"))), Overwrite::Replace);
+  if (files.text)
+    write_file_durably(*files.text, as_bytes(fmt::format("{}\n", fmt::join(lines, "\n"))), Overwrite::Replace);
   if (files.png) write_file_durably(*files.png, label::picture(sticker), Overwrite::Replace);
   Json json{{"batch", row.batch.hex()},
             {"record_no", row.record_no},

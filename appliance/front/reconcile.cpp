@@ -154,10 +154,10 @@ class Report {
     if (!agree)
       out.line("  these sums do not agree: the ledger was changed outside of this program");
     if (sums.quarantined + sums.returned > 0) {
-      out.line(fmt::format("  of quarantined and returned: {} claimed by the factory, {} in hand here, {} of these scrapped",
-                           claimed(batch, sums),
-                           EndsStore{context_.ledger()}.in_hand(batch.id),
-                           scrapped_in(context_.ledger(), batch.id)));
+      out.line(
+          fmt::format("  of quarantined and returned: {} claimed by the factory, {} in hand here, {} of these scrapped",
+                      claimed(batch, sums), EndsStore{context_.ledger()}.in_hand(batch.id),
+                      scrapped_in(context_.ledger(), batch.id)));
     }
     if (sums.outstanding == 0) return;
     out.line(fmt::format(

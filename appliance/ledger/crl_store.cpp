@@ -13,8 +13,8 @@ using store::guarded;
 constexpr const char* kCrlIssued = "crl-issued";
 constexpr std::size_t kEntryBytes = 25;
 
-// RFC 5280 section 5.3.1. What officers said of one device comes first. Else: a quarantined SE may hold a key that nobody
-// proved, keyCompromise (1); what was closed or came back unused, cessationOfOperation (5).
+// RFC 5280 section 5.3.1. What officers said of one device comes first. Else: a quarantined SE may hold a key that
+// nobody proved, keyCompromise (1); what was closed or came back unused, cessationOfOperation (5).
 constexpr const char* kDue =
     "SELECT record.batch_id, record.record_no, certificate_serial, coalesce(act.time_ms, CASE WHEN record.state = "
     "'revoked' THEN closed_ms ELSE accepted_ms END) AS revoked_ms, coalesce(act.crl_reason, CASE WHEN record.state = "

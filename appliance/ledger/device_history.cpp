@@ -117,7 +117,8 @@ class Thread {
 
   void receipt() {
     SQLite::Statement found = query(
-        "SELECT outcome, reason, core, core_sha256, accepted_ms FROM receipt WHERE batch_id = :batch AND record_no = :no");
+        "SELECT outcome, reason, core, core_sha256, accepted_ms FROM receipt WHERE batch_id = :batch AND record_no = "
+        ":no");
     if (!found.executeStep()) return;
     ThreadEvent& event = add(found.getColumn(4).getInt64(), 1, found.getColumn(0).getString());
     const auto parsed = token::parse_core(store::column_blob(found, 2));
@@ -138,7 +139,8 @@ class Thread {
   }
 
   void closed() {
-    SQLite::Statement batch = query("SELECT closed_ms FROM batch WHERE batch_id = :batch AND closed_ms IS NOT NULL", false);
+    SQLite::Statement batch =
+        query("SELECT closed_ms FROM batch WHERE batch_id = :batch AND closed_ms IS NOT NULL", false);
     if (batch.executeStep()) add(batch.getColumn(0).getInt64(), 2, "closed");
   }
 
@@ -149,7 +151,8 @@ class Thread {
 
   void acts() {
     SQLite::Statement act = query(
-        "SELECT kind, time_ms, reason, crl_reason, rma, first_person, second_person, evidence_sha256, family, se_serial, "
+        "SELECT kind, time_ms, reason, crl_reason, rma, first_person, second_person, evidence_sha256, family, "
+        "se_serial, "
         "plan_digest, device_act.device_serial FROM device_act LEFT JOIN se ON se.se_id = new_se_id WHERE batch_id = "
         ":batch AND record_no = :no ORDER BY act");
     while (act.executeStep()) {
@@ -180,7 +183,8 @@ class Thread {
   void crl() {
     SQLite::Statement entry = query(
         "SELECT crl.this_update_ms, crl.number, crl_entry.authority, reason FROM crl_entry JOIN crl ON crl.authority = "
-        "crl_entry.authority AND crl.entries > position WHERE batch_id = :batch AND record_no = :no ORDER BY crl.number "
+        "crl_entry.authority AND crl.entries > position WHERE batch_id = :batch AND record_no = :no ORDER BY "
+        "crl.number "
         "LIMIT 1");
     if (!entry.executeStep()) return;
     add(entry.getColumn(0).getInt64(), 5, "on-crl").fields = {
@@ -203,7 +207,9 @@ DeviceThread device_thread(Ledger& ledger, const std::vector<DeviceRow>& start) 
     thread.records = gatherer.gather(start);
     thread.device_serials = gatherer.serials();
     for (const DeviceRow& row : thread.records) Thread{ledger, row, thread.events}.tell();
-    std::ranges::stable_sort(thread.events, {}, [](const ThreadEvent& event) { return std::pair{event.time, event.order}; });
+    std::ranges::stable_sort(thread.events, {}, [](const ThreadEvent& event) {
+      return std::pair{event.time, event.order};
+    });
     return thread;
   });
 }

@@ -12,17 +12,17 @@ namespace keyferry::appliance {
 struct ThreadEvent {
   UtcMillis time = {};
   int order = 0;
-  std::string event = {};  // "issued", "injected", "quarantined", "returned", "closed", "in-hand", "released", "revoked",
-                           // "on-crl", "scrapped", "reworked", "rma"
+  std::string event = {};  // "issued", "injected", "quarantined", "returned", "closed", "in-hand", "released",
+                           // "revoked", "on-crl", "scrapped", "reworked", "rma"
   BatchId batch = {};
   std::uint32_t record_no = 0;
   std::vector<std::pair<std::string, std::string>> fields = {};  // in the order in which they are shown
 };
 
 struct DeviceThread {
-  std::vector<DeviceRow> records;          // by batch and number
+  std::vector<DeviceRow> records;           // by batch and number
   std::vector<std::string> device_serials;  // ascending
-  std::vector<ThreadEvent> events;         // by time
+  std::vector<ThreadEvent> events;          // by time
 };
 
 /// Follows device serials and SEs from `start` until nothing is added: a reworked device has two SEs, a released SE

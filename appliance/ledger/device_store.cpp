@@ -61,13 +61,17 @@ DeviceRow row_of(SQLite::Statement& query) {
   return row;
 }
 
-std::string name_of(const DeviceRow& row) { return fmt::format("record {} of batch {}", row.record_no, row.batch.hex()); }
+std::string name_of(const DeviceRow& row) {
+  return fmt::format("record {} of batch {}", row.record_no, row.batch.hex());
+}
 
 std::string se_name(se::Family family, const SeSerial& serial) {
   return fmt::format("SE {} {}", se::family_name(family), printable(se::serial_text(family, serial)));
 }
 
-bool has_ended(const DeviceRow& row) { return row.state != RecordState::Issued; }
+bool has_ended(const DeviceRow& row) {
+  return row.state != RecordState::Issued;
+}
 
 Answer still_there(const DeviceRow& row) {
   if (!has_ended(row)) {
@@ -153,7 +157,9 @@ std::optional<std::uint8_t> reason_if(bool first, std::string_view name) {
 
 void apply(const Doing& doing, const DeviceRevokePlan& plan) {
   const bool first = revoke_in(doing.database, plan.record);
-  insert(doing, {.kind = "revoked", .record = plan.record, .crl_reason = reason_if(first, plan.crl_reason),
+  insert(doing, {.kind = "revoked",
+                 .record = plan.record,
+                 .crl_reason = reason_if(first, plan.crl_reason),
                  .reason = plan.reason});
 }
 
@@ -166,7 +172,8 @@ void apply(const Doing& doing, const DeviceScrapPlan& plan) {
                                           .first = plan.by,
                                           .second = plan.witness,
                                           .evidence = plan.evidence_sha256});
-  SQLite::Statement gone{doing.database, "INSERT INTO se_scrapped (family, se_serial, act) VALUES (:family, :serial, :act)"};
+  SQLite::Statement gone{doing.database,
+                         "INSERT INTO se_scrapped (family, se_serial, act) VALUES (:family, :serial, :act)"};
   gone.bind(":family", std::string{se::family_name(plan.record.family)});
   store::bind_blob(gone, ":serial", plan.record.se_serial);
   gone.bind(":act", act);
@@ -188,8 +195,11 @@ void apply(const Doing& doing, const DeviceReworkPlan& plan) {
   if (!found.executeStep()) throw damaged("the inventory: an SE for a rework is gone");
   const std::int64_t se = found.getColumn(0).getInt64();
   found.reset();
-  insert(doing, {.kind = "reworked", .record = plan.record, .crl_reason = reason_if(first, "superseded"),
-                 .reason = plan.reason, .new_se = se});
+  insert(doing, {.kind = "reworked",
+                 .record = plan.record,
+                 .crl_reason = reason_if(first, "superseded"),
+                 .reason = plan.reason,
+                 .new_se = se});
   run_for_se(doing.database, "UPDATE se SET device_replaced = 1 WHERE family = :family AND se_serial = :serial",
              plan.record.family, plan.record.se_serial);
   run_for_se(doing.database, "UPDATE se SET device_serial = :device WHERE family = :family AND se_serial = :serial",
@@ -198,8 +208,11 @@ void apply(const Doing& doing, const DeviceReworkPlan& plan) {
 
 void apply(const Doing& doing, const DeviceRmaPlan& plan) {
   const bool first = revoke_in(doing.database, plan.record);
-  insert(doing, {.kind = "rma", .record = plan.record, .crl_reason = reason_if(first, plan.crl_reason),
-                 .reason = plan.reason, .rma = plan.rma});
+  insert(doing, {.kind = "rma",
+                 .record = plan.record,
+                 .crl_reason = reason_if(first, plan.crl_reason),
+                 .reason = plan.reason,
+                 .rma = plan.rma});
 }
 
 void run_act(store::Database& database, ByteView data) {
@@ -216,7 +229,8 @@ void run_act(store::Database& database, ByteView data) {
 
 }  // namespace
 
-std::vector<DeviceRow> DeviceStore::read(const std::string& where, const std::function<void(SQLite::Statement&)>& bind) {
+std::vector<DeviceRow> DeviceStore::read(const std::string& where,
+                                         const std::function<void(SQLite::Statement&)>& bind) {
   return guarded("ledger: find a device", [&] {
     SQLite::Statement query{ledger_.database(), kColumns + where + " ORDER BY record.batch_id, record.record_no"};
     if (bind) bind(query);
@@ -238,7 +252,8 @@ std::vector<DeviceRow> DeviceStore::of_se(std::optional<se::Family> family, cons
   const std::string families = family ? fmt::format("('{}')", se::family_name(*family))
                                       : "('pkcs11', 'atecc608', 'optiga-trust-m', 'tpm2')";  // as UNIQUE of `se`
   return read(fmt::format("record.se_id IN (SELECT se_id FROM se AS one WHERE one.family IN {} AND one.se_serial = "
-                          ":serial)", families),
+                          ":serial)",
+                          families),
               [&](SQLite::Statement& query) { store::bind_blob(query, ":serial", serial.bytes()); });
 }
 
@@ -246,7 +261,8 @@ std::vector<DeviceRow> DeviceStore::of_device(const std::string& device_serial) 
   return read(
       "(record.batch_id, record.record_no) IN (SELECT batch_id, record_no FROM record AS bound WHERE "
       "bound.device_serial_bound = :device AND bound.device_serial_bound <> '' UNION SELECT batch_id, record_no FROM "
-      "record AS listed JOIN se AS of_it USING (se_id) WHERE of_it.device_serial = :device AND of_it.device_serial <> '' "
+      "record AS listed JOIN se AS of_it USING (se_id) WHERE of_it.device_serial = :device AND of_it.device_serial <> "
+      "'' "
       "UNION SELECT batch_id, record_no FROM device_act AS act WHERE act.device_serial = :device AND act.device_serial "
       "<> '')",
       [&](SQLite::Statement& query) { query.bind(":device", device_serial); });
@@ -263,7 +279,8 @@ std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch)
   return read(
       "record.state IN ('quarantined', 'returned') AND record.generation >= se.generation AND se.device_replaced = 0 "
       "AND NOT EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = "
-      "se.se_serial)" + of_batch,
+      "se.se_serial)" +
+          of_batch,
       [&](SQLite::Statement& query) {
         if (batch) store::bind_blob(query, ":batch", batch->bytes());
       });
@@ -317,8 +334,9 @@ Answer DeviceStore::not_reserved(se::Family family, const SeSerial& serial, UtcM
     store::bind_blob(query, ":serial", serial.bytes());
     query.bind(":now", now.value);
     if (!query.executeStep()) return std::nullopt;
-    return Refusal{"se-reserved", fmt::format("{} is in batch {}, which is approved", se_name(family, serial),
-                                              to_hex(store::column_blob(query, 0))),
+    return Refusal{"se-reserved",
+                   fmt::format("{} is in batch {}, which is approved", se_name(family, serial),
+                               to_hex(store::column_blob(query, 0))),
                    "run that batch first, or wait until its approval ends"};
   });
 }
@@ -364,7 +382,8 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
   for (const DeviceRow& other : of_device(plan.record.device_serial)) {
     const bool same = other.batch == row.batch && other.record_no == row.record_no;
     if (same || !other.in_use() || other.key_name != row.key_name) continue;
-    return Refusal{"device-serial", fmt::format("device {} is in use with {}", plan.record.device_serial, name_of(other)),
+    return Refusal{"device-serial",
+                   fmt::format("device {} is in use with {}", plan.record.device_serial, name_of(other)),
                    "revoke that one first, or find out which SE the device has"};
   }
   const auto serial = *SeSerial::from_bytes(plan.new_se_serial);
@@ -374,7 +393,8 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
   return guarded("ledger: look at an SE", [&]() -> Answer {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT device_serial, device_replaced, EXISTS (SELECT 1 FROM record AS r WHERE r.se_id = one.se_id AND r.state "
+        "SELECT device_serial, device_replaced, EXISTS (SELECT 1 FROM record AS r WHERE r.se_id = one.se_id AND "
+        "r.state "
         "<> 'never_left' AND (r.revoked = 0 OR r.generation >= one.generation)) FROM inventory AS one WHERE family = "
         ":family AND se_serial = :serial ORDER BY key_name"};
     query.bind(":family", std::string{se::family_name(plan.new_family)});
@@ -401,9 +421,11 @@ Answer DeviceStore::check(const DeviceRmaPlan& plan) {
   if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
   const auto& row = std::get<DeviceRow>(found);
   if (auto no = still_there(row)) return no;
-  if (!row.rma.empty()) return Refusal{"rma-open", fmt::format("{} came back before, return number {}", name_of(row), row.rma)};
+  if (!row.rma.empty())
+    return Refusal{"rma-open", fmt::format("{} came back before, return number {}", name_of(row), row.rma)};
   if (row.state == RecordState::Injected) return std::nullopt;
-  return Refusal{"record-state", fmt::format("{} is {}: it never left the line as a device", name_of(row), state_name(row.state)),
+  return Refusal{"record-state",
+                 fmt::format("{} is {}: it never left the line as a device", name_of(row), state_name(row.state)),
                  "see keyferry-appliance quarantine show"};
 }
 
@@ -415,7 +437,9 @@ Answer DeviceStore::refusal(const Plan& plan, UtcMillis now) {
   return std::nullopt;
 }
 
-void register_device_actions(Ledger& ledger) { ledger.on_action(kDeviceAct, run_act); }
+void register_device_actions(Ledger& ledger) {
+  ledger.on_action(kDeviceAct, run_act);
+}
 
 std::optional<Action> device_action(const Plan& plan, UtcMillis now) {
   const bool of_device =
@@ -430,10 +454,11 @@ std::optional<Action> device_action(const Plan& plan, UtcMillis now) {
 
 void add_release_in(store::Database& database, const BatchId& batch, std::uint32_t record_no, const std::string& reason,
                     UtcMillis now) {
-  SQLite::Statement row{database,
-                        "INSERT OR IGNORE INTO device_act (kind, batch_id, record_no, device_serial, reason, time_ms) SELECT "
-                        "'released', batch_id, record_no, device_serial_bound, :reason, :now FROM record WHERE batch_id = "
-                        ":batch AND record_no = :no"};
+  SQLite::Statement row{
+      database,
+      "INSERT OR IGNORE INTO device_act (kind, batch_id, record_no, device_serial, reason, time_ms) SELECT "
+      "'released', batch_id, record_no, device_serial_bound, :reason, :now FROM record WHERE batch_id = "
+      ":batch AND record_no = :no"};
   store::bind_blob(row, ":batch", batch.bytes());
   row.bind(":no", record_no);
   row.bind(":reason", reason);

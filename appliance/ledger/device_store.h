@@ -25,13 +25,13 @@ struct DeviceRow {
   Bytes certificate_serial = {};  // 16
   Digest certificate_sha256 = {};
   RecordState state = RecordState::Issued;
-  bool revoked = false;        // by officers, or closed; a mark beside any state
-  bool crl_due = false;        // on a CRL, or due for the next one
-  bool released = false;       // its SE may have a new record
-  bool replaced = false;       // its device has another SE
+  bool revoked = false;   // by officers, or closed; a mark beside any state
+  bool crl_due = false;   // on a CRL, or due for the next one
+  bool released = false;  // its SE may have a new record
+  bool replaced = false;  // its device has another SE
   bool scrapped = false;
   bool in_hand = false;
-  std::string device_serial = {};  // what its receipt bound, else the inventory's; may be empty
+  std::string device_serial = {};                // what its receipt bound, else the inventory's; may be empty
   std::optional<std::uint64_t> crl_number = {};  // of the first CRL that has it
   std::string rma = {};
 
@@ -60,7 +60,8 @@ class DeviceStore {
   [[nodiscard]] bool is_scrapped(se::Family family, const SeSerial& serial);
 
  private:
-  [[nodiscard]] std::vector<DeviceRow> read(const std::string& where, const std::function<void(SQLite::Statement&)>& bind);
+  [[nodiscard]] std::vector<DeviceRow> read(const std::string& where,
+                                            const std::function<void(SQLite::Statement&)>& bind);
   [[nodiscard]] std::variant<DeviceRow, Refusal> same_record(const DeviceRecord& planned);
   [[nodiscard]] std::optional<Refusal> no_other_certificate(const DeviceRow& row);
   [[nodiscard]] std::optional<Refusal> not_reserved(se::Family family, const SeSerial& serial, UtcMillis now);

@@ -18,7 +18,8 @@ using store::guarded;
 constexpr const char* kBatchesClosed = "batches-closed";  // data: u64be time, then batch ids
 constexpr const char* kStationRetired =
     "station-retired";  // data: u64be time, station id, u32be generation, u64be size
-constexpr const char* kQuarantineReleased = "quarantine-released";  // data: batch id, u32be record number, u64be time, reason
+constexpr const char* kQuarantineReleased =
+    "quarantine-released";  // data: batch id, u32be record number, u64be time, reason
 
 constexpr const char* kOpenBatches =
     "SELECT batch_id FROM batch WHERE station_id = :station AND state IN ('generating', 'sealed', 'out', "

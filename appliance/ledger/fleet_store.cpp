@@ -18,7 +18,8 @@ bool passed(const token::Verdicts& verdicts) {
 token::ReceiptCore core_of(const Bytes& octets, const BatchId& batch, std::uint32_t record) {
   auto parsed = token::parse_core(octets);
   if (auto* core = std::get_if<token::ReceiptCore>(&parsed)) return std::move(*core);
-  throw Error{Code::Storage, fmt::format("ledger: the receipt of record {} of batch {} is damaged", record, batch.hex()),
+  throw Error{Code::Storage,
+              fmt::format("ledger: the receipt of record {} of batch {} is damaged", record, batch.hex()),
               "restore the ledger from its newest backup"};
 }
 

@@ -32,8 +32,8 @@ class FleetStore {
  public:
   explicit FleetStore(Ledger& ledger) : ledger_{ledger} {}
 
-  /// Injected records of a batch whose certificate is valid and whose verdicts are all pass or not applicable, by record
-  /// number. since: accepted then or later.
+  /// Injected records of a batch whose certificate is valid and whose verdicts are all pass or not applicable, by
+  /// record number. since: accepted then or later.
   FleetCounts visit(const BatchId& batch, const std::optional<UtcMillis>& since,
                     const std::function<void(const FleetDevice&)>& visit);
 

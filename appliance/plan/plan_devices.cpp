@@ -21,14 +21,10 @@ struct CrlReason {
 
 // RFC 5280 section 5.3.1
 constexpr std::array kCrlReasons{
-    CrlReason{0, "unspecified", true},
-    CrlReason{1, "keyCompromise", true},
-    CrlReason{2, "cACompromise"},
-    CrlReason{3, "affiliationChanged", true},
-    CrlReason{4, "superseded", true},
-    CrlReason{5, "cessationOfOperation", true},
-    CrlReason{6, "certificateHold"},
-    CrlReason{9, "privilegeWithdrawn", true},
+    CrlReason{0, "unspecified", true}, CrlReason{1, "keyCompromise", true},
+    CrlReason{2, "cACompromise"},      CrlReason{3, "affiliationChanged", true},
+    CrlReason{4, "superseded", true},  CrlReason{5, "cessationOfOperation", true},
+    CrlReason{6, "certificateHold"},   CrlReason{9, "privilegeWithdrawn", true},
     CrlReason{10, "aACompromise"},
 };
 
@@ -57,10 +53,10 @@ DeviceRecord read_record(PlanFields& fields) {
 }
 
 std::string record_text(const DeviceRecord& record) {
-  std::string text = fmt::format(
-      "batch = \"{}\"\nrecord_no = {}\nfamily = \"{}\"\nse_serial = \"{}\"\ncertificate_serial = \"{}\"\n",
-      record.batch.hex(), record.record_no, se::family_name(record.family), to_hex(record.se_serial),
-      to_hex(record.certificate_serial));
+  std::string text =
+      fmt::format("batch = \"{}\"\nrecord_no = {}\nfamily = \"{}\"\nse_serial = \"{}\"\ncertificate_serial = \"{}\"\n",
+                  record.batch.hex(), record.record_no, se::family_name(record.family), to_hex(record.se_serial),
+                  to_hex(record.certificate_serial));
   if (!record.device_serial.empty()) text += fmt::format("device_serial = \"{}\"\n", record.device_serial);
   return text;
 }
@@ -91,9 +87,13 @@ std::string crl_sentence(const std::string& reason) {
   return fmt::format("Unless it is revoked already, the certificate goes on the next CRL for good, reason {}.", reason);
 }
 
-std::string reason_text(const std::string& reason) { return fmt::format("reason = {}\n", toml_quoted(reason)); }
+std::string reason_text(const std::string& reason) {
+  return fmt::format("reason = {}\n", toml_quoted(reason));
+}
 
-std::string reason_sentence(const std::string& reason) { return fmt::format("Reason: {}.", reason); }
+std::string reason_sentence(const std::string& reason) {
+  return fmt::format("Reason: {}.", reason);
+}
 
 std::string record_subject(const DeviceRecord& record) {
   return fmt::format("{} record {}", record.batch.hex(), record.record_no);
@@ -174,17 +174,17 @@ std::string detail_text(const DeviceRmaPlan& plan) {
 
 std::vector<std::string> detail_sentences(const DeviceRevokePlan& plan) {
   return {fmt::format("The certificate of {} is revoked.", device_text(plan.record)), record_sentence(plan.record),
-          crl_sentence(plan.crl_reason),
-          "Its SE gets no other record: the device may be reworked or scrapped.", reason_sentence(plan.reason)};
+          crl_sentence(plan.crl_reason), "Its SE gets no other record: the device may be reworked or scrapped.",
+          reason_sentence(plan.reason)};
 }
 
 std::vector<std::string> detail_sentences(const DeviceScrapPlan& plan) {
-  return {fmt::format("The SE of {} is in hand and is destroyed: it is never again in a batch.", device_text(plan.record)),
-          record_sentence(plan.record),
-          fmt::format("Person {} does it, person {} is there.", plan.by, plan.witness),
-          plan.evidence_sha256 ? fmt::format("The evidence has SHA-256 {}.", plan.evidence_sha256->hex())
-                               : std::string{"No evidence file is named."},
-          reason_sentence(plan.reason)};
+  return {
+      fmt::format("The SE of {} is in hand and is destroyed: it is never again in a batch.", device_text(plan.record)),
+      record_sentence(plan.record), fmt::format("Person {} does it, person {} is there.", plan.by, plan.witness),
+      plan.evidence_sha256 ? fmt::format("The evidence has SHA-256 {}.", plan.evidence_sha256->hex())
+                           : std::string{"No evidence file is named."},
+      reason_sentence(plan.reason)};
 }
 
 std::vector<std::string> detail_sentences(const DeviceReworkPlan& plan) {
@@ -201,12 +201,20 @@ std::vector<std::string> detail_sentences(const DeviceRmaPlan& plan) {
           "Its SE gets no other record: the device may be reworked or scrapped.", reason_sentence(plan.reason)};
 }
 
-std::string detail_subject(const DeviceRevokePlan& plan) { return record_subject(plan.record); }
+std::string detail_subject(const DeviceRevokePlan& plan) {
+  return record_subject(plan.record);
+}
 
-std::string detail_subject(const DeviceScrapPlan& plan) { return record_subject(plan.record); }
+std::string detail_subject(const DeviceScrapPlan& plan) {
+  return record_subject(plan.record);
+}
 
-std::string detail_subject(const DeviceReworkPlan& plan) { return record_subject(plan.record); }
+std::string detail_subject(const DeviceReworkPlan& plan) {
+  return record_subject(plan.record);
+}
 
-std::string detail_subject(const DeviceRmaPlan& plan) { return record_subject(plan.record); }
+std::string detail_subject(const DeviceRmaPlan& plan) {
+  return record_subject(plan.record);
+}
 
 }  // namespace keyferry::appliance

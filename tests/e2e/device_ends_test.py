@@ -159,7 +159,39 @@ class DeviceEnds(FerryCase):
         done = self.device("revoke", good, "--se", good, "--crl-reason", "superseded", expect=None)
         self.assert_clear(done, "is outstanding")
 
+    def test_officers_approve_a_plan_file_of_exactly_one_record(self):
+        record, serial, device = self.of_state["injected"][0]
+        first, second = self.ferry.folder / "first.toml", self.ferry.folder / "second.toml"
+        for plan in (first, second):
+            self.device("revoke", serial, "--se", serial, "--crl-reason", "keyCompromise", "--plan-out", plan)
+        self.assertEqual(rows(self.ledger, "SELECT count(*) FROM device_act"), [(0,)])
+        said = self.ferry.appliance("plan", "show", first).stdout
+        for word in (device, serial, "keyCompromise", f"record {record} of batch {self.batch}"):
+            self.assertIn(word, said)
+        self.ferry.approve(first)
+        self.ferry.approve(second)
+        self.ferry.appliance("plan", "check", first)
+        self.run_kept(first)
+        self.assertEqual(rows(self.ledger, "SELECT kind, record_no FROM device_act"), [("revoked", record)])
+        self.assert_clear(self.ferry.appliance("plan", "check", second, expect=None), "revoked already")
+        self.assert_clear(self.run_kept(second, expect=None), "revoked already")
+        text = first.read_text()
+        other = self.ferry.folder / "other.toml"
+        other.write_text(text.replace(f"record_no = {record}", f"record_no = {self.of_state['injected'][1][0]}").replace("number = ", "number = 9"))
+        self.assert_clear(self.ferry.appliance("plan", "check", other, expect=None), "another certificate, SE or device serial")
+
+    def run_kept(self, plan, **options):
+        return self.ferry.appliance("plan", "run", plan, **options)
+
     # --- quarantine ------------------------------------------------------------------------------------------------------
+
+    def test_the_lane_leaves_a_quarantined_se_alone(self):
+        self.put_back("ran")
+        _, serial, _ = self.of_state["quarantined"][0]
+        again = self.ferry.station_json("run", "--lanes", self.ferry.lanes, expect=1)
+        bad = next(one for one in again["devices"] if bytes.fromhex(one["se_serial"]).decode() == serial)
+        self.assertEqual((bad["result"], bad["reason"], bad["colour"]), ("quarantined", "blob-refused", "red"))
+        self.assertIn("is in quarantine", bad["text"])
 
     def test_the_list_says_why_in_plain_words(self):
         waiting = self.ferry.appliance_json("quarantine", "list")["waiting"]

@@ -1,5 +1,5 @@
-// Each reason that a station can write into a receipt has plain words: read from the station's own sources, so that a new
-// reason without words fails here.
+// Each reason that a station can write into a receipt has plain words: read from the station's own
+// sources, so that a new reason without words fails here.
 #include "token/reason_words.h"
 
 #include <gtest/gtest.h>
@@ -16,12 +16,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Where reasons of chips, lanes and verdicts are made; not what is refused before a record is touched.
+/// Where reasons of chips, lanes and verdicts are made; not what is refused before a record is
+/// touched.
 bool speaks_of_chips(const fs::path& file) {
-  static const std::set<std::string> others{"load.cpp",  "enrol.cpp",       "revocations.cpp", "checkpoints.cpp",
-                                            "desk.cpp",  "store_batch.cpp", "lanes_file.cpp",  "settings.cpp",
-                                            "main.cpp",  "identity.cpp",    "firmware.cpp",    "admission.cpp",
-                                            "order.cpp", "wire.cpp",        "messages.cpp"};
+  static const std::set<std::string> others{"load.cpp",
+                                            "enrol.cpp",
+                                            "revocations.cpp",
+                                            "checkpoints.cpp",
+                                            "desk.cpp",
+                                            "store_batch.cpp",
+                                            "lanes_file.cpp",
+                                            "settings.cpp",
+                                            "main.cpp",
+                                            "identity.cpp",
+                                            "firmware.cpp",
+                                            "admission.cpp",
+                                            "order.cpp",
+                                            "wire.cpp",
+                                            "messages.cpp"};
   const bool source = file.extension() == ".cpp";
   const bool prepares = file.parent_path().filename() == "prepare";
   return source && !prepares && !others.contains(file.filename().string()) &&
@@ -38,7 +50,9 @@ std::set<std::string> reasons_in_sources() {
       if (!entry.is_regular_file() || !speaks_of_chips(entry.path())) continue;
       std::ifstream in{entry.path()};
       const std::string text{std::istreambuf_iterator<char>{in}, std::istreambuf_iterator<char>{}};
-      for (auto at = std::sregex_iterator{text.begin(), text.end(), made}; at != std::sregex_iterator{}; ++at) {
+      for (auto at = std::sregex_iterator{text.begin(), text.end(), made};
+           at != std::sregex_iterator{};
+           ++at) {
         found.insert((*at)[1]);
       }
     }
@@ -53,7 +67,8 @@ TEST(ReasonWords, EachReasonOfTheStationHasWords) {
     EXPECT_TRUE(reasons.contains(reason)) << reason;
   }
   for (const std::string& reason : reasons) {
-    EXPECT_TRUE(std::ranges::any_of(reason_table(), [&](const ReasonWords& row) { return row.reason == reason; }))
+    EXPECT_TRUE(std::ranges::any_of(reason_table(),
+                                    [&](const ReasonWords& row) { return row.reason == reason; }))
         << reason << " has no words in token/reason_words.cpp";
   }
 }
@@ -62,7 +77,8 @@ TEST(ReasonWords, AreSentencesThatFitOnASticker) {
   for (const ReasonWords& row : reason_table()) {
     EXPECT_LE(row.words.size(), 100U) << row.reason;
     EXPECT_TRUE(row.words.ends_with('.')) << row.reason;
-    EXPECT_TRUE(std::ranges::all_of(row.words, [](char c) { return c >= ' ' && c <= '~'; })) << row.reason;
+    EXPECT_TRUE(std::ranges::all_of(row.words, [](char c) { return c >= ' ' && c <= '~'; }))
+        << row.reason;
     EXPECT_EQ(reason_words(row.reason), row.words);
   }
 }

@@ -1,4 +1,5 @@
-// Letters of five by seven dots, with an eighth row for descenders: plain enough for the head of a label printer.
+// Letters of five by seven dots, with an eighth row for descenders: plain enough for the head of a
+// label printer.
 #include "wrap/label/picture.h"
 
 namespace keyferry::label {

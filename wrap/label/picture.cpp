@@ -27,7 +27,9 @@ void Picture::fill(std::size_t left, std::size_t top, std::size_t size) {
   }
 }
 
-void Picture::draw(const std::vector<std::vector<bool>>& modules, std::size_t left, std::size_t top,
+void Picture::draw(const std::vector<std::vector<bool>>& modules,
+                   std::size_t left,
+                   std::size_t top,
                    std::size_t scale) {
   for (std::size_t row = 0; row < modules.size(); ++row) {
     for (std::size_t column = 0; column < modules[row].size(); ++column) {
@@ -41,7 +43,8 @@ void Picture::write(std::string_view text, std::size_t left, std::size_t top, st
     const auto& rows = glyph(letter);
     for (std::size_t row = 0; row < std::size(rows); ++row) {
       for (std::size_t column = 0; column < 5; ++column) {
-        if ((rows[row] >> (4 - column) & 1U) != 0) fill(left + column * scale, top + row * scale, scale);
+        if ((rows[row] >> (4 - column) & 1U) != 0)
+          fill(left + column * scale, top + row * scale, scale);
       }
     }
     left += kGlyphWidth * scale;

@@ -17,7 +17,10 @@ class Picture {
   Picture(std::size_t width, std::size_t height);
 
   /// Dark squares of `scale` pixels; what falls outside is cut off.
-  void draw(const std::vector<std::vector<bool>>& modules, std::size_t left, std::size_t top, std::size_t scale);
+  void draw(const std::vector<std::vector<bool>>& modules,
+            std::size_t left,
+            std::size_t top,
+            std::size_t scale);
 
   /// Printable ASCII, others as '?', in letters of kGlyphWidth x kGlyphHeight times `scale`.
   void write(std::string_view text, std::size_t left, std::size_t top, std::size_t scale);

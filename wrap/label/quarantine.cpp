@@ -18,7 +18,9 @@ constexpr std::size_t kModulePixels = 6, kTextScale = 2;
 constexpr std::size_t kQuietModules = 4;  // ISO/IEC 18004 section 9.1
 constexpr std::size_t kMarginPixels = 24;
 
-bool is_plain(char c) { return c >= ' ' && c <= '~'; }
+bool is_plain(char c) {
+  return c >= ' ' && c <= '~';
+}
 
 std::string escaped(std::string_view field) {
   std::string text;
@@ -51,8 +53,13 @@ std::string qr_text(const QuarantineLabel& label) {
   const std::string number = fmt::format("{}", label.record_no);
   const std::string time = to_rfc3339(label.time);
   std::string text = "KFQ1";
-  for (const std::string_view field : std::array<std::string_view, 7>{label.family, label.se_serial, label.device_serial,
-                                                                      label.reason, label.batch, number, time}) {
+  for (const std::string_view field : std::array<std::string_view, 7>{label.family,
+                                                                      label.se_serial,
+                                                                      label.device_serial,
+                                                                      label.reason,
+                                                                      label.batch,
+                                                                      number,
+                                                                      time}) {
     text += '|';
     text += escaped(field);
   }
@@ -62,13 +69,18 @@ std::string qr_text(const QuarantineLabel& label) {
 std::vector<std::string> text_lines(const QuarantineLabel& label) {
   std::vector<std::string> lines{"QUARANTINE - DO NOT USE"};
   add_wrapped(lines, fmt::format("SE      {} {}", label.family, escaped(label.se_serial)));
-  add_wrapped(lines, fmt::format("device  {}", label.device_serial.empty() ? "not known" : escaped(label.device_serial)));
+  add_wrapped(
+      lines,
+      fmt::format("device  {}",
+                  label.device_serial.empty() ? "not known" : escaped(label.device_serial)));
   add_wrapped(lines, fmt::format("reason  {}", escaped(label.reason)));
   add_wrapped(lines, label.words);
   add_wrapped(lines, fmt::format("batch   {}", escaped(label.batch)));
   add_wrapped(lines, fmt::format("record  {}", label.record_no));
   add_wrapped(lines, fmt::format("since   {}", to_rfc3339(label.time)));
-  for (std::string& line : lines) std::ranges::replace_if(line, [](char c) { return !is_plain(c); }, '?');
+  for (std::string& line : lines)
+    std::ranges::replace_if(
+        line, [](char c) { return !is_plain(c); }, '?');
   return lines;
 }
 
@@ -80,7 +92,8 @@ Bytes picture(const QuarantineLabel& label) {
   const std::size_t height = std::max(code, 2 * kMarginPixels + lines.size() * line);
   Picture sheet{code + kLineChars * kGlyphWidth * kTextScale + kMarginPixels, height};
   sheet.draw(modules, kQuietModules * kModulePixels, kQuietModules * kModulePixels, kModulePixels);
-  for (std::size_t at = 0; at < lines.size(); ++at) sheet.write(lines[at], code, kMarginPixels + at * line, kTextScale);
+  for (std::size_t at = 0; at < lines.size(); ++at)
+    sheet.write(lines[at], code, kMarginPixels + at * line, kTextScale);
   return sheet.png();
 }
 

@@ -1,4 +1,5 @@
-// The sticker for a device that was set aside: text for people, and a QR code with the same facts for a scanner.
+// The sticker for a device that was set aside: text for people, and a QR code with the same facts
+// for a scanner.
 #pragma once
 
 #include <cstdint>

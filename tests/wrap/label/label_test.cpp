@@ -34,10 +34,12 @@ Read read_png(const Bytes& octets) {
   png_image image;
   std::memset(&image, 0, sizeof image);
   image.version = PNG_IMAGE_VERSION;
-  EXPECT_NE(png_image_begin_read_from_memory(&image, octets.data(), octets.size()), 0) << image.message;
+  EXPECT_NE(png_image_begin_read_from_memory(&image, octets.data(), octets.size()), 0)
+      << image.message;
   image.format = PNG_FORMAT_GRAY;
   Read read{image.width, image.height, Bytes(PNG_IMAGE_SIZE(image))};
-  EXPECT_NE(png_image_finish_read(&image, nullptr, read.pixels.data(), 0, nullptr), 0) << image.message;
+  EXPECT_NE(png_image_finish_read(&image, nullptr, read.pixels.data(), 0, nullptr), 0)
+      << image.message;
   return read;
 }
 
@@ -61,7 +63,9 @@ TEST(QuarantineLabelText, KeepsItsFieldsApartWhateverIsInThem) {
 
 TEST(QuarantineLabelText, FitsTheStickersLines) {
   QuarantineLabel label = sample();
-  label.words = "A long sentence about a chip \x1b[31m that goes on and on, until nobody reads it any more and on, and on.";
+  label.words =
+      "A long sentence about a chip \x1b[31m that goes on and on, until nobody reads it any more "
+      "and on, and on.";
   label.se_serial = std::string(64, 'x');
   for (const std::string& line : text_lines(label)) {
     EXPECT_LE(line.size(), 48U) << line;
@@ -69,7 +73,8 @@ TEST(QuarantineLabelText, FitsTheStickersLines) {
   }
   label.device_serial.clear();
   const auto lines = text_lines(label);
-  EXPECT_TRUE(std::ranges::any_of(lines, [](const std::string& line) { return line.ends_with("not known"); }));
+  EXPECT_TRUE(std::ranges::any_of(
+      lines, [](const std::string& line) { return line.ends_with("not known"); }));
 }
 
 TEST(QuarantineLabelPicture, ShowsTheCodesModules) {
@@ -78,11 +83,13 @@ TEST(QuarantineLabelPicture, ShowsTheCodesModules) {
   ASSERT_GE(read.height, (modules.size() + 8) * 6);
   for (std::size_t row = 0; row < modules.size(); ++row) {
     for (std::size_t column = 0; column < modules.size(); ++column) {
-      const std::uint8_t pixel = read.pixels[((row + 4) * 6 + 3) * read.width + (column + 4) * 6 + 3];
+      const std::uint8_t pixel =
+          read.pixels[((row + 4) * 6 + 3) * read.width + (column + 4) * 6 + 3];
       ASSERT_EQ(pixel == 0, modules[row][column]) << row << "," << column;
     }
   }
-  for (std::size_t x = 0; x < 24; ++x) EXPECT_EQ(read.pixels[30 * read.width + x], 255) << "quiet zone";
+  for (std::size_t x = 0; x < 24; ++x)
+    EXPECT_EQ(read.pixels[30 * read.width + x], 255) << "quiet zone";
 }
 
 TEST(LabelPicture, CutsOffWhatFallsOutsideAndRefusesSizesThatArePointless) {
