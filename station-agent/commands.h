@@ -43,12 +43,19 @@ struct ReturnOptions {
   bool quarantine_doubtful = false;
 };
 
+struct LabelOptions {
+  std::string se;  // serial as `status` and `run` show it, or in hex
+  std::filesystem::path text, png;  // neither: the text on stdout
+};
+
 int command_init(const CommonOptions& common, const InitOptions& options);
 int command_enrol(const CommonOptions& common, const EnrolOptions& options);
 int command_load(const CommonOptions& common, const std::filesystem::path& token);
 int command_run(const CommonOptions& common, const RunOptions& options);
 int command_return(const CommonOptions& common, const ReturnOptions& options);
 int command_status(const CommonOptions& common);
+/// The sticker of an SE in quarantine, as text and as a picture with QR code.
+int command_label(const CommonOptions& common, const LabelOptions& options);
 /// from: position in the log, to hand out again what was handed out before.
 int command_unload(const CommonOptions& common, const std::filesystem::path& token, std::optional<std::uint64_t> from);
 

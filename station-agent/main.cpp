@@ -131,6 +131,16 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
   CLI::App* status_command = app.add_subcommand("status", "batches, segments, records, log");
   status_command->footer("example: keyferry-station status --home /srv/station --json");
 
+  station::LabelOptions label;
+  CLI::App* label_command =
+      app.add_subcommand("label", "the sticker of an SE in quarantine, with QR code");
+  label_command->footer(
+      "example: keyferry-station label --home /srv/station 0011223344556677 --png label.png");
+  label_command->add_option("se", label.se, "the SE's serial")->type_name("SE")->required();
+  label_command->add_option("--text", label.text, "file for the text (default: stdout)")
+      ->type_name("FILE");
+  label_command->add_option("--png", label.png, "file for the picture")->type_name("FILE");
+
   std::filesystem::path unload_to;
   CLI::App* unload_command = app.add_subcommand("unload", "write the receipts to a token");
   unload_command->footer("example: keyferry-station unload --home /srv/station --to /media/token");
@@ -155,6 +165,7 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
   if (run_command->parsed()) return station::command_run(common, run);
   if (return_command->parsed()) return station::command_return(common, give_back);
   if (status_command->parsed()) return station::command_status(common);
+  if (label_command->parsed()) return station::command_label(common, label);
   return station::command_unload(common, unload_to, unload_again);
 }
 

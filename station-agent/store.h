@@ -209,6 +209,8 @@ class Store {
   [[nodiscard]] std::vector<RecordKey> all_records_for(token::Family family,
                                                        const SeSerial& serial) const;
   [[nodiscard]] std::vector<RecordKey> records_in(const BatchId& batch_id, RecordState state) const;
+  /// Where in the log the core stands that settled it; nothing while it is not.
+  [[nodiscard]] std::optional<std::uint64_t> settled_position(const RecordKey& key) const;
   [[nodiscard]] StateCounts counts(const BatchId& batch_id) const;
   /// Is exactly one record of the batch certified under this serial number (content of the
   /// INTEGER)?

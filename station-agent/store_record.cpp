@@ -155,6 +155,17 @@ bool Store::serial_registered(const BatchId& batch_id, ByteView certificate_seri
   });
 }
 
+std::optional<std::uint64_t> Store::settled_position(const RecordKey& key) const {
+  return locked("station store: find a record's core", [&]() -> std::optional<std::uint64_t> {
+    SQLite::Statement query{database_,
+                            "SELECT settled_position FROM record WHERE batch_id = :batch AND "
+                            "record_no = :no AND settled_position IS NOT NULL"};
+    bind_key(query, key);
+    if (!query.executeStep()) return std::nullopt;
+    return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
+  });
+}
+
 /// Inside the caller's transaction. The table decides; the journal gets its line.
 RecordState Store::advance(const RecordKey& key,
                            RecordEvent event,

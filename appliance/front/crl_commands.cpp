@@ -92,6 +92,27 @@ int crl_issue(Context& context, const CrlOptions& options) {
   return print(context, *issued);
 }
 
+int crl_due(Context& context) {
+  Json list = Json::array();
+  std::vector<std::string> lines;
+  std::uint64_t all = 0;
+  for (const DueEntries& due : CrlStore{context.ledger()}.due()) {
+    const std::string reason{crl_reason_name(due.reason)};
+    list.push_back(Json{{"authority", due.authority},
+                        {"reason", reason},
+                        {"state", due.state},
+                        {"count", due.count},
+                        {"since", to_rfc3339(due.since)}});
+    lines.push_back(fmt::format("kf-ca/{}  {} {}  reason {}  since {}", due.authority, due.count, due.state, reason,
+                                to_rfc3339(due.since)));
+    all += due.count;
+  }
+  lines.push_back(all == 0 ? std::string{"every revoked certificate is on a CRL"}
+                           : fmt::format("{} certificates are due: keyferry-appliance crl issue --ca NAME", all));
+  context.out().result("crl-due", Json{{"due", all}, {"by", list}}, lines);
+  return 0;
+}
+
 int crl_show(Context& context, const std::string& authority) {
   const auto newest = CrlStore{context.ledger()}.newest(authority_of(context, authority).name);
   if (!newest) {

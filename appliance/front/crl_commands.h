@@ -16,6 +16,8 @@ struct CrlOptions {
 
 /// Result HOME/crl/NAME.crl (DER) and .crl.pem.
 int crl_issue(Context& context, const CrlOptions& options);
+/// How many certificates wait for the next CRL of each CA, and why.
+int crl_due(Context& context);
 /// The newest one, and its two files again.
 int crl_show(Context& context, const std::string& authority);
 

@@ -5,6 +5,7 @@
 #include "appliance/front/ends.h"
 #include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/custody_store.h"
+#include "appliance/ledger/device_store.h"
 #include "appliance/ledger/ends_store.h"
 #include "appliance/ledger/receipt_store.h"
 #include "keyferry/v1/gate.pb.h"
@@ -75,6 +76,11 @@ Answer check(Context& context, const QuarantineReleasePlan& plan) {
   const auto record = EndsStore{context.ledger()}.releasable(plan.batch, RecordNo{plan.record_no});
   const bool ended = record && (record->state == RecordState::Quarantined || record->state == RecordState::Returned ||
                                 record->state == RecordState::Revoked);
+  if (ended && (record->scrapped || record->replaced)) {
+    return Refusal{"se-ended", fmt::format("the SE of record {} of batch {} {}", plan.record_no, plan.batch.hex(),
+                                           record->scrapped ? "was scrapped" : "was taken out of its device"),
+                   "nothing is to be released"};
+  }
   if (ended) return std::nullopt;
   return Refusal{"record-state", fmt::format("record {} of batch {} is neither quarantined nor returned nor revoked",
                                              plan.record_no, plan.batch.hex())};
@@ -112,7 +118,7 @@ std::optional<Refusal> end_refusal(Context& context, const Plan& plan) {
   if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) return check(context, *retire);
   if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) return check(context, *release);
   if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) return check(context, *crl);
-  return std::nullopt;
+  return DeviceStore{context.ledger()}.refusal(plan, context.clock().now());
 }
 
 OperationInput with_end_input(Context& context, const Plan& plan, const OperationInput& input) {
@@ -126,10 +132,12 @@ OperationInput with_end_input(Context& context, const Plan& plan, const Operatio
   } else if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) {
     full.action = station_retired_action(*retire, now);
   } else if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail)) {
-    full.action = quarantine_released_action(release->batch, RecordNo{release->record_no});
+    full.action = quarantine_released_action(release->batch, RecordNo{release->record_no}, release->reason, now);
   } else if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) {
     full.crl_entries = CrlStore{context.ledger()}.next_entries(crl->authority);
     full.action = crl_issued_action(*crl, now);
+  } else if (auto device = device_action(plan, now)) {
+    full.action = std::move(device);
   }
   return full;
 }
@@ -147,6 +155,7 @@ void register_all_end_actions(Ledger& ledger) {
   register_end_actions(ledger);
   register_crl_actions(ledger);
   register_custody_actions(ledger);
+  register_device_actions(ledger);
 }
 
 std::optional<Bytes> revocations(Context& context) {

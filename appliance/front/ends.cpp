@@ -250,6 +250,13 @@ int quarantine_release(Context& context, std::string_view batch, std::uint32_t r
                                         state_name(record->state))},
            fmt::format("{} {}", id.hex(), record_no));
   }
+  if (!record->released && (record->scrapped || record->replaced)) {
+    refuse(context, "quarantine-release",
+           {"se-ended",
+            fmt::format("the SE of {} {}", name, record->scrapped ? "was scrapped" : "was taken out of its device"),
+            "keyferry-appliance device history tells when and why"},
+           fmt::format("{} {}", id.hex(), record_no));
+  }
   if (!record->released) {
     run_operation(context, Operation::QuarantineRelease, QuarantineReleasePlan{id, record_no, reason});
   }

@@ -10,6 +10,7 @@
 #include "appliance/front/operation.h"
 #include "appliance/front/own_card.h"
 #include "appliance/gate/settings.h"
+#include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/hsm_epochs.h"
 #include "appliance/ledger/plan_store.h"
 #include "keyferry/v1/gate.pb.h"
@@ -165,6 +166,16 @@ audit::Checkpoint last_checkpoint(Context& context, const OldHsm& old) {
   return std::get<audit::Checkpoint>(std::move(verified));
 }
 
+/// A backup has no CRL numbers: the ledger's go into the plan that officers approve.
+std::vector<HsmAdoptStatePlan::Crl> last_crls(Context& context) {
+  CrlStore store{context.ledger()};
+  std::vector<HsmAdoptStatePlan::Crl> crls;
+  for (const CrlRow& crl : store.newest_of_all()) {
+    crls.push_back({crl.authority, crl.number, crl_record_set(store.entries_of(crl))});
+  }
+  return crls;
+}
+
 Plan adoption_plan(Context& context, const v1::HsmState& state, const OldHsm& old, const Bytes& registry) {
   const audit::Checkpoint checkpoint = last_checkpoint(context, old);
   const std::uint64_t last = std::max({PlanStore{context.ledger()}.highest_run_number(),
@@ -181,7 +192,8 @@ Plan adoption_plan(Context& context, const v1::HsmState& state, const OldHsm& ol
                                    .last_checkpoint_root = checkpoint.root,
                                    .last_plan_number = last,
                                    .registry_digest = crypto::sha256(registry),
-                                   .backup_id = to_bytes(as_bytes(state.restored().backup_id()))};
+                                   .backup_id = to_bytes(as_bytes(state.restored().backup_id())),
+                                   .crls = last_crls(context)};
   return sealed_plan(draft);
 }
 

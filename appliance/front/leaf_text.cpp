@@ -282,6 +282,29 @@ Json fields_of(const v1::KeyDestroyedLeaf& leaf) {
               {"found", leaf.found()}};
 }
 
+Json fields_of(const v1::DeviceLeaf& leaf) {
+  Json fields{{"act", printable(leaf.act())},
+              {"batch", hex(leaf.batch_id())},
+              {"record_no", leaf.record_no()},
+              {"family", printable(leaf.family())},
+              {"se", hex(leaf.se_serial())},
+              {"certificate_serial", hex(leaf.certificate_serial())},
+              {"device_serial", printable(leaf.device_serial())},
+              {"reason", printable(leaf.reason())}};
+  if (!leaf.crl_reason().empty()) fields["crl_reason"] = printable(leaf.crl_reason());
+  if (!leaf.rma().empty()) fields["rma"] = printable(leaf.rma());
+  if (!leaf.new_se_serial().empty()) {
+    fields["new_family"] = printable(leaf.new_family());
+    fields["new_se"] = hex(leaf.new_se_serial());
+  }
+  if (leaf.persons_size() > 0) {
+    fields["persons"] = Json::array();
+    for (const std::uint32_t person : leaf.persons()) fields["persons"].push_back(person);
+    fields["evidence_sha256"] = hex(leaf.evidence_sha256());
+  }
+  return fields;
+}
+
 Json fields_of(const v1::CustodyLeaf& leaf) {
   return Json{{"token", hex(leaf.token_id())},
               {"event", printable(leaf.event())},
@@ -355,6 +378,8 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
       return set("ca.retired", fields_of(leaf.ca_retired()));
     case Case::kKeyDestroyed:
       return set("key.destroyed", fields_of(leaf.key_destroyed()));
+    case Case::kDevice:
+      return set("device.ended", fields_of(leaf.device()));
     case Case::kCustody:
       return set("token.custody", fields_of(leaf.custody()));
     case Case::DETAIL_NOT_SET:

@@ -12,9 +12,11 @@
 #include "appliance/front/context.h"
 #include "appliance/front/crl_commands.h"
 #include "appliance/front/custody.h"
+#include "appliance/front/devices.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/ends.h"
 #include "appliance/front/export.h"
+#include "appliance/front/fleet_export.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/hsm_entropy.h"
 #include "appliance/front/hsm_inventory.h"
@@ -28,6 +30,7 @@
 #include "appliance/front/family_commands.h"
 #include "appliance/front/plan_new.h"
 #include "appliance/front/receipts_import.h"
+#include "appliance/front/quarantine_view.h"
 #include "appliance/front/reconcile.h"
 #include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
@@ -87,6 +90,9 @@ struct Line {
   StationRetireOptions retire;
   CrlOptions crl;
   CustodyOptions custody;
+  DeviceOptions device;
+  LabelFiles label;
+  FleetOptions fleet;
   std::vector<std::uint32_t> records;
   std::filesystem::path file;
   std::uint32_t shares_needed = 0;
@@ -777,6 +783,85 @@ void add_custody(CLI::App& group, Line& line) {
   bind(status, line, Access::Read, [](Context& context) { return token_status(context); });
 }
 
+void add_quarantine(CLI::App& group, Line& line) {
+  const auto add_record = [&line](CLI::App* command) {
+    command->add_option("BATCH", line.id, "hex, or a beginning of it")->required();
+    command->add_option("RECORD", line.records, "record number")->required()->expected(1);
+  };
+  CLI::App* list = add_command(group, "list", "what waits in quarantine, and why", "quarantine list");
+  list->add_option("--batch", line.batch, "of one batch alone");
+  bind(list, line, Access::Read, [&line](Context& context) { return quarantine_list(context, line.batch); });
+  CLI::App* show = add_command(group, "show", "one of them, and what can be done", "quarantine show 7f3a 12");
+  add_record(show);
+  bind(show, line, Access::Read,
+       [&line](Context& context) { return quarantine_show(context, line.id, line.records.front()); });
+  CLI::App* label = add_command(group, "label", "its sticker: text, and a picture with QR code",
+                                "quarantine label 7f3a 12 --text label.txt --png label.png");
+  add_record(label);
+  label->add_option("--text", line.label.text, "file for the text (default, without --png: stdout)");
+  label->add_option("--png", line.label.png, "file for the picture");
+  bind(label, line, Access::Read,
+       [&line](Context& context) { return quarantine_label(context, line.id, line.records.front(), line.label); });
+}
+
+void add_choice(CLI::App* command, DeviceChoice& choice) {
+  command->add_option("--se", choice.se, "the SE's serial, as screens show it");
+  command->add_option("--family", choice.family, "with --se, where two families have that serial");
+  command->add_option("--device-serial", choice.device_serial, "the device's serial");
+  command->add_option("--certificate", choice.certificate, "its certificate: serial in hex, or a PEM or DER file");
+  command->add_option("--batch", choice.batch, "batch id, with --record");
+  command->add_option("--record", choice.record, "record number");
+}
+
+void add_devices(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "device", "one device after the line");
+  DeviceOptions& with = line.device;
+  const auto add = [&](const char* name, const char* description, const std::string& example,
+                       int (*function)(Context&, const DeviceOptions&)) {
+    CLI::App* command =
+        add_end(*group, name, description, fmt::format("device {} {}", name, example), with.end, "the SE's serial");
+    add_choice(command, with.choice);
+    bind(command, line, Access::Write, [&line, function](Context& context) { return function(context, line.device); });
+    return command;
+  };
+  const std::string reasons =
+      "RFC 5280: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, "
+      "privilegeWithdrawn";
+  add("revoke", "its certificate goes on the next CRL",
+      "--device-serial SN-1 --crl-reason keyCompromise --reason \"stolen\"", device_revoke)
+      ->add_option("--crl-reason", with.crl_reason, reasons)
+      ->required();
+  CLI::App* scrap =
+      add("scrap", "an SE in hand is destroyed: never again in a batch",
+          "--batch 7f3a --record 12 --by 3 --witness 4 --evidence photo.jpg --reason \"broken\"", device_scrap);
+  scrap->add_option("--by", with.by, "person number of who does it")->required();
+  scrap->add_option("--witness", with.witness, "person number of who is there")->required();
+  scrap->add_option("--evidence", with.evidence, "a file, e.g. a photo: its SHA-256 goes into plan and log");
+  CLI::App* rework = add("rework", "the device gets another SE; its history goes on",
+                         "--device-serial SN-1 --new-se 00112233 --reason \"failed at the line\"", device_rework);
+  rework->add_option("--new-se", with.new_se, "serial of the other SE, which is in the inventory")->required();
+  rework->add_option("--new-family", with.new_family, "its family (default: the old one's)");
+  rework->add_option("--for-device", with.for_device, "device serial, where the SE failed before it was known");
+  CLI::App* rma = add("rma", "a device came back from the field",
+                      "--device-serial SN-1 --rma R-17 --reason \"no network\"", device_rma);
+  rma->add_option("--rma", with.rma, "the return's number")->required();
+  rma->add_option("--crl-reason", with.crl_reason, reasons + " (default: cessationOfOperation)");
+  CLI::App* history =
+      add_command(*group, "history", "the whole thread of a device", "device history --device-serial SN-1");
+  add_choice(history, with.choice);
+  bind(history, line, Access::Read, [&line](Context& context) { return device_history(context, line.device.choice); });
+
+  CLI::App* fleet = add_command(*add_group(app, "fleet", "for the inventory of devices in the field"), "export",
+                                "registration file of devices that passed, of reconciled batches",
+                                "fleet export --batch 7f3a fleet.csv");
+  fleet->add_option("FILE", line.fleet.to, "a file, or a folder that gets fleet.csv and fleet.jsonl")->required();
+  fleet->add_option("--batch", line.fleet.batch, "of one batch");
+  fleet->add_option("--since", line.fleet.since, "receipts taken in since this date");
+  fleet->add_flag("--all", line.fleet.all, "of all batches");
+  fleet->add_option("--format", line.fleet.format, "csv or jsonl (default: by the file's name)");
+  bind(fleet, line, Access::Read, [&line](Context& context) { return fleet_export(context, line.fleet); });
+}
+
 void add_ends(CLI::App& app, Line& line) {
   CLI::App* close = add_end(*app.get_subcommand("batch"), "close", "revoke what is outstanding, for good",
                             "batch close 7f3a --reason \"token burnt\"", line.end, "the whole batch id");
@@ -809,7 +894,9 @@ void add_ends(CLI::App& app, Line& line) {
   retire->add_option("--out", line.retire.out, "file for that plan");
   bind(retire, line, Access::Write, [&line](Context& context) { return station_retire(context, line.retire); });
 
-  CLI::App* release = add_end(*add_group(app, "quarantine", "SEs that failed at the line"), "release",
+  CLI::App* quarantine = add_group(app, "quarantine", "SEs that failed at the line");
+  add_quarantine(*quarantine, line);
+  CLI::App* release = add_end(*quarantine, "release",
                               "let an SE have a new record; its certificate is revoked",
                               "quarantine release 7f3a 12 --reason \"contact cleaned\"", line.end, "");
   release->add_option("BATCH", line.id, "hex, or a beginning of it")->required();
@@ -830,6 +917,8 @@ void add_ends(CLI::App& app, Line& line) {
   issue->add_option("--next-update", line.crl.next_update, "when the next one is due (default: 30 days)");
   issue->add_flag("--final", line.crl.final_one, "the last one of a retired CA: as long as its certificate");
   bind(issue, line, Access::Write, [&line](Context& context) { return crl_issue(context, line.crl); });
+  bind(add_command(*group, "due", "certificates that wait for the next CRL", "crl due"), line, Access::Read,
+       [](Context& context) { return crl_due(context); });
   CLI::App* show = add_command(*group, "show", "the newest CRL, and its files again", "crl show --ca dev1");
   show->add_option("--ca", line.crl.authority, "which CA")->required();
   bind(show, line, Access::Read, [&line](Context& context) { return crl_show(context, line.crl.authority); });
@@ -900,6 +989,7 @@ int main(int argc, char** argv) {
   add_family(app, line);
   add_ceremony(app, line);
   add_ends(app, line);
+  add_devices(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

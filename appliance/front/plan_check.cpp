@@ -270,6 +270,11 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
                    name_of(entry) + ": its inventory row was changed after the plan was made",
                    "find out who changed the ledger; make a new plan"};
   }
+  if (listed.ended) {
+    return Refusal{"se-ended",
+                   name_of(entry) + " was scrapped, or its device has another SE: it gets no record any more",
+                   "make a new plan: keyferry-appliance plan new chooses others"};
+  }
   if (!listed.visible) return Refusal{"se-unknown", name_of(entry) + " is not in the inventory"};
   if (entry.family != batch.family || entry.key_name != batch.key_name) {
     return Refusal{"se-other", name_of(entry) + " is not of the plan's family and key name"};

@@ -81,6 +81,10 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey:
+    case Operation::DeviceRevoke:
+    case Operation::DeviceScrap:
+    case Operation::DeviceRework:
+    case Operation::DeviceRma:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
     case Operation::FamilyEnable:

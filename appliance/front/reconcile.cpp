@@ -121,6 +121,7 @@ class Report {
     put(json, sums);
     json["in_hand"] = EndsStore{context_.ledger()}.in_hand(batch.id);
     json["claimed"] = claimed(batch, sums);
+    json["scrapped"] = scrapped_in(context_.ledger(), batch.id);
     json["overdue"] = overdue;
     json["agree"] = agree;
     std::string text = json.dump();
@@ -153,9 +154,10 @@ class Report {
     if (!agree)
       out.line("  these sums do not agree: the ledger was changed outside of this program");
     if (sums.quarantined + sums.returned > 0) {
-      out.line(fmt::format("  of quarantined and returned: {} claimed by the factory, {} in hand here",
-                           claimed(batch, sums),
-                           EndsStore{context_.ledger()}.in_hand(batch.id)));
+      out.line(
+          fmt::format("  of quarantined and returned: {} claimed by the factory, {} in hand here, {} of these scrapped",
+                      claimed(batch, sums), EndsStore{context_.ledger()}.in_hand(batch.id),
+                      scrapped_in(context_.ledger(), batch.id)));
     }
     if (sums.outstanding == 0) return;
     out.line(fmt::format(

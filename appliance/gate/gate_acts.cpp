@@ -266,6 +266,10 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey:
+    case Operation::DeviceRevoke:
+    case Operation::DeviceScrap:
+    case Operation::DeviceRework:
+    case Operation::DeviceRma:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
       return;
@@ -327,6 +331,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   std::vector<v1::LogLeaf> typed{plan_leaf(plan, std::get<std::vector<KeyId>>(checked))};
   add_operation_leaves(plan, station, made, registry, typed);
   add_end_leaves(plan, *state, typed);
+  add_device_leaves(plan, typed);
   if (plan.operation == Operation::HsmPinChange) typed.push_back(pin_changed_leaf());
   std::optional<IssuedCrl> crl;
   if (plan.operation == Operation::CrlIssue) {

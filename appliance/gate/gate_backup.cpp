@@ -315,9 +315,17 @@ asio::awaitable<void> Gate::Impl::adopt(FrontLink& front, std::uint64_t id, cons
     *leaf.mutable_key_made() = key;
     leaves.push_back(leaf_octets(std::move(leaf), v1::LEAF_ORIGIN_DONE, leaf_now()));
   }
-  const std::function<void(GateState&)> change = [&plan](GateState& next) {
+  const std::function<void(GateState&)> change = [&plan, detail](GateState& next) {
     next.hsm.clear_restored();
     next.hsm.set_last_plan_number(plan.number);
+    next.hsm.set_crl_numbers_adopted(true);
+    for (const HsmAdoptStatePlan::Crl& crl : detail->crls) {
+      v1::CrlNumber& number = *next.hsm.add_crl_numbers();
+      number.set_authority(crl.authority);
+      number.set_number(crl.number);
+      number.set_entries(crl.entries.count);
+      number.set_entries_root(crl.entries.root.str());
+    }
   };
   std::optional<v1::Registry> registry = registry_of_new_epoch(request.registry());
   co_await commit(front, id, std::move(leaves), change, std::move(registry));

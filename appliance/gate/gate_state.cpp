@@ -162,6 +162,7 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kCrlIssued:
     case v1::LogLeaf::kCaRetired:
     case v1::LogLeaf::kKeyDestroyed:
+    case v1::LogLeaf::kDevice:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

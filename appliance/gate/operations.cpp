@@ -264,6 +264,10 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::StationRetire:
     case Operation::CaRetire:
     case Operation::HsmDestroyKey: return check_end_operation(plan, state);
+    case Operation::DeviceRevoke:
+    case Operation::DeviceScrap:
+    case Operation::DeviceRework:
+    case Operation::DeviceRma: return check_device_operation(plan, state);
     case Operation::HsmBackup:
     case Operation::HsmAdoptState:
       return Refusal{"operation-elsewhere",
@@ -369,6 +373,10 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::TokenLost:
     case Operation::QuarantineRelease:
     case Operation::CrlIssue:
+    case Operation::DeviceRevoke:
+    case Operation::DeviceScrap:
+    case Operation::DeviceRework:
+    case Operation::DeviceRma:
     case Operation::ClockSet:
     case Operation::InsecureAllow:
       return std::nullopt;

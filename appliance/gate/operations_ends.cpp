@@ -20,16 +20,8 @@ bool is_closed(const GateState& state, const BatchId& batch) {
   return std::find(closed.begin(), closed.end(), batch.str()) != closed.end();
 }
 
-Answer check_batch(const BatchId& batch, const GateState& state) {
-  const v1::OpenPlan* open = state.open_plan_of_batch(batch);
-  if (open == nullptr && !may_be_of_lost_hsm(state)) {
-    return Refusal{"batch-unknown", fmt::format("the HSM knows no batch {}", batch.hex())};
-  }
-  return std::nullopt;
-}
-
 Answer check_not_closed(const BatchId& batch, const GateState& state) {
-  if (auto refusal = check_batch(batch, state)) return refusal;
+  if (auto refusal = check_batch_known(batch, state)) return refusal;
   if (!is_closed(state, batch)) return std::nullopt;
   return Refusal{"batch-closed", fmt::format("batch {} was closed before", batch.hex())};
 }
@@ -66,8 +58,9 @@ Answer check(const CrlIssuePlan& plan, const GateState& state) {
   if (authority == nullptr || authority->destroyed() || authority->outside()) return unknown_authority(plan.authority);
   if (authority->pending()) return authority_pending(plan.authority);
   const v1::CrlNumber* last = crl_of(state.hsm, plan.authority);
-  // An HSM that took over knows no earlier CRL of this key; which number comes next is then in the ledger alone.
-  const bool open = last == nullptr && may_be_of_lost_hsm(state);
+  // An HSM that took over without the numbers (by an older program) knows no earlier CRL of this key; which number
+  // comes next is then in the ledger alone.
+  const bool open = last == nullptr && may_be_of_lost_hsm(state) && !state.hsm.crl_numbers_adopted();
   const std::uint64_t wanted = last == nullptr ? 1 : last->number() + 1;
   if (plan.number != wanted && !open) {
     return Refusal{"crl-number", fmt::format("the next CRL of kf-ca/{} has number {}, the plan says {}",
@@ -172,13 +165,27 @@ std::vector<v1::OpenPlan*> open_batches_of(GateState& state, const StationId& st
   return found;
 }
 
+bool same_entries(const v1::CrlNumber& last, const audit::Frontier& frontier) {
+  if (!last.entries_root().empty()) return frontier.root().str() == last.entries_root();
+  return std::ranges::equal(last.frontier(), frontier.hashes(),
+                            [](const std::string& a, const Digest& b) { return a == b.str(); });
+}
+
 }  // namespace
+
+std::optional<Refusal> check_batch_known(const BatchId& batch, const GateState& state) {
+  const v1::OpenPlan* open = state.open_plan_of_batch(batch);
+  if (open == nullptr && !may_be_of_lost_hsm(state)) {
+    return Refusal{"batch-unknown", fmt::format("the HSM knows no batch {}", batch.hex())};
+  }
+  return std::nullopt;
+}
 
 std::optional<Refusal> check_end_operation(const Plan& plan, const GateState& state) {
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) return check_not_closed(close->batch, state);
   if (const auto* lost = std::get_if<TokenLostPlan>(&plan.detail)) return check(*lost, state);
   if (const auto* release = std::get_if<QuarantineReleasePlan>(&plan.detail))
-    return check_batch(release->batch, state);
+    return check_batch_known(release->batch, state);
   if (const auto* crl = std::get_if<CrlIssuePlan>(&plan.detail)) return check(*crl, state);
   if (const auto* retire = std::get_if<StationRetirePlan>(&plan.detail)) return check(*retire, state);
   if (const auto* ca = std::get_if<CaRetirePlan>(&plan.detail)) return check(*ca, state);
@@ -224,9 +231,7 @@ std::variant<audit::Frontier, Refusal> check_crl_entries(const CrlIssuePlan& pla
   audit::Frontier frontier;
   for (std::uint64_t i = 0;; ++i) {
     if (last != nullptr && i == known) {
-      const bool same = std::ranges::equal(last->frontier(), frontier.hashes(),
-                                           [](const std::string& a, const Digest& b) { return a == b.str(); });
-      if (!same)
+      if (!same_entries(*last, frontier))
         return Refusal{"crl-entries",
                        "the list does not begin with the entries of the last CRL: none is taken off or changed"};
     }
@@ -259,6 +264,7 @@ void apply_end_operation(GateState& next, const Plan& plan, const std::optional<
     number->set_authority(detail->authority);
     number->set_number(detail->number);
     number->set_entries(crl->size());
+    number->clear_entries_root();
     number->clear_frontier();
     for (const Digest& hash : crl->hashes()) number->add_frontier(hash.str());
     number->set_next_update_ms(detail->next_update.value);

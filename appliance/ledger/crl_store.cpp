@@ -13,16 +13,16 @@ using store::guarded;
 constexpr const char* kCrlIssued = "crl-issued";
 constexpr std::size_t kEntryBytes = 25;
 
-// RFC 5280 section 5.3.1. A quarantined SE may hold a key that nobody proved: keyCompromise. What was closed or came
-// back unused: cessationOfOperation.
+// RFC 5280 section 5.3.1. What officers said of one device comes first. Else: a quarantined SE may hold a key that
+// nobody proved, keyCompromise (1); what was closed or came back unused, cessationOfOperation (5).
 constexpr const char* kDue =
-    "SELECT record.batch_id, record.record_no, certificate_serial, CASE WHEN record.state = 'revoked' THEN closed_ms "
-    "ELSE "
-    "accepted_ms END AS revoked_ms, CASE WHEN record.state = 'quarantined' THEN 1 ELSE 5 END AS reason "
+    "SELECT record.batch_id, record.record_no, certificate_serial, coalesce(act.time_ms, CASE WHEN record.state = "
+    "'revoked' THEN closed_ms ELSE accepted_ms END) AS revoked_ms, coalesce(act.crl_reason, CASE WHEN record.state = "
+    "'quarantined' THEN 1 ELSE 5 END) AS reason, record.state AS state "
     "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
-    "receipt.record_no = "
-    "record.record_no WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry "
-    "WHERE "
+    "receipt.record_no = record.record_no LEFT JOIN device_act AS act ON act.batch_id = record.batch_id AND "
+    "act.record_no = record.record_no AND act.crl_reason IS NOT NULL "
+    "WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE "
     "crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no) "
     "ORDER BY record.batch_id, record.record_no";
 
@@ -93,6 +93,50 @@ Bytes CrlStore::next_entries(const std::string& authority) {
     SQLite::Statement due{ledger_.database(), kDue};
     due.bind(":authority", authority);
     read_entries(due, 2, entries);
+    return entries;
+  });
+}
+
+std::vector<DueEntries> CrlStore::due() {
+  return guarded("ledger: count what is due for a CRL", [&] {
+    SQLite::Statement names{ledger_.database(),
+                            "SELECT DISTINCT authority FROM batch UNION SELECT DISTINCT authority FROM crl ORDER BY 1"};
+    std::vector<DueEntries> found;
+    while (names.executeStep()) {
+      const std::string authority = names.getColumn(0).getString();
+      SQLite::Statement count{ledger_.database(), std::string{"SELECT reason, state, count(*), min(revoked_ms) FROM ("} +
+                                                      kDue + ") GROUP BY reason, state ORDER BY reason, state"};
+      count.bind(":authority", authority);
+      while (count.executeStep()) {
+        found.push_back({authority, static_cast<std::uint8_t>(count.getColumn(0).getUInt()),
+                         count.getColumn(1).getString(), static_cast<std::uint64_t>(count.getColumn(2).getInt64()),
+                         UtcMillis{count.getColumn(3).getInt64()}});
+      }
+    }
+    return found;
+  });
+}
+
+std::vector<CrlRow> CrlStore::newest_of_all() {
+  std::vector<std::string> names;
+  guarded("ledger: list CRLs", [&] {
+    SQLite::Statement query{ledger_.database(), "SELECT DISTINCT authority FROM crl ORDER BY authority"};
+    while (query.executeStep()) names.push_back(query.getColumn(0).getString());
+  });
+  std::vector<CrlRow> rows;
+  for (const std::string& name : names) rows.push_back(*newest(name));
+  return rows;
+}
+
+Bytes CrlStore::entries_of(const CrlRow& crl) {
+  return guarded("ledger: list the entries of a CRL", [&] {
+    SQLite::Statement query{ledger_.database(),
+                            "SELECT certificate_serial, revoked_ms, reason FROM crl_entry WHERE authority = :authority "
+                            "AND position < :entries ORDER BY position"};
+    query.bind(":authority", crl.authority);
+    query.bind(":entries", static_cast<std::int64_t>(crl.entries));
+    Bytes entries;
+    read_entries(query, 0, entries);
     return entries;
   });
 }

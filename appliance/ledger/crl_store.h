@@ -19,6 +19,15 @@ struct CrlRow {
   Bytes der;
 };
 
+/// How many certificates are due for the next CRL of a CA, by reason and by the state of their records.
+struct DueEntries {
+  std::string authority;
+  std::uint8_t reason = 0;  // RFC 5280 section 5.3.1
+  std::string state;
+  std::uint64_t count = 0;
+  UtcMillis since;  // revocation time of the oldest of them
+};
+
 class CrlStore {
  public:
   explicit CrlStore(Ledger& ledger) : ledger_{ledger} {}
@@ -26,6 +35,13 @@ class CrlStore {
   /// What the next CRL of this CA has: the entries of the last one, then those due since by batch id and record
   /// number. Each as the gate takes them: serial (16), u64be revocation time, reason.
   [[nodiscard]] Bytes next_entries(const std::string& authority);
+
+  /// Of every CA, by name, reason and state.
+  [[nodiscard]] std::vector<DueEntries> due();
+
+  /// The last CRL of each CA that has one, by name, and the entries of one as the gate takes them.
+  [[nodiscard]] std::vector<CrlRow> newest_of_all();
+  [[nodiscard]] Bytes entries_of(const CrlRow& crl);
 
   [[nodiscard]] std::optional<CrlRow> newest(const std::string& authority);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "appliance/ledger/device_store.h"
 #include "appliance/ledger/receipt_store.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/error.h"
@@ -17,7 +18,8 @@ using store::guarded;
 constexpr const char* kBatchesClosed = "batches-closed";  // data: u64be time, then batch ids
 constexpr const char* kStationRetired =
     "station-retired";  // data: u64be time, station id, u32be generation, u64be size
-constexpr const char* kQuarantineReleased = "quarantine-released";  // data: batch id, u32be record number
+constexpr const char* kQuarantineReleased =
+    "quarantine-released";  // data: batch id, u32be record number, u64be time, reason
 
 constexpr const char* kOpenBatches =
     "SELECT batch_id FROM batch WHERE station_id = :station AND state IN ('generating', 'sealed', 'out', "
@@ -95,6 +97,9 @@ void release_from_quarantine(store::Database& database, ByteView data) {
   store::bind_blob(grow, ":batch", batch.bytes());
   grow.bind(":no", record);
   grow.exec();
+  const ByteView rest = data.subspan(BatchId::kSizeBytes + 4);
+  if (rest.size() < 8) return;  // pending since an older program
+  add_release_in(database, batch, record, to_string(rest.subspan(8)), time_of(rest));
 }
 
 }  // namespace
@@ -162,15 +167,17 @@ std::optional<ReleasableRecord> EndsStore::releasable(const BatchId& batch, Reco
   return guarded("ledger: find a record", [&]() -> std::optional<ReleasableRecord> {
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT state, revoked AND record.generation < se.generation, family, se_serial FROM record JOIN "
-        "se USING (se_id) WHERE batch_id = :batch AND record_no = :no"};
+        "SELECT state, revoked AND record.generation < se.generation, family, se_serial, EXISTS (SELECT 1 FROM "
+        "se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = se.se_serial), device_replaced FROM "
+        "record JOIN se USING (se_id) WHERE batch_id = :batch AND record_no = :no"};
     store::bind_blob(query, ":batch", batch.bytes());
     query.bind(":no", record.value);
     if (!query.executeStep()) return std::nullopt;
     const auto state = record_state_from_name(query.getColumn(0).getString());
     if (!state) throw Error{Code::Storage, "ledger: a record's state is damaged"};
     return ReleasableRecord{*state, query.getColumn(1).getInt() != 0, query.getColumn(2).getString(),
-                            store::column_blob(query, 3)};
+                            store::column_blob(query, 3), query.getColumn(4).getInt() != 0,
+                            query.getColumn(5).getInt() != 0};
   });
 }
 
@@ -192,6 +199,17 @@ bool EndsStore::note_in_hand(const BatchId& batch, RecordNo record, UtcMillis no
 std::uint64_t EndsStore::in_hand(const BatchId& batch) {
   return guarded("ledger: count SEs in hand", [&] {
     SQLite::Statement query{ledger_.database(), "SELECT count(*) FROM se_in_hand WHERE batch_id = :batch"};
+    store::bind_blob(query, ":batch", batch.bytes());
+    query.executeStep();
+    return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
+  });
+}
+
+std::uint64_t scrapped_in(Ledger& ledger, const BatchId& batch) {
+  return guarded("ledger: count scrapped SEs", [&] {
+    SQLite::Statement query{ledger.database(),
+                            "SELECT count(*) FROM device_act JOIN record USING (batch_id, record_no) WHERE batch_id = "
+                            ":batch AND kind = 'scrapped' AND state IN ('quarantined', 'returned')"};
     store::bind_blob(query, ":batch", batch.bytes());
     query.executeStep();
     return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
@@ -220,9 +238,11 @@ Action station_retired_action(const StationRetirePlan& plan, UtcMillis now) {
   return action;
 }
 
-Action quarantine_released_action(const BatchId& batch, RecordNo record) {
+Action quarantine_released_action(const BatchId& batch, RecordNo record, const std::string& reason, UtcMillis now) {
   Action action{kQuarantineReleased, to_bytes(batch.bytes())};
   append_u32be(action.data, record.value);
+  append_u64be(action.data, static_cast<std::uint64_t>(now.value));
+  append(action.data, as_bytes(reason));
   return action;
 }
 

@@ -30,6 +30,8 @@ struct ReleasableRecord {
   bool released = false;  // its SE has a higher generation already
   std::string family = {};
   Bytes se_serial = {};
+  bool scrapped = false;  // the SE is no more
+  bool replaced = false;  // its device has another SE
 };
 
 class EndsStore {
@@ -65,6 +67,9 @@ void register_end_actions(Ledger& ledger);
 /// Its open batches are closed as above, the SEs of what was revoked may get a new record, and the end of its log is
 /// an incident.
 [[nodiscard]] Action station_retired_action(const StationRetirePlan& plan, UtcMillis now);
-[[nodiscard]] Action quarantine_released_action(const BatchId& batch, RecordNo record);
+[[nodiscard]] Action quarantine_released_action(const BatchId& batch, RecordNo record, const std::string& reason,
+                                                 UtcMillis now);
+/// Quarantined and returned records of a batch whose SE was scrapped.
+[[nodiscard]] std::uint64_t scrapped_in(Ledger& ledger, const BatchId& batch);
 
 }  // namespace keyferry::appliance

@@ -26,6 +26,11 @@ constexpr std::string_view kReservation =
     "FROM se_list_entry x JOIN batch b ON b.list_id = x.list_id WHERE x.se_id = se.se_id AND "
     "(b.state = 'generating' OR (b.state = 'approved' AND b.expires_ms > :now))";
 
+// Scrapped, or taken out of a device that has another SE: no record for it ever again.
+constexpr std::string_view kEnded =
+    "(se.device_replaced = 1 OR EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND "
+    "gone.se_serial = se.se_serial))";
+
 std::optional<BatchId> batch_column(SQLite::Statement& row, int index) {
   return row.getColumn(index).isNull() ? std::nullopt
                                        : BatchId::from_bytes(store::column_blob(row, index));
@@ -216,10 +221,11 @@ std::variant<InventoryStore::MadeList, Refusal> InventoryStore::make_list(
     std::string sql = fmt::format(
         "SELECT {} FROM se JOIN import USING (import_id) WHERE import.state = 'final' AND "
         "se.family = :family AND se.key_name = :key_name AND NOT EXISTS (SELECT 1 {}) AND NOT "
-        "EXISTS (SELECT 1 {})",
+        "EXISTS (SELECT 1 {}) AND NOT {}",
         kEntryColumnNames,
         kLiveRecord,
-        kReservation);
+        kReservation,
+        kEnded);
     if (selection.lot) sql += " AND se.lot = :lot";
     if (selection.source) sql += " AND import.source = :source";
     if (selection.revoked_at) {
@@ -339,11 +345,12 @@ void InventoryStore::visit_list(ListId list,
         ledger_.database(),
         fmt::format(
             "SELECT {}, e.idx, import.source, import.state = 'final', {}, {}, "
-            "e.leaf_hash FROM se_list_entry e JOIN se USING (se_id) JOIN import USING (import_id) "
+            "e.leaf_hash, {} FROM se_list_entry e JOIN se USING (se_id) JOIN import USING (import_id) "
             "WHERE e.list_id = :list ORDER BY e.idx",
             kEntryColumnNames,
             live,
-            reserved)};
+            reserved,
+            kEnded)};
     if (any_live || any_waits) store::bind_blob(query, ":self", self.bytes());
     if (any_waits) query.bind(":now", now.value);
     query.bind(":list", list.value);
@@ -360,7 +367,8 @@ void InventoryStore::visit_list(ListId list,
                      .leaf = leaf,
                      .changed = !valid || leaf != known,
                      .live_in = batch_column(query, kEntryColumns + 3),
-                     .reserved_by = batch_column(query, kEntryColumns + 4)});
+                     .reserved_by = batch_column(query, kEntryColumns + 4),
+                     .ended = query.getColumn(kEntryColumns + 6).getInt() != 0});
     }
   });
 }

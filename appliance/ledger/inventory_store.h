@@ -52,6 +52,7 @@ struct ListedSe {
   bool changed = false;                // the row is not what it was when the list was made
   std::optional<BatchId> live_in;      // batch whose record holds the live key of this SE
   std::optional<BatchId> reserved_by;  // another batch, approved or generating, that will make one
+  bool ended = false;                  // scrapped, or taken out of a device that has another SE
 };
 
 class InventoryStore {

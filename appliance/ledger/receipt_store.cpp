@@ -207,9 +207,9 @@ bool ReceiptStore::device_serial_taken(const std::string& device_serial,
         ledger_.database(),
         // `<> ''` as the partial indexes say it: without it each of the three is scanned.
         "SELECT se_id FROM record JOIN se USING (se_id) WHERE device_serial_bound = :serial AND "
-        "device_serial_bound <> '' AND key_name = :key_name "
+        "device_serial_bound <> '' AND key_name = :key_name AND device_replaced = 0 "
         "UNION ALL SELECT se_id FROM se WHERE device_serial = :serial AND device_serial <> '' AND "
-        "key_name = :key_name "
+        "key_name = :key_name AND device_replaced = 0 "
         "UNION ALL SELECT se_id FROM receipt_staged AS staged JOIN record USING (batch_id, "
         "record_no) "
         "JOIN se USING (se_id) WHERE staged.device_serial = :serial AND staged.device_serial <> '' "

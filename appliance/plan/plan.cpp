@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "appliance/plan/plan_authorities.h"
+#include "appliance/plan/plan_devices.h"
 #include "appliance/plan/plan_ends.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_fields.h"
@@ -57,6 +58,10 @@ constexpr std::array kOperations{
     std::pair{Operation::InsecureAllow, std::string_view{"insecure-allow"}},
     std::pair{Operation::FamilyEnable, std::string_view{"family-enable"}},
     std::pair{Operation::SePrepare, std::string_view{"se-prepare"}},
+    std::pair{Operation::DeviceRevoke, std::string_view{"device-revoke"}},
+    std::pair{Operation::DeviceScrap, std::string_view{"device-scrap"}},
+    std::pair{Operation::DeviceRework, std::string_view{"device-rework"}},
+    std::pair{Operation::DeviceRma, std::string_view{"device-rma"}},
 };
 
 constexpr std::array kEnvironments{
@@ -239,6 +244,10 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::InsecureAllow: plan.detail = read_insecure_allow(fields); return;
     case Operation::FamilyEnable: plan.detail = read_family_enable(fields); return;
     case Operation::SePrepare: plan.detail = read_se_prepare(fields); return;
+    case Operation::DeviceRevoke: plan.detail = read_device_revoke(fields); return;
+    case Operation::DeviceScrap: plan.detail = read_device_scrap(fields); return;
+    case Operation::DeviceRework: plan.detail = read_device_rework(fields); return;
+    case Operation::DeviceRma: plan.detail = read_device_rma(fields); return;
   }
 }
 

@@ -55,6 +55,10 @@ enum class Operation {
   InsecureAllow,
   FamilyEnable,
   SePrepare,
+  DeviceRevoke,
+  DeviceScrap,
+  DeviceRework,
+  DeviceRma,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -117,14 +121,31 @@ struct HsmBackupPlan {
   std::string reason;
 };
 
+/// Records by number and RFC 6962 root, in the order of batch id and record number; a leaf is batch
+/// id (16), u32be record number, certificate serial (16). The root of none is SHA-256 of nothing.
+struct RecordSet {
+  std::uint64_t count = 0;
+  Digest root;
+  friend bool operator==(const RecordSet&, const RecordSet&) = default;
+};
+
 /// A restored HSM goes on where a lost one ended, which counts as dead from then on.
 struct HsmAdoptStatePlan {
+  /// The last CRL of one CA: numbers go on above it, and none of its entries is taken off.
+  struct Crl {
+    std::string authority;
+    std::uint64_t number = 0;
+    RecordSet entries;  // leaves as of CrlIssuePlan
+    friend bool operator==(const Crl&, const Crl&) = default;
+  };
+
   ApplianceId old_appliance;
   std::uint64_t last_checkpoint_size = 0;
   Digest last_checkpoint_root;
   std::uint64_t last_plan_number = 0;
   Digest registry_digest;
   Bytes backup_id;  // kBackupIdBytes
+  std::vector<Crl> crls = {};  // by name
 };
 
 struct SeImportPlan {
@@ -291,14 +312,6 @@ struct BatchResumePlan {
   std::string reason;
 };
 
-/// Records by number and RFC 6962 root, in the order of batch id and record number; a leaf is batch
-/// id (16), u32be record number, certificate serial (16). The root of none is SHA-256 of nothing.
-struct RecordSet {
-  std::uint64_t count = 0;
-  Digest root;
-  friend bool operator==(const RecordSet&, const RecordSet&) = default;
-};
-
 /// What is outstanding is revoked, what was not sealed never left.
 struct BatchClosePlan {
   BatchId batch;
@@ -389,6 +402,55 @@ struct SePreparePlan {
   friend bool operator==(const SePreparePlan&, const SePreparePlan&) = default;
 };
 
+/// One record that has ended: its certificate, the SE that it was made for, the device if it is known.
+struct DeviceRecord {
+  BatchId batch;
+  std::uint32_t record_no = 0;
+  se::Family family = se::Family::Pkcs11;
+  Bytes se_serial;             // SeSerial
+  Bytes certificate_serial;    // 16
+  std::string device_serial = {};  // empty, or is_device_serial
+
+  friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
+};
+
+/// The certificate of an injected device goes on the next CRL.
+struct DeviceRevokePlan {
+  DeviceRecord record;
+  std::string crl_reason;  // name of RFC 5280 section 5.3.1
+  std::string reason;
+};
+
+/// An SE that was quarantined, came back or was revoked is destroyed: never again in a batch.
+struct DeviceScrapPlan {
+  DeviceRecord record;
+  std::uint32_t by = 0, witness = 0;  // persons of the registry, not the same one
+  std::optional<Digest> evidence_sha256 = {};
+  std::string reason;
+};
+
+/// The device gets another SE; the certificate in the old one is superseded.
+struct DeviceReworkPlan {
+  DeviceRecord record;  // with its device serial
+  se::Family new_family = se::Family::Pkcs11;
+  Bytes new_se_serial;
+  std::string reason;
+};
+
+/// A device came back from the field.
+struct DeviceRmaPlan {
+  DeviceRecord record;
+  std::string rma;         // the return's number: is_part_text, not empty
+  std::string crl_reason;  // as of DeviceRevokePlan
+  std::string reason;
+};
+
+/// RFC 5280 section 5.3.1, the reasons a device certificate can have: "unspecified", "keyCompromise",
+/// "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn".
+[[nodiscard]] std::optional<std::uint8_t> crl_reason_code(std::string_view name);
+/// Any code of that section; "unknown" for others.
+[[nodiscard]] std::string_view crl_reason_name(std::uint8_t code);
+
 struct Plan {
   Operation operation = Operation::Batch;
   std::uint64_t number = 0;
@@ -428,7 +490,11 @@ struct Plan {
                ClockSetPlan,
                InsecureAllowPlan,
                FamilyEnablePlan,
-               SePreparePlan>
+               SePreparePlan,
+               DeviceRevokePlan,
+               DeviceScrapPlan,
+               DeviceReworkPlan,
+               DeviceRmaPlan>
       detail;
 
   Bytes octets;   // as parsed

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
+
 #include "wrap/base/text.h"
 
 namespace keyferry::appliance {
@@ -122,6 +125,61 @@ HsmBackupPlan read_backup(PlanFields& fields) {
   return plan;
 }
 
+namespace {
+
+constexpr std::size_t kMaxCrls = 128;
+constexpr std::size_t kMaxCrlChars = 192;
+constexpr std::uint64_t kMaxCrlNumber = 1'000'000'000;
+
+std::optional<std::uint64_t> decimal(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc{} && end == text.data() + text.size() && value <= kMaxCrlNumber;
+  return whole ? std::optional{value} : std::nullopt;
+}
+
+/// "NAME NUMBER ENTRIES ROOT"
+std::optional<HsmAdoptStatePlan::Crl> parse_crl(std::string_view text) {
+  std::array<std::string_view, 4> words;
+  for (std::size_t at = 0; at < words.size(); ++at) {
+    const std::size_t blank = at + 1 < words.size() ? text.find(' ') : text.size();
+    if (blank == std::string_view::npos) return std::nullopt;
+    words.at(at) = text.substr(0, blank);
+    text.remove_prefix(std::min(text.size(), blank + 1));
+  }
+  const auto number = decimal(words[1]);
+  const auto count = decimal(words[2]);
+  const auto root = Digest::from_hex(words[3]);
+  if (!is_name(words[0]) || !number || *number == 0 || !count || !root) return std::nullopt;
+  return HsmAdoptStatePlan::Crl{std::string{words[0]}, *number, {*count, *root}};
+}
+
+std::vector<HsmAdoptStatePlan::Crl> read_crls(PlanFields& fields) {
+  std::vector<HsmAdoptStatePlan::Crl> crls;
+  for (const std::string& text : fields.texts("crls", kMaxCrls, kMaxCrlChars)) {
+    auto crl = parse_crl(text);
+    if (!crl) {
+      fields.refuse("crls", "has a line that is not NAME NUMBER ENTRIES ROOT");
+    } else if (!crls.empty() && crls.back().authority >= crl->authority) {
+      fields.refuse("crls", "are not in the order of their names, each once");
+    } else {
+      crls.push_back(std::move(*crl));
+    }
+  }
+  return crls;
+}
+
+std::string crls_text(const std::vector<HsmAdoptStatePlan::Crl>& crls) {
+  if (crls.empty()) return {};
+  std::string text = "crls = [\n";
+  for (const auto& crl : crls) {
+    text += fmt::format("  \"{} {} {} {}\",\n", crl.authority, crl.number, crl.entries.count, crl.entries.root.hex());
+  }
+  return text + "]\n";
+}
+
+}  // namespace
+
 HsmAdoptStatePlan read_adopt_state(PlanFields& fields) {
   HsmAdoptStatePlan plan;
   plan.old_appliance = fields.id<ApplianceId>("old_appliance");
@@ -130,6 +188,7 @@ HsmAdoptStatePlan read_adopt_state(PlanFields& fields) {
   plan.last_plan_number = fields.integer("last_plan_number", 0, kMaxPlanNumber);
   plan.registry_digest = fields.id<Digest>("registry_digest");
   plan.backup_id = fields.hex("backup_id", kBackupIdBytes);
+  if (fields.has("crls")) plan.crls = read_crls(fields);
   return plan;
 }
 
@@ -169,7 +228,7 @@ std::string detail_text(const HsmAdoptStatePlan& plan) {
       plan.last_checkpoint_root.hex(),
       plan.last_plan_number,
       plan.registry_digest.hex(),
-      to_hex(plan.backup_id));
+      to_hex(plan.backup_id)) + crls_text(plan.crls);
 }
 
 std::vector<std::string> detail_sentences(const TransportMasterPlan& plan) {
@@ -219,7 +278,7 @@ std::vector<std::string> detail_sentences(const HsmBackupPlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const HsmAdoptStatePlan& plan) {
-  return {
+  std::vector<std::string> lines{
       fmt::format("This HSM goes on for appliance {}, whose HSM counts as dead from now on.",
                   plan.old_appliance.hex().substr(0, 16)),
       fmt::format(
@@ -230,6 +289,11 @@ std::vector<std::string> detail_sentences(const HsmAdoptStatePlan& plan) {
       fmt::format("The registry is {}, the keys are those of backup {}.",
                   plan.registry_digest.hex(),
                   to_hex(plan.backup_id))};
+  for (const auto& crl : plan.crls) {
+    lines.push_back(fmt::format("CRLs of kf-ca/{} go on above number {}, whose {} entries stay.",
+                                crl.authority, crl.number, crl.entries.count));
+  }
+  return lines;
 }
 
 std::string detail_subject(const TransportMasterPlan& plan) {

@@ -104,7 +104,7 @@ TEST_F(Ends, AStationTakesItsBatchesWithItAndTheirSesMayHaveANewRecord) {
 
 TEST_F(Ends, AReleasedSeHasTheNextGenerationAndItsCertificateIsRevoked) {
   end_three();
-  const auto release = [&](std::uint32_t record) { apply(quarantine_released_action(batch_, RecordNo{record})); };
+  const auto release = [&](std::uint32_t record) { apply(quarantine_released_action(batch_, RecordNo{record}, "cleaned", kNow)); };
   EXPECT_EQ(ends().releasable(batch_, RecordNo{1})->state, RecordState::Quarantined);
   EXPECT_FALSE(ends().releasable(batch_, RecordNo{1})->released);
   release(1);

@@ -107,7 +107,7 @@ void FerryTest::fill_batch() {
     SQLite::Statement se{database,
                          "INSERT INTO se VALUES (:id, :family, :serial, 'dac', '', '', :device, "
                          "1, 'derived', 'm1', x'', "
-                         "1, :id, :attestation_key)"};
+                         "1, :id, :attestation_key, 0)"};
     se.bind(":id", i + 1);
     se.bind(":family", std::string{se::family_name(family_)});
     attestation_keys_.push_back(crypto::SoftKey::generate());

@@ -47,6 +47,12 @@ class ALostHsm(FerryCase):
         cls.open_batch = ferry.batch(2, segment_size=2, path=ferry.folder / "open.toml")  # sealed, never exported: only the lost HSM could
         cls.made = json.loads(ferry.officer("--json", "hsm", "backup", cls.backup).stdout)
         cls.later = ferry.officer("source", "add", "later")  # what came after the backup is in the ledger alone
+        record, serial = rows(cls.ferry.home / "ledger.db", "SELECT record_no, se_serial FROM record JOIN se USING (se_id) WHERE state = 'injected' "
+                              "ORDER BY 1 LIMIT 1")[0]
+        cls.revoked = bytes(serial).decode()
+        ferry.officer("device", "revoke", "--batch", cls.first, "--record", record, "--crl-reason", "keyCompromise", "--reason", "stolen",
+                      "--confirm", cls.revoked)
+        ferry.officer("crl", "issue", "--ca", "ca")  # number and entries too are in the ledger alone
         cls.inventory_before = ferry.appliance("--json", "hsm", "inventory", expect=None)
         cls.old_size = len(cls.leaves())
         cls.old_tokens = ferry.folder / "old-tokens"
@@ -202,6 +208,29 @@ class ALostHsm(FerryCase):
         self.assertTrue(sums_agree(batch))
         self.assertEqual(rows(self.ledger, "SELECT count(*) FROM record WHERE crl_due = 1 AND batch_id = ?",
                               bytes.fromhex(self.open_batch)), [(2,)])
+
+    def test_crl_numbers_go_on_and_no_entry_is_lost_with_the_hsm(self):
+        before = rows(self.ledger, "SELECT hex(certificate_serial), revoked_ms, reason FROM crl_entry ORDER BY position")
+        self.assertEqual([reason for _, _, reason in before], [1])
+        done = json.loads(self.ferry.officer("--json", "crl", "issue", "--ca", "ca").stdout)
+        self.assertEqual((done["number"], done["entries"]), (2, 3))
+        after = rows(self.ledger, "SELECT hex(certificate_serial), revoked_ms, reason FROM crl_entry ORDER BY position")
+        self.assertEqual(after[:1], before)
+        said = openssl("crl", "-in", done["pem"], "-noout", "-text").decode()
+        self.assertIn(before[0][0], said)
+
+    def test_a_crl_entry_that_was_changed_or_taken_off_while_the_hsm_was_lost_is_noticed(self):
+        for change in ("UPDATE crl_entry SET revoked_ms = revoked_ms + 60000", "UPDATE crl_entry SET reason = 5"):
+            with self.subTest(change):
+                self.put_back("end")
+                cases.edit(self.ledger, "DROP TRIGGER crl_entry_stays")
+                cases.edit(self.ledger, change)
+                done = self.ferry.officer("crl", "issue", "--ca", "ca", expect=None)
+                self.assert_clear(done, "none is taken off or changed")
+        self.put_back("end")
+        cases.edit(self.ledger, "DELETE FROM crl")
+        done = json.loads(self.ferry.officer("--json", "crl", "issue", "--ca", "ca").stdout)
+        self.assertEqual(done["number"], 2, "the HSM knows the number")
 
     def test_stations_are_enrolled_again(self):
         self.assertNotEqual(self.station_not_known.returncode, 0)

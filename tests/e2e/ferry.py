@@ -20,6 +20,7 @@ PREPARE_CUTS = re.compile(r"(prepare\.|(gate|front)\.se-order\.)")
 # station_crash_test, and prepare_test.py: what only a batch for chips comes past
 CHIP_CUTS = re.compile(r"(atecc608\.|worker\.record\.built$)")
 CA_CUTS = re.compile(r"front\.ca-request\.")  # certificates_test.py
+DEVICE_CUTS = re.compile(r"front\.device-ends\.")  # device_ends_test.py
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 

@@ -4,10 +4,10 @@
 
 #include "appliance/front/ceremony/engine.h"
 #include "appliance/front/ceremony/pages.h"
-#include "appliance/front/ceremony/qr.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/label/qr.h"
 
 namespace keyferry::ceremony {
 namespace {
@@ -89,7 +89,7 @@ Block checkpoint(const Progress& progress) {
   add_wrapped(block, progress.checkpoint_words, 2);
   block.push_back("");
   add_wrapped(block, progress.checkpoint_note, 2);
-  for (std::string& line : qr_lines(progress.checkpoint_note)) block.push_back(std::move(line));
+  for (std::string& line : label::qr_lines(progress.checkpoint_note)) block.push_back(std::move(line));
   return block;
 }
 
@@ -164,7 +164,7 @@ std::string html_checkpoint(const Progress& progress) {
   if (progress.checkpoint_note.empty()) return "<h2>Checkpoint</h2><p>There was no appliance yet.</p>\n";
   return fmt::format("<h2>Checkpoint of the log, for everyone's paper</h2>\n<div class=\"qr\">{}<div><p><code>{}</code></p>"
                      "<pre>{}</pre></div></div>\n",
-                     qr_svg(progress.checkpoint_note), escaped(progress.checkpoint_words), escaped(progress.checkpoint_note));
+                     label::qr_svg(progress.checkpoint_note), escaped(progress.checkpoint_words), escaped(progress.checkpoint_note));
 }
 
 std::string html_run(const Ran& run) {

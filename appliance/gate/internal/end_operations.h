@@ -20,6 +20,14 @@ inline constexpr std::uint64_t kMaxCrlEntries = 300'000;
 /// station-retired, authority-unknown, authority-retired, authority-in-use, key-unknown, key-in-use.
 [[nodiscard]] std::optional<Refusal> check_end_operation(const Plan& plan, const GateState& state);
 
+/// device-revoke, device-scrap, device-rework, device-rma. The records are the ledger's; the gate knows batches and
+/// persons. Reasons: batch-unknown, person-unknown, person-disabled.
+[[nodiscard]] std::optional<Refusal> check_device_operation(const Plan& plan, const GateState& state);
+void add_device_leaves(const Plan& plan, std::vector<v1::LogLeaf>& leaves);
+
+/// "batch-unknown"; an HSM that took over does not know every batch of the ledger.
+[[nodiscard]] std::optional<Refusal> check_batch_known(const BatchId& batch, const GateState& state);
+
 /// Does the plan change the registry? Then `after` is changed.
 bool end_in_registry(const Plan& plan, v1::Registry& after);
 

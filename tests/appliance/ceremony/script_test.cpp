@@ -5,8 +5,8 @@
 #include <string>
 
 #include "appliance/front/ceremony/printed.h"
-#include "appliance/front/ceremony/qr.h"
 #include "wrap/base/error.h"
+#include "wrap/label/qr.h"
 
 namespace keyferry::ceremony {
 namespace {
@@ -144,14 +144,14 @@ TEST(CeremonyPaper, HasABoxForEachPersonOfEachStep) {
 }
 
 TEST(CeremonyQr, IsSquareWithFinderPatternsAndHalfTheLines) {
-  const auto modules = qr_modules("keyferry");
+  const auto modules = label::qr_modules("keyferry");
   ASSERT_GE(modules.size(), 21U);
   for (std::size_t i = 0; i < 7; ++i) {
     EXPECT_TRUE(modules[0][i] && modules[i][0] && modules[0][modules.size() - 1 - i]) << i;
   }
   EXPECT_FALSE(modules[1][1]);
-  EXPECT_EQ(qr_lines("keyferry").size(), (modules.size() + 4 + 1) / 2);
-  EXPECT_THROW(static_cast<void>(qr_modules(std::string(2001, 'x'))), Error);
+  EXPECT_EQ(label::qr_lines("keyferry").size(), (modules.size() + 4 + 1) / 2);
+  EXPECT_THROW(static_cast<void>(label::qr_modules(std::string(2001, 'x'))), Error);
 }
 
 }  // namespace

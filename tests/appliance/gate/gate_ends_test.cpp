@@ -191,6 +191,37 @@ TEST_F(GateEnds, NothingEndsWithoutAnApproval) {
   EXPECT_EQ(state_.crl_numbers_size(), 0);
 }
 
+TEST_F(GateEnds, ADeviceEndsInABatchThatTheHsmKnowsAndItsSeIsScrappedByTwoKnownPersons) {
+  const Plan batch = sealed_batch();
+  const crypto::SoftKey key = crypto::SoftKey::generate();
+  run(*gate_, plan_of(Operation::OfficerAdd, OfficerAddPlan{2, "witness", crypto::sha256(as_bytes("W. Itness")),
+                                                            to_bytes(key.public_key().point())}));
+  DeviceRecord record{.batch = batch.batch_id(),
+                      .record_no = 1,
+                      .family = se::Family::Pkcs11,
+                      .se_serial = Bytes(16, 'a'),
+                      .certificate_serial = Bytes(16, 7),
+                      .device_serial = "SN-1"};
+  const auto scrap = [&](std::uint32_t by, std::uint32_t witness) {
+    return plan_of(Operation::DeviceScrap, DeviceScrapPlan{record, by, witness, some_records().root, "crushed"});
+  };
+  EXPECT_TRUE(says(refused_plan(scrap(1, 3)), "no person 3"));
+  static_cast<void>(open(*gate_));
+  run(*gate_, scrap(1, 2));
+  const v1::DeviceLeaf leaf = last_leaf().device();
+  EXPECT_EQ(leaf.act(), "device-scrap");
+  EXPECT_EQ(leaf.batch_id(), batch.batch_id().str());
+  EXPECT_EQ(leaf.certificate_serial(), std::string(16, 7));
+  EXPECT_EQ((std::vector<std::uint32_t>{leaf.persons().begin(), leaf.persons().end()}), (std::vector<std::uint32_t>{1, 2}));
+  EXPECT_EQ(leaf.evidence_sha256(), some_records().root.str());
+  run(*gate_, plan_of(Operation::OfficerDisable, OfficerDisablePlan{2, "left"}));
+  EXPECT_TRUE(says(refused_plan(scrap(1, 2)), "is disabled"));
+  static_cast<void>(open(*gate_));
+  record.batch = *BatchId::from_bytes(Bytes(16, 'x'));
+  const Plan unknown = plan_of(Operation::DeviceRevoke, DeviceRevokePlan{record, "keyCompromise", "stolen"});
+  EXPECT_TRUE(says(refused_plan(unknown), "knows no batch"));
+}
+
 TEST_F(GateEnds, ALostTokenIsOneThatTheBatchWasExportedTo) {
   const Plan batch = sealed_batch();
   static_cast<void>(gate_->call(export_request(batch)));

@@ -33,6 +33,15 @@ BatchId any_batch() {
   return *BatchId::from_bytes(Bytes(16, 9));
 }
 
+DeviceRecord any_device() {
+  return {.batch = any_batch(),
+          .record_no = 1,
+          .family = se::Family::Pkcs11,
+          .se_serial = Bytes(16, 'a'),
+          .certificate_serial = Bytes(16, 7),
+          .device_serial = "SN-1"};
+}
+
 UtcMillis in_a_year() {
   return from_rfc3339(to_rfc3339(UtcMillis{SystemClock{}.now().value + 365 * 86'400'000LL})).value();
 }
@@ -232,6 +241,14 @@ Plan Quorum::sample(Operation operation) {
       return plan_for(operation, FamilyEnablePlan{se::Family::Atecc608, "first line"});
     case Operation::InsecureAllow:
       return plan_for(operation, InsecureAllowPlan{{"swap"}, in_a_year(), "repair"});
+    case Operation::DeviceRevoke:
+      return plan_for(operation, DeviceRevokePlan{any_device(), "keyCompromise", "stolen"});
+    case Operation::DeviceScrap:
+      return plan_for(operation, DeviceScrapPlan{any_device(), 1, 2, any_digest(), "crushed"});
+    case Operation::DeviceRework:
+      return plan_for(operation, DeviceReworkPlan{any_device(), se::Family::Pkcs11, Bytes(16, 'b'), "failed"});
+    case Operation::DeviceRma:
+      return plan_for(operation, DeviceRmaPlan{any_device(), "R-1", "cessationOfOperation", "no network"});
   }
   throw Error{Code::Internal, "an operation without a sample"};
 }

@@ -5,16 +5,17 @@
 #include <string_view>
 #include <vector>
 
-namespace keyferry::ceremony {
+namespace keyferry::label {
 
-/// Modules row by row, true is dark; no quiet zone. `text`: 1 to 2,000 octets, error correction level M.
-/// Error{InvalidArgument} beyond.
+/// Modules row by row, true is dark; no quiet zone. `text`: 1 to 2,000 octets, error correction
+/// level M. Error{InvalidArgument} beyond.
 [[nodiscard]] std::vector<std::vector<bool>> qr_modules(std::string_view text);
 
-/// Lines of half-block characters (UTF-8), two rows of modules in each, a quiet zone of two modules; dark on light.
+/// Lines of half-block characters (UTF-8), two rows of modules in each, a quiet zone of two
+/// modules; dark on light.
 [[nodiscard]] std::vector<std::string> qr_lines(std::string_view text);
 
 /// An <svg> element with a quiet zone of four modules, 256 CSS pixels wide.
 [[nodiscard]] std::string qr_svg(std::string_view text);
 
-}  // namespace keyferry::ceremony
+}  // namespace keyferry::label

@@ -1,0 +1,85 @@
+// One device after its record has ended: which record it is, what may be done about it, and what was.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "appliance/ledger/batch_states.h"
+#include "appliance/ledger/ledger.h"
+#include "appliance/plan/plan.h"
+#include "wrap/base/clock.h"
+#include "wrap/base/error.h"
+
+namespace keyferry::appliance {
+
+/// A record with a certificate, as the ledger has it now.
+struct DeviceRow {
+  BatchId batch = {};
+  std::uint32_t record_no = 0;
+  se::Family family = se::Family::Pkcs11;
+  SeSerial se_serial;
+  std::string key_name = {}, authority = {};
+  Bytes certificate_serial = {};  // 16
+  Digest certificate_sha256 = {};
+  RecordState state = RecordState::Issued;
+  bool revoked = false;   // by officers, or closed; a mark beside any state
+  bool crl_due = false;   // on a CRL, or due for the next one
+  bool released = false;  // its SE may have a new record
+  bool replaced = false;  // its device has another SE
+  bool scrapped = false;
+  bool in_hand = false;
+  std::string device_serial = {};                // what its receipt bound, else the inventory's; may be empty
+  std::optional<std::uint64_t> crl_number = {};  // of the first CRL that has it
+  std::string rma = {};
+
+  /// Injected and on no CRL: a device that is in use.
+  [[nodiscard]] bool in_use() const { return state == RecordState::Injected && !revoked && !crl_due; }
+};
+
+class DeviceStore {
+ public:
+  explicit DeviceStore(Ledger& ledger) : ledger_{ledger} {}
+
+  // Records with a certificate in sealed segments, by batch and record number.
+  [[nodiscard]] std::optional<DeviceRow> record(const BatchId& batch, RecordNo record);
+  [[nodiscard]] std::vector<DeviceRow> of_se(std::optional<se::Family> family, const SeSerial& serial);
+  [[nodiscard]] std::vector<DeviceRow> of_device(const std::string& device_serial);
+  /// Reads all records: there is no index over random values.
+  [[nodiscard]] std::optional<DeviceRow> of_certificate(ByteView certificate_serial);
+  /// Quarantined or returned, not released, scrapped or replaced; of one batch, or all.
+  [[nodiscard]] std::vector<DeviceRow> waiting(const std::optional<BatchId>& batch);
+
+  /// May the plan be run as the ledger is now? Reasons: record-unknown, record-changed, record-outstanding,
+  /// record-state, certificate-revoked, se-scrapped, se-released, se-replaced, se-other-certificate, se-reserved,
+  /// se-unknown, se-in-use, device-serial, rma-open. Nothing: yes, or it is no plan about a device.
+  [[nodiscard]] std::optional<Refusal> refusal(const Plan& plan, UtcMillis now);
+
+  [[nodiscard]] bool is_scrapped(se::Family family, const SeSerial& serial);
+
+ private:
+  [[nodiscard]] std::vector<DeviceRow> read(const std::string& where,
+                                            const std::function<void(SQLite::Statement&)>& bind);
+  [[nodiscard]] std::variant<DeviceRow, Refusal> same_record(const DeviceRecord& planned);
+  [[nodiscard]] std::optional<Refusal> no_other_certificate(const DeviceRow& row);
+  [[nodiscard]] std::optional<Refusal> not_reserved(se::Family family, const SeSerial& serial, UtcMillis now);
+  [[nodiscard]] std::optional<Refusal> check(const DeviceRevokePlan& plan);
+  [[nodiscard]] std::optional<Refusal> check(const DeviceScrapPlan& plan, UtcMillis now);
+  [[nodiscard]] std::optional<Refusal> check(const DeviceReworkPlan& plan, UtcMillis now);
+  [[nodiscard]] std::optional<Refusal> check(const DeviceRmaPlan& plan);
+
+  Ledger& ledger_;
+};
+
+/// `device-act`: data = u64be time, then the plan's octets.
+void register_device_actions(Ledger& ledger);
+/// Nothing for plans that are not about a device.
+[[nodiscard]] std::optional<Action> device_action(const Plan& plan, UtcMillis now);
+
+/// A release as an act of the record's history. In the transaction that makes it so.
+void add_release_in(store::Database& database, const BatchId& batch, std::uint32_t record_no, const std::string& reason,
+                    UtcMillis now);
+
+}  // namespace keyferry::appliance

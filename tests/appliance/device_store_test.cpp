@@ -1,0 +1,235 @@
+// One device in the ledger: what may be done about a record that has ended, and what each act leaves behind.
+#include "appliance/ledger/device_store.h"
+
+#include <gtest/gtest.h>
+
+#include "appliance/ledger/crl_store.h"
+#include "appliance/ledger/device_history.h"
+#include "appliance/ledger/ends_store.h"
+#include "appliance/ledger/fleet_store.h"
+#include "tests/appliance/ferry_fixture.h"
+
+namespace keyferry::appliance {
+namespace {
+
+using token::Outcome;
+
+/// Record 0 is injected, 1 quarantined, 2 returned, 3 outstanding; SE "spare-1" is in the inventory for no device.
+class Devices : public FerryTest {
+ protected:
+  Devices() {
+    register_end_actions(*ledger_);
+    register_crl_actions(*ledger_);
+    register_device_actions(*ledger_);
+    expect_imported(
+        {.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))}});
+    exec(
+        "INSERT INTO se (family, se_serial, key_name, part, lot, device_serial, transport_kind, transport_name, "
+        "transport_data, import_id, line) SELECT family, x'73706172652d31', key_name, part, lot, '', transport_kind, "
+        "transport_name, transport_data, import_id, 99 FROM se WHERE se_id = 1");
+  }
+
+  void apply(const Action& action) {
+    store::WriteTransaction transaction{ledger_->database()};
+    ledger_->apply_in_transaction(action);
+    transaction.commit();
+  }
+
+  [[nodiscard]] DeviceStore devices() { return DeviceStore{*ledger_}; }
+
+  [[nodiscard]] DeviceRow row(std::uint32_t record) { return *devices().record(batch_, RecordNo{record}); }
+
+  [[nodiscard]] DeviceRecord bound(std::uint32_t record) {
+    const DeviceRow found = row(record);
+    return {.batch = batch_,
+            .record_no = record,
+            .family = found.family,
+            .se_serial = to_bytes(found.se_serial.bytes()),
+            .certificate_serial = found.certificate_serial,
+            .device_serial = found.device_serial.empty() ? "dev-x" : found.device_serial};
+  }
+
+  template <typename Detail>
+  static Plan plan_of(Operation operation, Detail detail) {
+    Plan draft;
+    draft.operation = operation;
+    draft.number = 1;
+    draft.expires = UtcMillis{1'900'000'000'000};
+    draft.detail = std::move(detail);
+    return std::get<Plan>(parse_plan(as_bytes(plan_text(draft))));
+  }
+
+  [[nodiscard]] Plan revoke(std::uint32_t record) {
+    return plan_of(Operation::DeviceRevoke, DeviceRevokePlan{bound(record), "privilegeWithdrawn", "stolen"});
+  }
+
+  [[nodiscard]] Plan scrap(std::uint32_t record) {
+    return plan_of(Operation::DeviceScrap,
+                   DeviceScrapPlan{.record = bound(record), .by = 1, .witness = 2, .reason = "crushed"});
+  }
+
+  [[nodiscard]] Plan rework(std::uint32_t record, std::string_view se = "spare-1") {
+    return plan_of(Operation::DeviceRework,
+                   DeviceReworkPlan{bound(record), se::Family::Pkcs11, to_bytes(as_bytes(se)), "failed"});
+  }
+
+  [[nodiscard]] Plan rma(std::uint32_t record) {
+    return plan_of(Operation::DeviceRma, DeviceRmaPlan{bound(record), "R-1", "superseded", "no network"});
+  }
+
+  [[nodiscard]] std::string refused(const Plan& plan) {
+    const auto refusal = devices().refusal(plan, kNow);
+    return refusal ? refusal->reason : "";
+  }
+
+  void run(const Plan& plan) {
+    EXPECT_EQ(refused(plan), "");
+    apply(*device_action(plan, kNow));
+  }
+
+  /// Reason that the next CRL gives for a record's certificate.
+  [[nodiscard]] std::optional<int> crl_reason(std::uint32_t record) {
+    const Bytes entries = CrlStore{*ledger_}.next_entries("ca");
+    for (std::size_t at = 0; at < entries.size(); at += 25) {
+      if (equal(ByteView{entries}.subspan(at, 16), records_[record].certificate_serial)) return entries[at + 24];
+    }
+    return std::nullopt;
+  }
+};
+
+TEST_F(Devices, ARevokedOneIsOnTheNextCrlWithItsReasonAndStaysInjected) {
+  EXPECT_EQ(crl_reason(0), std::nullopt);
+  run(revoke(0));
+  EXPECT_EQ(crl_reason(0), 9);
+  EXPECT_EQ(refused(revoke(0)), "certificate-revoked");
+  EXPECT_EQ(sums().injected, 1U);
+  EXPECT_TRUE(agrees());
+  EXPECT_EQ(row(0).state, RecordState::Injected);
+}
+
+TEST_F(Devices, WhatIsOnItsWayToACrlAnywayIsNotRevokedAgain) {
+  EXPECT_EQ(refused(revoke(1)), "certificate-revoked");
+  EXPECT_EQ(refused(revoke(2)), "certificate-revoked");
+  EXPECT_EQ(refused(revoke(3)), "record-outstanding");
+}
+
+TEST_F(Devices, APlanForAnotherCertificateSeOrDeviceIsRefused) {
+  DeviceRecord other = bound(0);
+  other.certificate_serial = bound(1).certificate_serial;
+  EXPECT_EQ(refused(plan_of(Operation::DeviceRevoke, DeviceRevokePlan{other, "superseded", "x"})), "record-changed");
+  other = bound(0);
+  other.se_serial = bound(1).se_serial;
+  EXPECT_EQ(refused(plan_of(Operation::DeviceRevoke, DeviceRevokePlan{other, "superseded", "x"})), "record-changed");
+  other = bound(0);
+  other.device_serial = "dev-other";
+  EXPECT_EQ(refused(plan_of(Operation::DeviceRevoke, DeviceRevokePlan{other, "superseded", "x"})), "record-changed");
+  other = bound(0);
+  other.record_no = 77;
+  EXPECT_EQ(refused(plan_of(Operation::DeviceRevoke, DeviceRevokePlan{other, "superseded", "x"})), "record-unknown");
+}
+
+TEST_F(Devices, AScrappedSeIsInNoListAndGetsNoRecord) {
+  EXPECT_EQ(refused(scrap(0)), "record-state");
+  EXPECT_EQ(devices().waiting(std::nullopt).size(), 2U);
+  run(scrap(1));
+  EXPECT_EQ(refused(scrap(1)), "se-scrapped");
+  EXPECT_TRUE(row(1).scrapped && row(1).in_hand);
+  EXPECT_EQ(scrapped_in(*ledger_, batch_), 1U);
+  EXPECT_EQ(EndsStore{*ledger_}.in_hand(batch_), 1U);
+  EXPECT_TRUE(EndsStore{*ledger_}.releasable(batch_, RecordNo{1})->scrapped);
+  EXPECT_EQ(devices().waiting(batch_).size(), 1U);
+  EXPECT_EQ(crl_reason(1), 1) << "as its quarantine said";
+  // Whatever is tried behind the program's back:
+  exec("UPDATE se SET generation = generation + 1");
+  exec("UPDATE record SET revoked = 1");
+  const auto list = InventoryStore{*ledger_}.make_list({.count = 5}, kNow);
+  EXPECT_TRUE(std::holds_alternative<Refusal>(list)) << "four of five are left";
+  EXPECT_THROW(exec("INSERT INTO record SELECT batch_id, 99, segment_idx, se_id, 9, public_key, "
+                    "x'00112233445566778899aabbccddeeff', certificate_sha256, challenge, 'issued', 1, 0, '' FROM record "
+                    "WHERE record_no = 1"),
+               std::exception);
+  EXPECT_TRUE(agrees());
+}
+
+TEST_F(Devices, AReworkMovesTheDeviceToTheOtherSe) {
+  run(rework(1));
+  EXPECT_EQ(refused(rework(1)), "se-replaced");
+  EXPECT_TRUE(row(1).replaced);
+  EXPECT_EQ(count("se", "se_serial = x'73706172652d31' AND device_serial = '" + bound(1).device_serial + "'"), 1);
+  EXPECT_TRUE(EndsStore{*ledger_}.releasable(batch_, RecordNo{1})->replaced);
+  EXPECT_EQ(refused(rework(0)), "device-serial") << "the other SE is for a device by now";
+  const DeviceThread thread = device_thread(*ledger_, {row(1)});
+  ASSERT_EQ(thread.events.size(), 3U);
+  EXPECT_EQ(thread.events.back().event, "reworked");
+}
+
+TEST_F(Devices, AReworkOfWhatWasInjectedSupersedesItsCertificate) {
+  run(rework(0));
+  EXPECT_EQ(crl_reason(0), 4);
+}
+
+TEST_F(Devices, AReworkWantsAnSeThatIsFree) {
+  EXPECT_EQ(refused(rework(1, "no-such-se")), "se-unknown");
+  exec("UPDATE se SET device_serial = ''");
+  const Bytes taken = bound(0).se_serial;
+  EXPECT_EQ(refused(rework(1, to_string(taken))), "se-in-use");
+  run(scrap(2));
+  EXPECT_EQ(refused(rework(1, to_string(bound(2).se_serial))), "se-scrapped");
+}
+
+TEST_F(Devices, OneThatCameBackIsRevokedOnceAndMayBeScrapped) {
+  EXPECT_EQ(refused(rma(1)), "record-state");
+  run(rma(0));
+  EXPECT_EQ(refused(rma(0)), "rma-open");
+  EXPECT_EQ(crl_reason(0), 4);
+  run(scrap(0));
+  EXPECT_EQ(crl_reason(0), 4) << "the first reason stays";
+  EXPECT_TRUE(agrees());
+}
+
+TEST_F(Devices, AnEarlierRevocationKeepsItsReasonWhenTheDeviceComesBack) {
+  run(revoke(0));
+  run(rma(0));
+  EXPECT_EQ(crl_reason(0), 9);
+  EXPECT_EQ(count("device_act", "crl_reason IS NOT NULL"), 1);
+}
+
+TEST_F(Devices, AreFoundByEachOfTheirNames) {
+  const DeviceRow expected = row(0);
+  EXPECT_EQ(devices().of_certificate(expected.certificate_serial)->record_no, 0U);
+  EXPECT_EQ(devices().of_se(std::nullopt, expected.se_serial).size(), 1U);
+  EXPECT_EQ(devices().of_se(se::Family::Atecc608, expected.se_serial).size(), 0U);
+  EXPECT_EQ(devices().of_device(expected.device_serial).size(), 1U);
+  EXPECT_FALSE(devices().of_certificate(Bytes(16, 1)));
+  EXPECT_TRUE(devices().of_device("").empty());
+}
+
+TEST_F(Devices, OnlyThoseThatPassedAreForTheFleet) {
+  std::vector<std::uint32_t> listed;
+  const auto visit = [&](const FleetDevice& device) { listed.push_back(device.core.record_no.value); };
+  FleetStore fleet{*ledger_};
+  EXPECT_EQ(fleet.visit(batch_, std::nullopt, visit).devices, 1U);
+  EXPECT_EQ(listed, std::vector<std::uint32_t>{0});
+  EXPECT_EQ(fleet.visit(batch_, UtcMillis{kNow.value + 1'000'000'000}, visit).devices, 0U);
+  run(revoke(0));
+  const FleetCounts after = fleet.visit(batch_, std::nullopt, visit);
+  EXPECT_EQ((std::pair{after.devices, after.revoked}), (std::pair<std::uint64_t, std::uint64_t>{0, 1}));
+}
+
+TEST_F(Devices, WhatIsDueIsCountedByReason) {
+  run(revoke(0));
+  std::vector<std::pair<int, std::uint64_t>> found;
+  for (const DueEntries& due : CrlStore{*ledger_}.due()) found.emplace_back(due.reason, due.count);
+  EXPECT_EQ(found, (std::vector<std::pair<int, std::uint64_t>>{{1, 1}, {5, 1}, {9, 1}}));
+}
+
+TEST_F(Devices, AnActIsNeitherEditedNorTakenBack) {
+  run(revoke(0));
+  EXPECT_THROW(exec("UPDATE device_act SET reason = 'other'"), std::exception);
+  EXPECT_THROW(exec("DELETE FROM device_act"), std::exception);
+  EXPECT_THROW(apply(*device_action(revoke(0), kNow)), std::exception) << "once";
+  EXPECT_FALSE(device_action(plan_of(Operation::CaRetire, CaRetirePlan{"ca", "x"}), kNow));
+}
+
+}  // namespace
+}  // namespace keyferry::appliance
