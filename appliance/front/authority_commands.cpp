@@ -13,6 +13,7 @@
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
+#include "wrap/x509/bundle.h"
 #include "wrap/x509/pem.h"
 
 namespace keyferry::appliance {

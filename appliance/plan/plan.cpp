@@ -11,6 +11,7 @@
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_fields.h"
 #include "appliance/plan/plan_keys.h"
+#include "appliance/plan/plan_outside.h"
 #include "appliance/plan/plan_people.h"
 #include "appliance/plan/plan_prepare.h"
 #include "wrap/base/text.h"
@@ -56,6 +57,7 @@ constexpr std::array kOperations{
     std::pair{Operation::InsecureAllow, std::string_view{"insecure-allow"}},
     std::pair{Operation::FamilyEnable, std::string_view{"family-enable"}},
     std::pair{Operation::SePrepare, std::string_view{"se-prepare"}},
+    std::pair{Operation::BatchCertify, std::string_view{"batch-certify"}},
 };
 
 constexpr std::array kEnvironments{
@@ -173,6 +175,7 @@ BatchPlan read_batch(PlanFields& fields) {
   check_validity(fields, plan.not_before, plan.not_after);
   plan.due = fields.time("due");
   if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
+  if (fields.has("outside")) plan.outside = fields.flag("outside");
   if (plan.family == se::Family::Atecc608) plan.atecc608 = read_atecc608(fields);
   return plan;
 }
@@ -219,6 +222,7 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::InsecureAllow: plan.detail = read_insecure_allow(fields); return;
     case Operation::FamilyEnable: plan.detail = read_family_enable(fields); return;
     case Operation::SePrepare: plan.detail = read_se_prepare(fields); return;
+    case Operation::BatchCertify: plan.detail = read_batch_certify(fields); return;
   }
 }
 
@@ -264,6 +268,7 @@ std::string detail_text(const BatchPlan& plan) {
   text += validity_text(plan.not_before, plan.not_after);
   text += fmt::format("due = \"{}\"\n", to_rfc3339(plan.due));
   if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
+  if (plan.outside) text += "outside = true\n";
   if (plan.atecc608) text += "\n" + atecc608_text(*plan.atecc608);
   return text;
 }
@@ -325,6 +330,8 @@ std::vector<std::string> detail_sentences(const BatchPlan& plan) {
   lines.push_back(fmt::format("Certificates: kf-ca/{}, template \"{}\", subject {}, valid from {} to {}.",
                               plan.certificate_authority, plan.certificate_template, plan.certificate_subject,
                               to_rfc3339(plan.not_before), to_rfc3339(plan.not_after)));
+  const auto outside = outside_sentences(plan);
+  lines.insert(lines.end(), outside.begin(), outside.end());
   lines.push_back(plan.firmware_sha256
                       ? fmt::format("Each device's firmware must be the image {}.", plan.firmware_sha256->hex())
                       : std::string{"No firmware image is checked in this batch."});

@@ -54,6 +54,7 @@ enum class Operation {
   InsecureAllow,
   FamilyEnable,
   SePrepare,
+  BatchCertify,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -210,6 +211,7 @@ struct BatchPlan {
   std::optional<Digest> firmware_sha256;
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
+  bool outside = false;  // the CA is an outside one: requests go out, certificates come in, then it seals
 
   [[nodiscard]] std::uint32_t segment_count() const {
     return static_cast<std::uint32_t>((std::uint64_t{se_count} + segment_size - 1) / segment_size);
@@ -353,6 +355,14 @@ struct FamilyEnablePlan {
   std::string reason;
 };
 
+/// An outside CA's certificates for a batch that waits for them: its wrapped keys may be opened once, for these.
+struct BatchCertifyPlan {
+  BatchId batch;
+  std::string authority;
+  std::uint32_t count = 0;
+  Digest certificates_root;  // RFC 6962, over the certificates in DER, by record number
+};
+
 inline constexpr std::uint32_t kMaxPreparedChips = 1'000'000;
 
 /// A secure room makes blank chips ready; its receipts are taken in as inventory. Family atecc608.
@@ -409,7 +419,8 @@ struct Plan {
                ClockSetPlan,
                InsecureAllowPlan,
                FamilyEnablePlan,
-               SePreparePlan>
+               SePreparePlan,
+               BatchCertifyPlan>
       detail;
 
   Bytes octets;   // as parsed

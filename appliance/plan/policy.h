@@ -88,6 +88,7 @@ inline constexpr std::array kOperationTable{
     OperationRow{.operation = Operation::InsecureAllow, .quorum = QuorumClass::Higher},
     OperationRow{.operation = Operation::FamilyEnable},
     OperationRow{.operation = Operation::SePrepare},
+    OperationRow{.operation = Operation::BatchCertify},
 };
 
 namespace policy_detail {
@@ -96,7 +97,7 @@ constexpr bool has_every_operation_in_order() {
   for (std::size_t i = 0; i < kOperationTable.size(); ++i) {
     if (static_cast<std::size_t>(kOperationTable[i].operation) != i) return false;
   }
-  return static_cast<std::size_t>(Operation::SePrepare) + 1 == kOperationTable.size();
+  return static_cast<std::size_t>(Operation::BatchCertify) + 1 == kOperationTable.size();
 }
 
 }  // namespace policy_detail

@@ -21,6 +21,8 @@ PREPARE_CUTS = re.compile(r"(prepare\.|(gate|front)\.se-order\.)")
 CHIP_CUTS = re.compile(r"(atecc608\.|worker\.record\.built$)")
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
+# Walked by outside_ca_test.py: a batch under an outside CA is another ferry.
+OUTSIDE_CUTS = re.compile(r"(worker\.(waiting|certified)\.|front\.(requests|waiting|certify)\.|front\.certificates\.(before-commit|taken))")
 
 
 class Failed(Exception):
