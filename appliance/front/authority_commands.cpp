@@ -15,6 +15,7 @@
 #include "wrap/base/text.h"
 #include "wrap/x509/bundle.h"
 #include "wrap/x509/pem.h"
+#include "wrap/x509/request.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -22,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kDefaultCaDays = 20 * 365;
-constexpr std::string_view kPemRequest = "CERTIFICATE REQUEST";  // RFC 7468 section 7
 
 x509::CertificateFacts facts_of(ByteView der) {
   auto parsed = x509::parse_certificate(der);
@@ -30,17 +30,24 @@ x509::CertificateFacts facts_of(ByteView der) {
   return std::get<x509::CertificateFacts>(std::move(parsed));
 }
 
-CaProfile read_profile(const std::string& text) {
-  const auto profile = profile_from_name(text);
-  if (!profile) throw Error{Code::Usage, "--template: root, intermediate, matter-paa or matter-pai"};
-  return *profile;
+x509::CaKind read_kind(const std::string& text) {
+  const auto kind = x509::ca_kind_from_name(text);
+  if (!kind) throw Error{Code::Usage, "--template: root, intermediate, matter-paa or matter-pai"};
+  return *kind;
 }
 
-std::uint16_t read_matter_id(const char* option, const std::string& text) {
-  if (text.empty()) return 0;
-  const bool good = text.size() == 4 && text != "0000" && text.find_first_not_of("0123456789ABCDEF") == std::string::npos;
-  if (!good) throw Error{Code::Usage, fmt::format("{}: 4 upper-case hex digits from 0001 to FFFF", option)};
-  return static_cast<std::uint16_t>(std::stoul(text, nullptr, 16));
+std::optional<std::uint16_t> read_matter_id(const char* option, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto id = x509::read_matter_hex(text);
+  if (!id) throw Error{Code::Usage, fmt::format("{}: 4 upper-case hex digits, such as FFF1", option)};
+  return id;
+}
+
+x509::MatterIds read_matter_ids(const std::string& vendor, const std::string& product) {
+  x509::MatterIds ids;
+  ids.vendor_id = read_matter_id("--vid", vendor);
+  ids.product_id = read_matter_id("--pid", product);
+  return ids;
 }
 
 /// The registry as it is when what a cut run left is settled.
@@ -79,7 +86,7 @@ int tell_ca(Context& context, const std::string& name, bool done_before) {
   write_file_durably(chain, as_bytes(chain_pem(authority.chain())), Overwrite::Replace);
   Json json{{"name", name},
             {"subject", facts.subject},
-            {"template", authority.profile},
+            {"template", x509::ca_kind_name(authority.kind)},
             {"not_before", to_rfc3339(facts.not_before)},
             {"not_after", to_rfc3339(facts.not_after)},
             {"sha256", facts.sha256.hex()},
@@ -100,7 +107,7 @@ int tell_ca(Context& context, const std::string& name, bool done_before) {
 void write_request(Context& context, const fs::path& folder, const KnownAuthority& authority) {
   if (folder == context.paths().authorities()) make_private_directory(folder);
   write_file_durably(folder / (authority.name + ".csr.der"), authority.request, Overwrite::Replace);
-  write_file_durably(folder / (authority.name + ".csr.pem"), as_bytes(x509::to_pem(kPemRequest, authority.request)),
+  write_file_durably(folder / (authority.name + ".csr.pem"), as_bytes(x509::to_pem(x509::kPemRequest, authority.request)),
                      Overwrite::Replace);
 }
 
@@ -113,7 +120,7 @@ int tell_request(Context& context, const std::string& name, const std::optional<
   context.out().result(
       "ca-request",
       Json{{"name", name},
-           {"template", authority.profile},
+           {"template", x509::ca_kind_name(authority.kind)},
            {"request", file.string()},
            {"pending", authority.pending},
            {"done_before", done_before}},
@@ -161,19 +168,20 @@ int ca_create(Context& context, const CaOptions& options) {
   need_name(options.name);
   const Registry before = settled_registry(context);
   CaCreatePlan plan{.name = options.name, .subject = options.subject, .not_before = {}, .not_after = {}};
-  plan.profile = read_profile(options.profile);
+  plan.kind = read_kind(options.kind);
   plan.issuer = options.issuer;
-  plan.path_length = options.path_length.value_or(plan.profile == CaProfile::MatterPaa ? 1 : 0);
-  plan.vendor_id = read_matter_id("--vid", options.vendor_id);
-  plan.product_id = read_matter_id("--pid", options.product_id);
+  plan.path_length = options.path_length.value_or(plan.kind == x509::CaKind::MatterPaa ? 1 : 0);
+  plan.matter = read_matter_ids(options.vendor_id, options.product_id);
   default_times(options, before, context.clock().now(), plan);
   const KnownAuthority* known = before.authority(options.name);
   if (known != nullptr) {
-    const std::string subject = known->certificate.empty() ? "" : facts_of(known->certificate).subject;
-    const bool same_ids = known->vendor_id == plan.vendor_id && known->product_id == plan.product_id;
-    const bool same = !known->outside && !known->pending && known->profile == options.profile && same_ids &&
-                      (subject == options.subject || (is_matter(plan.profile) && subject.starts_with(options.subject + ",")));
-    need_same(context, "ca-create", *known, same, fmt::format("with subject {}, template {}", subject, known->profile));
+    const bool made_here = !known->outside && known->request.empty();
+    const auto facts = made_here ? std::optional{facts_of(known->certificate)} : std::nullopt;
+    const bool same = facts && known->kind == plan.kind && known->matter == plan.matter &&
+                      x509::validate(plan.spec()) == std::nullopt && facts->subject_name == x509::ca_name(plan.spec());
+    need_same(context, "ca-create", *known, same,
+              facts ? fmt::format("with subject {}, template {}", facts->subject, x509::ca_kind_name(known->kind))
+                    : std::string{"and was not made by ca create"});
   }
   if (known == nullptr) run_operation(context, Operation::CaCreate, plan);
   return tell_ca(context, options.name, known != nullptr);
@@ -186,14 +194,15 @@ int ca_request(Context& context, const CaRequestOptions& options) {
     throw Error{Code::NotFound, fmt::format("{} is no folder", options.to->string()), "--to: mount the token, or make the folder"};
   const KnownAuthority* known = before.authority(options.name);
   if (known != nullptr) {
-    need_same(context, "ca-request", *known, !known->request.empty(), "and was not made by a request");
+    const bool same = !known->request.empty() && (options.subject.empty() || options.subject == known->subject);
+    need_same(context, "ca-request", *known, same,
+              known->request.empty() ? "and was not made by a request" : fmt::format("with a request for {}", known->subject));
     return tell_request(context, options.name, options.to, true);
   }
   if (options.subject.empty()) throw Error{Code::Usage, "--subject is missing"};
   CaRequestPlan plan{.name = options.name, .subject = options.subject};
-  plan.profile = read_profile(options.profile);
-  plan.vendor_id = read_matter_id("--vid", options.vendor_id);
-  plan.product_id = read_matter_id("--pid", options.product_id);
+  plan.kind = read_kind(options.kind);
+  plan.matter = read_matter_ids(options.vendor_id, options.product_id);
   run_operation(context, Operation::CaRequest, plan);
   return tell_request(context, options.name, options.to, false);
 }
@@ -224,8 +233,8 @@ int ca_import(Context& context, const CaChainOptions& options) {
     need_same(context, "ca-import", *known, known->outside && known->chain() == chain, "with another certificate");
     return tell_ca(context, options.name, true);
   }
-  CaImportPlan plan{options.name, read_profile(options.profile), chain};
-  if (plan.profile == CaProfile::Intermediate && chain.size() == 1) plan.profile = CaProfile::Root;
+  CaImportPlan plan{options.name, read_kind(options.kind), chain};
+  if (plan.kind == x509::CaKind::Intermediate && chain.size() == 1) plan.kind = x509::CaKind::Root;
   run_operation(context, Operation::CaImport, plan);
   return tell_ca(context, options.name, false);
 }

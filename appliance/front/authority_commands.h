@@ -18,7 +18,7 @@ struct CaOptions {
   std::string subject;                    // "CN=...,O=..."
   std::optional<std::string> not_before;  // default: yesterday, or as the issuer's
   std::optional<std::string> not_after;   // default: twenty years later, at most as the issuer's
-  std::string profile = "root";           // "intermediate", "matter-paa", "matter-pai"
+  std::string kind = "root";           // "intermediate", "matter-paa", "matter-pai"
   std::string issuer;                     // NAME of a kf-ca; empty: self-signed
   std::optional<std::uint8_t> path_length;
   std::string vendor_id, product_id;      // Matter's: 4 hex digits, or empty
@@ -27,7 +27,7 @@ struct CaOptions {
 struct CaRequestOptions {
   std::string name;
   std::string subject;  // not needed when the request was made before
-  std::string profile = "intermediate";
+  std::string kind = "intermediate";
   std::string vendor_id, product_id;
   std::optional<std::filesystem::path> to;  // a folder: PEM and DER are written there too
 };
@@ -35,7 +35,7 @@ struct CaRequestOptions {
 struct CaChainOptions {
   std::string name;
   std::filesystem::path chain;  // PEM: the CA's certificate, then each one's issuer
-  std::string profile = "intermediate";  // ca import only
+  std::string kind = "intermediate";  // ca import only
 };
 
 /// Writes HOME/ca/NAME.pem, and NAME-chain.pem with what stands above it; also when the CA was there before.

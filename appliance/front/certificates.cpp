@@ -5,6 +5,7 @@
 
 #include "appliance/front/batch_files.h"
 #include "appliance/front/context.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/export.h"
 #include "wrap/base/error.h"
 #include "wrap/x509/pem.h"
@@ -58,6 +59,10 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   }
   if (folder) {
     write_public_file(to / "ca.pem", authority);
+    if (const auto declaration = declaration_of(context, row.id)) {
+      const Fd file_of = create_file(to / "certification-declaration.der");
+      write_all(file_of, *declaration, to.string());
+    }
     sync_directory(to);
   } else {
     file->write(as_bytes(authority));
@@ -70,7 +75,7 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
            {"count", count},
            {"to", to.string()}},
       {fmt::format(
-          "{} certificates of batch {} and its CA: {}", count, row.id.hex(), to.string())});
+          "{} certificates of batch {} and its CA chain: {}", count, row.id.hex(), to.string())});
   return 0;
 }
 

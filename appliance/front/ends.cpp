@@ -105,6 +105,7 @@ std::optional<std::uint32_t> write_follow_up(Context& context, const StationId& 
   plan.key_name = like->key_name;
   plan.customer = like->customer;
   plan.subject = like->certificate_subject;
+  plan.certificate_text = like->certificate_text;
   plan.revoked_at = station;
   static_cast<void>(write_plan(context, plan));
   return made->count;

@@ -340,7 +340,7 @@ void add_setup(CLI::App& app, Line& line) {
   ca->add_option("--not-before", line.ca.not_before, "date or RFC 3339 (default: yesterday)");
   ca->add_option(
       "--not-after", line.ca.not_after, "date or RFC 3339 (default: twenty years later)");
-  ca->add_option("--template", line.ca.profile, "root, intermediate, matter-paa or matter-pai")->capture_default_str();
+  ca->add_option("--template", line.ca.kind, "root, intermediate, matter-paa or matter-pai")->capture_default_str();
   ca->add_option("--issuer", line.ca.issuer, "the CA of this HSM that signs it (intermediate, matter-pai)");
   ca->add_option("--path-length", line.ca.path_length, "CAs that may stand below it (default: 0; matter-paa: 1)");
   ca->add_option("--vid", line.ca.vendor_id, "Matter vendor id, 4 hex digits");
@@ -350,7 +350,7 @@ void add_setup(CLI::App& app, Line& line) {
                                   "ca request pai1 --template matter-pai --vid FFF1 --subject \"CN=ACME PAI\" --to /media/usb");
   request->add_option("NAME", line.ca_request.name)->required();
   request->add_option("--subject", line.ca_request.subject, "CN=...,O=...");
-  request->add_option("--template", line.ca_request.profile, "intermediate or matter-pai")->capture_default_str();
+  request->add_option("--template", line.ca_request.kind, "intermediate or matter-pai")->capture_default_str();
   request->add_option("--vid", line.ca_request.vendor_id, "Matter vendor id, 4 hex digits");
   request->add_option("--pid", line.ca_request.product_id, "Matter product id, 4 hex digits");
   request->add_option("--to", line.ca_request.to, "folder to write the request to, PEM and DER");
@@ -364,7 +364,7 @@ void add_setup(CLI::App& app, Line& line) {
                                   "ca import ejbca --chain /media/usb/ejbca-chain.pem");
   outside->add_option("NAME", line.ca_chain.name)->required();
   outside->add_option("--chain", line.ca_chain.chain, "PEM: the issuing CA, then each one's issuer, the anchor last")->required();
-  outside->add_option("--template", line.ca_chain.profile, "root, intermediate or matter-pai")->capture_default_str();
+  outside->add_option("--template", line.ca_chain.kind, "root, intermediate or matter-pai")->capture_default_str();
   bind(outside, line, Access::Write, [&line](Context& context) { return ca_import(context, line.ca_chain); });
 
   CLI::App& elements = *add_group(app, "se", "the inventory of secure elements");
@@ -431,8 +431,9 @@ void add_plan_new(CLI::App& group, Line& line) {
       "--segment-size",
       plan.segment_size,
       "records in a segment, a power of two (default: 256 to 8192 by --count)");
-  command->add_option("--subject", plan.subject, "subject of the certificates")
-      ->capture_default_str();
+  CLI::Option* subject = command->add_option("--subject", plan.subject, "subject of the certificates")->capture_default_str();
+  command->add_option("--template", plan.template_file, "certificate template, TOML (matter-dac, custom, device)")->excludes(subject);
+  command->add_option("--certification-declaration", plan.certification_declaration, "Matter: the product's declaration, CMS in DER");
   command->add_option("--not-before", plan.not_before, "of the certificates (default: yesterday)");
   command->add_option("--not-after", plan.not_after, "of the certificates (default: the CA's)");
   command->add_option("--due", plan.due, "when outstanding records are overdue (default: 90 days)");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "appliance/front/context.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/ends.h"
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/outside.h"
@@ -10,12 +11,14 @@
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_outside.h"
 #include "token/audit/merkle.h"
+#include "token/items.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/random.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/soft_key.h"
 #include "wrap/se/atecc608_profile.h"
+#include "wrap/se/compressed_certificate.h"
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/template.h"
@@ -82,7 +85,6 @@ class Checker {
   const Plan& plan_;
   fs::path folder_;
   Registry registry_;
-  std::optional<x509::SubjectPattern> pattern_;
   std::optional<x509::CertificateBuilder> certificates_;  // once the template has been checked
   std::vector<Bytes> issuers_;
   PlanCheck result_;
@@ -186,12 +188,6 @@ void Checker::check_station(const BatchPlan& batch) {
 }
 
 void Checker::check_certificates(const BatchPlan& batch) {
-  auto pattern = x509::SubjectPattern::parse(batch.certificate_subject);
-  if (const auto* refusal = std::get_if<Refusal>(&pattern)) {
-    refuse(*refusal);
-  } else {
-    pattern_ = std::get<x509::SubjectPattern>(std::move(pattern));
-  }
   const KnownAuthority* authority = registry_.authority(batch.certificate_authority);
   if (authority == nullptr) {
     refuse("batch-authority",
@@ -225,21 +221,26 @@ void Checker::check_certificates(const BatchPlan& batch) {
     return;
   }
   const auto& issuer = std::get<x509::CertificateFacts>(parsed);
-  const x509::DeviceTemplate device{.name = batch.certificate_template,
-                                    .subject = batch.certificate_subject,
-                                    .not_before = batch.not_before,
-                                    .not_after = batch.not_after,
-                                    .issuer_name = issuer.subject_name,
-                                    .issuer_key_identifier = issuer.subject_key_identifier};
+  x509::DeviceTemplate device = batch.device_template();
+  device.issuer_name = issuer.subject_name;
+  device.issuer_key_identifier = issuer.subject_key_identifier;
   if (const auto refusal = x509::validate(device)) {
     refuse(*refusal);
     return;
   }
+  if (device.certification_declaration) refuse(check_declaration(context_, device));
   if (const auto refusal = x509::validate(device, issuer)) {
     refuse(*refusal);
     return;
   }
   certificates_.emplace(device);
+  result_.max_certificate_bytes = x509::max_certificate_bytes(device);
+  if (result_.max_certificate_bytes > token::kMaxCertificateBytes) {
+    refuse("certificate-size",
+           fmt::format("certificates may have {} octets, an SE of family {} and its record hold {}",
+                       result_.max_certificate_bytes, se::family_name(batch.family), token::kMaxCertificateBytes),
+           "make the template's names, policies and extensions shorter");
+  }
   issuers_ = authority->chain();
   if (batch.not_before < issuer.not_before) {
     refuse("validity",
@@ -304,7 +305,7 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
         fmt::format("{} is in batch {}, which is approved", name, listed.reserved_by->hex()),
         "make a new plan, or let that batch's plan expire"};
   }
-  if (pattern_) {
+  if (certificates_) {
     const x509::SubjectFields fields{.device_serial = entry.device_serial.empty()
                                                           ? std::nullopt
                                                           : std::optional{entry.device_serial},
@@ -312,7 +313,7 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
                                      .key_name = entry.key_name,
                                      .part = entry.part,
                                      .lot = entry.lot};
-    if (auto refusal = pattern_->check(fields)) {
+    if (auto refusal = certificates_->check(fields)) {
       return Refusal{refusal->reason, name + ": " + refusal->text, refusal->hint};
     }
   }
@@ -325,7 +326,7 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
 
 /// The longest certificate that this SE can get: another key, serial or signature makes it shorter at most.
 std::optional<Refusal> Checker::check_certificate_room(const se::Entry& entry) const {
-  if (!certificates_ || plan_.batch().atecc608->certificate_form != se::CertificateForm::Plain) return std::nullopt;
+  if (!certificates_) return std::nullopt;
   static const crypto::PublicKey kAnyKey = crypto::SoftKey::generate().public_key();
   SystemRandom random;
   const x509::CertificateSerial serial = x509::make_serial(random);  // always as long in DER
@@ -335,8 +336,14 @@ std::optional<Refusal> Checker::check_certificate_room(const se::Entry& entry) c
       .key_name = entry.key_name,
       .part = entry.part,
       .lot = entry.lot};
-  const Bytes longest_signature(crypto::kSignatureBytes, 0xFF);
-  const Bytes certificate = x509::assemble(certificates_->to_be_signed(serial, fields, kAnyKey), longest_signature);
+  const bool compress = plan_.batch().atecc608->certificate_form == se::CertificateForm::Compressed;
+  const Bytes signature(crypto::kSignatureBytes, compress ? 0x01 : 0xFF);  // 0xFF: the longest in DER
+  const Bytes certificate = x509::assemble(certificates_->to_be_signed(serial, fields, kAnyKey), signature);
+  if (compress) {
+    const auto compressed = se::compress_certificate(certificate);
+    if (const auto* refusal = std::get_if<Refusal>(&compressed)) return *refusal;
+    return std::nullopt;
+  }
   const auto area = se::plain_certificate_area(*plan_.batch().atecc608, certificate, issuers_);
   if (const auto* refusal = std::get_if<Refusal>(&area)) return *refusal;
   return std::nullopt;

@@ -19,6 +19,7 @@ struct PlanCheck {
   std::vector<Refusal> refusals;    // empty: the plan can be run
   std::uint64_t more_refusals = 0;  // about SEs, beyond the ones listed
   std::optional<ListId> list;       // batch plans: where its SEs are
+  std::size_t max_certificate_bytes = 0;  // batch plans: what its template can give at most
   std::vector<Digest> segment_roots;  // batch plans: RFC 6962 root of each segment's entries, as checked
 };
 

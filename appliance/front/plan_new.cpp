@@ -6,6 +6,7 @@
 
 #include "appliance/front/context.h"
 #include "appliance/front/dates.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/ledger/inventory_store.h"
@@ -97,6 +98,28 @@ std::optional<se::Atecc608Profile> read_profile(const PlanNewOptions& options, s
   return std::get<se::Atecc608Profile>(std::move(parsed));
 }
 
+/// With the product's declaration in it; nothing: "device" with --subject.
+std::optional<x509::DeviceTemplate> read_template(Context& context, const PlanNewOptions& options) {
+  std::string text = options.certificate_text;
+  if (options.template_file) {
+    const auto octets = read_file_if_exists(*options.template_file, x509::kMaxTemplateBytes);
+    if (!octets) throw Error{Code::NotFound, fmt::format("there is no file {}", options.template_file->string())};
+    text = to_string(*octets);
+  }
+  if (text.empty()) {
+    if (!options.certification_declaration) return std::nullopt;
+    throw Error{Code::Usage, "--certification-declaration goes with a Matter template: --template FILE"};
+  }
+  auto parsed = x509::parse_template(text);
+  if (auto* refusal = std::get_if<Refusal>(&parsed)) {
+    if (options.template_file) refusal->text = fmt::format("{}: {}", options.template_file->string(), refusal->text);
+    throw to_error(*refusal);
+  }
+  auto device = std::get<x509::DeviceTemplate>(std::move(parsed));
+  if (options.certification_declaration) take_declaration(context, *options.certification_declaration, device);
+  return device;
+}
+
 Digest file_sha256(const std::filesystem::path& file) {
   constexpr std::uint64_t kReadBytes = 1 << 20;
   const Fd fd = open_regular_file(file, Code::NotFound);
@@ -162,10 +185,15 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.target_count = options.target_count.value_or(options.count);
   batch.segment_size = segment_size(options);
   batch.certificate_authority = options.authority;
-  batch.certificate_template = x509::kDeviceTemplateName;
-  batch.certificate_subject = options.subject;
-  batch.not_before = read_time_or("--not-before", options.not_before, not_before);
-  batch.not_after = read_time_or("--not-after", options.not_after, authority.not_after);
+  const auto device = read_template(context, options);
+  batch.certificate_template = device ? device->name : std::string{x509::kDeviceTemplateName};
+  batch.certificate_subject = device ? device->subject : options.subject;
+  if (device) batch.certificate_text = x509::template_text(*device);
+  const bool timed = device && device->not_after != UtcMillis{};
+  if (timed && (options.not_before || options.not_after))
+    throw Error{Code::Usage, "--not-before and --not-after: the template says them already"};
+  batch.not_before = timed ? device->not_before : read_time_or("--not-before", options.not_before, not_before);
+  batch.not_after = timed ? device->not_after : read_time_or("--not-after", options.not_after, authority.not_after);
   batch.due = read_time_or("--due", options.due, due);
   batch.outside = registry.authority(options.authority)->outside;
   if (batch.outside && !options.segment_size)

@@ -25,6 +25,9 @@ struct PlanNewOptions {
   std::optional<std::uint32_t>
       segment_size;  // default: 256 to 8192, so that there are some 16 to 32 segments or 8192 is reached
   std::string subject = "CN={device_serial}";
+  std::optional<std::filesystem::path> template_file;  // instead of subject
+  std::string certificate_text;                        // instead of both: of a plan that is made again
+  std::optional<std::filesystem::path> certification_declaration;  // Matter: CMS, of the product
   std::optional<std::string> not_before;  // default: yesterday, not before the CA
   std::optional<std::string> not_after;   // default: as long as the CA
   std::optional<std::string> due;         // default: 90 days

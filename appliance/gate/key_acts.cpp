@@ -13,7 +13,9 @@
 #include "wrap/crypto/random_health.h"
 #include "wrap/se/atecc608_builder.h"
 #include "wrap/se/check_value.h"
+#include "wrap/x509/certificate.h"
 #include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/request.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -94,14 +96,56 @@ void import_key(Hsm& hsm, const KeyRoleRow& row, const v1::MakeKey& request, con
   made.set_check_value(request.check_value());
 }
 
+x509::CaSpec spec_of(const v1::MakeKey& request) {
+  const auto kind = x509::ca_kind_from_name(request.profile());
+  if (!kind) refuse("a kind of CA that is unknown: " + printable(request.profile()));
+  x509::CaSpec spec{.subject = request.subject(), .kind = *kind};
+  spec.not_before = UtcMillis{request.not_before_ms()};
+  spec.not_after = UtcMillis{request.not_after_ms()};
+  if (request.certificate_request()) spec.not_after = UtcMillis{spec.not_before.value + 1000};  // whoever signs it says when
+  spec.path_length = static_cast<std::uint8_t>(request.path_length());
+  if (request.has_vendor_id()) spec.matter.vendor_id = static_cast<std::uint16_t>(request.vendor_id());
+  if (request.has_product_id()) spec.matter.product_id = static_cast<std::uint16_t>(request.product_id());
+  return spec;
+}
+
+/// Of the CA that signs another one; its key in the HSM is the certificate's.
+x509::CertificateFacts issuer_of(Hsm& hsm, const v1::MakeKey& request) {
+  auto parsed = x509::parse_certificate(as_bytes(request.issuer_certificate()));
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  if (find_role_point(hsm.session(), KeyRole::CertificateAuthority, request.issuer()) != std::get<x509::CertificateFacts>(parsed).key)
+    refuse(fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", request.issuer()));
+  return std::get<x509::CertificateFacts>(std::move(parsed));
+}
+
+/// Before a key is made: what would be refused of its certificate.
+void check_ca(Hsm& hsm, const v1::MakeKey& request) {
+  const x509::CaSpec spec = spec_of(request);
+  const bool below = !request.issuer().empty();
+  if (!request.certificate_request() && below == x509::is_self_signed(spec.kind)) {
+    refuse(fmt::format("a CA of kind {} is {}self-signed", request.profile(), below ? "" : "not "));
+  }
+  const auto refusal = below ? x509::validate(spec, issuer_of(hsm, request)) : x509::validate(spec);
+  if (refusal) throw to_error(*refusal);
+}
+
 void certify(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, v1::KeyMade& made) {
+  const auto sign = [&hsm](const std::string& name, const Bytes& tbs) {
+    const p11::ObjectHandle key = find_role_key(hsm.session(), KeyRole::CertificateAuthority, name);
+    return x509::assemble(tbs, hsm.session().sign_ecdsa(key, crypto::sha256(tbs)));
+  };
   const crypto::PublicKey point = find_role_point(hsm.session(), KeyRole::CertificateAuthority, request.name());
-  const x509::CaSpec spec{request.subject(), UtcMillis{request.not_before_ms()}, UtcMillis{request.not_after_ms()}, 0};
-  const Bytes tbs = x509::ca_to_be_signed(spec, x509::make_serial(random), point);
-  const Bytes signature = hsm.session().sign_ecdsa(
-      find_role_key(hsm.session(), KeyRole::CertificateAuthority, request.name()), crypto::sha256(tbs));
+  const x509::CaSpec spec = spec_of(request);
   made.set_public_key(to_string(point.point()));
-  made.set_certificate(to_string(x509::assemble(tbs, signature)));
+  if (request.certificate_request()) {
+    made.set_certificate_request(to_string(sign(request.name(), x509::ca_request_to_be_signed(spec, point))));
+  } else if (request.issuer().empty()) {
+    made.set_certificate(to_string(sign(request.name(), x509::ca_to_be_signed(spec, x509::make_serial(random), point))));
+  } else {
+    const x509::CertificateFacts issuer = issuer_of(hsm, request);
+    made.set_certificate(to_string(sign(request.issuer(), x509::ca_to_be_signed(spec, x509::make_serial(random), point, issuer))));
+  }
+  KF_CUT("worker.ca.certified");
 }
 
 /// Why the key in the HSM is not what was asked for; nothing when it is.
@@ -192,6 +236,7 @@ void make_key(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, const 
   if (row == nullptr || !row->named) refuse("no key of that role is made by request");
   if (request.import() != (octets != nullptr)) throw Error{Code::Internal, "an import without its key, or a key without import"};
   const KeyChoice choice = choice_for(hsm, row->role, request);
+  if (row->role == KeyRole::CertificateAuthority) check_ca(hsm, request);
   // The gate knows no such key: what carries the label was left by a cut before kf-state named it.
   destroy_role_key(hsm.session(), row->role, request.name());
   KF_CUT("worker.key.before-make");

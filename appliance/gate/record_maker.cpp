@@ -9,7 +9,9 @@
 #include "keyferry/v1/worker.pb.h"
 #include "wrap/base/cut.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/crypto/soft_key.h"
 #include "wrap/se/entry.h"
+#include "wrap/x509/issued.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -27,11 +29,7 @@ std::vector<Bytes> issuers_of(const v1::MakeSegment& request) {
 }
 
 x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::CertificateFacts& issuer) {
-  x509::DeviceTemplate device;
-  device.name = batch.certificate_template;
-  device.subject = batch.certificate_subject;
-  device.not_before = batch.not_before;
-  device.not_after = batch.not_after;
+  x509::DeviceTemplate device = batch.device_template();
   device.issuer_name = issuer.subject_name;
   device.issuer_key_identifier = issuer.subject_key_identifier;
   if (const auto refusal = x509::validate(device, issuer)) throw to_error(*refusal);
@@ -62,10 +60,11 @@ RecordMaker::RecordMaker(p11::Session& session,
                          const v1::MakeSegment& request,
                          const std::vector<se::Entry>& entries)
     : session_{session},
-      requests_{request.outside() ? std::optional<x509::RequestBuilder>{outside_template(batch)} : std::nullopt},
+      requests_{request.outside() ? std::optional<x509::RequestBuilder>{batch.device_template()} : std::nullopt},
       issuers_{issuers_of(request)},
       issuer_{facts_of(issuers_.front())},
-      certificates_{device_template(batch, issuer_)},
+      template_{device_template(batch, issuer_)},
+      certificates_{template_},
       payloads_{session, facts},
       atecc608_{atecc608_builder(session, facts, payloads_, batch)},
       attests_{batch.atecc608 && batch.atecc608->attestation_slot},
@@ -80,9 +79,23 @@ RecordMaker::RecordMaker(p11::Session& session,
                 fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", batch.certificate_authority)};
   }
   for (const se::Entry& entry : entries) {
-    if (const auto refusal = certificates_.subject_pattern().check(subject_fields(entry))) throw to_error(*refusal);
+    if (const auto refusal = certificates_.check(subject_fields(entry))) throw to_error(*refusal);
   }
+  if (!entries.empty()) lint(entries.front());
   transports_.check(entries);
+}
+
+/// The throw-away key signs it: what the CA signs has been linted.
+void RecordMaker::lint(const se::Entry& entry) {
+  crypto::SoftKey key = crypto::SoftKey::generate();
+  SystemRandom random;
+  Bytes tbs = certificates_.to_be_signed(x509::make_serial(random), subject_fields(entry), key.public_key());
+  const Bytes certificate = x509::assemble(tbs, key.sign_digest(crypto::sha256(tbs)));
+  if (auto refusal = x509::lint_device_certificate(certificate, template_, subject_fields(entry))) {
+    refusal->text = "the certificates of this batch would not pass the lint: " + refusal->text;
+    throw to_error(*refusal);
+  }
+  linted_.emplace(std::move(tbs));
 }
 
 std::string RecordMaker::plaintext() const { return plaintext_; }
@@ -134,6 +147,7 @@ MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSour
   }
   const x509::CertificateSerial serial = x509::make_serial(random);
   const Bytes tbs = certificates_.to_be_signed(serial, subject_fields(entry), sealed.public_key);
+  if (const auto refusal = linted_.value().compare(tbs, sealed.public_key)) throw to_error(*refusal);
   MadeRecord made{token::Record{.record_no = number,
                                 .family = token_family(entry.family),
                                 .se_serial = entry.serial,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "appliance/gate/linted_shape.h"
 #include "appliance/gate/transport_keys.h"
 #include "appliance/plan/plan.h"
 #include "token/items.h"
@@ -34,7 +35,8 @@ enum class Sample { No, Yes };
 
 class RecordMaker {
  public:
-  /// Session (logged in) and facts outlive this; all belong to one thread. `entries`: the segment's, checked to be the
+  /// Session (logged in) and facts outlive this; all belong to one thread. A certificate of the first entry and a
+  /// throw-away key is made and linted whole: every one that is signed must equal it but for what differs by device. `entries`: the segment's, checked to be the
   /// plan's. Error{Refused}: the CA's certificate is not for the key in the HSM, the template refuses an entry, a master
   /// or vendor key is unknown. Error{NotFound}: a key is not in the HSM.
   RecordMaker(p11::Session& session,
@@ -70,12 +72,15 @@ class RecordMaker {
   [[nodiscard]] Bytes sign_request(const se::Entry& entry, p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
   void verify_pair(p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
   void verify_certificate(const token::Record& record) const;
+  void lint(const se::Entry& entry);
 
   p11::Session& session_;
   std::optional<x509::RequestBuilder> requests_;  // under an outside CA: these are made, not certificates
   std::vector<Bytes> issuers_;  // of every record: the CA's certificate, then those above it
   x509::CertificateFacts issuer_;
+  x509::DeviceTemplate template_;
   x509::CertificateBuilder certificates_;
+  std::optional<LintedShape> linted_;  // since the constructor
   se::Pkcs11Builder payloads_;
   std::optional<se::Atecc608Builder> atecc608_;  // of batches of that family
   bool attests_ = false;                         // its profile names an attestation slot

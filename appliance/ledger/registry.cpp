@@ -157,10 +157,11 @@ Registry parse_registry(ByteView octets) {
       known.issuers.push_back(to_bytes(as_bytes(issuer)));
     known.outside = authority.outside();
     known.pending = authority.pending();
-    if (!authority.profile().empty()) known.profile = authority.profile();
-    known.vendor_id = static_cast<std::uint16_t>(authority.vendor_id());
-    known.product_id = static_cast<std::uint16_t>(authority.product_id());
+    known.kind = x509::ca_kind_from_name(authority.profile()).value_or(x509::CaKind::Root);
+    if (authority.has_vendor_id()) known.matter.vendor_id = static_cast<std::uint16_t>(authority.vendor_id());
+    if (authority.has_product_id()) known.matter.product_id = static_cast<std::uint16_t>(authority.product_id());
     known.request = to_bytes(as_bytes(authority.request()));
+    known.subject = authority.subject();
     registry.authorities.push_back(std::move(known));
   }
   return registry;

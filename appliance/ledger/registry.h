@@ -11,6 +11,7 @@
 #include "appliance/plan/policy.h"
 #include "wrap/base/bytes.h"
 #include "wrap/base/ids.h"
+#include "wrap/x509/certificate_builder.h"
 
 namespace keyferry::appliance {
 
@@ -67,10 +68,10 @@ struct KnownAuthority {
   std::vector<Bytes> issuers = {};  // above it: its issuer first, the self-signed anchor last
   bool outside = false;             // its key is elsewhere
   bool pending = false;             // its request is out; it has no certificate yet
-  std::string profile = "root";     // "intermediate", "matter-paa", "matter-pai"
-  std::uint16_t vendor_id = 0;      // Matter; 0: none
-  std::uint16_t product_id = 0;
-  Bytes request = {};               // PKCS#10, DER
+  x509::CaKind kind = x509::CaKind::Root;
+  x509::MatterIds matter = {};  // Matter's kinds alone
+  Bytes request = {};           // PKCS#10, DER
+  std::string subject = {};     // pattern of the request
 
   /// Its certificate, then those above.
   [[nodiscard]] std::vector<Bytes> chain() const;

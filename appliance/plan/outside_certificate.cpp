@@ -27,15 +27,6 @@ x509::SubjectFields subject_fields(const se::Entry& entry) {
   return fields;
 }
 
-x509::DeviceTemplate outside_template(const BatchPlan& batch) {
-  x509::DeviceTemplate device;
-  device.name = batch.certificate_template;
-  device.subject = batch.certificate_subject;
-  device.not_before = batch.not_before;
-  device.not_after = batch.not_after;
-  return device;
-}
-
 Bytes outside_serial_id(const x509::CertificateFacts& certificate) {
   Bytes octets = to_bytes(as_bytes("keyferry/v1/outside-serial"));
   octets.push_back(0);
@@ -59,7 +50,7 @@ std::optional<crypto::PublicKey> key_in_certificate(ByteView octets) {
 }
 
 OutsideCertificates::OutsideCertificates(const BatchPlan& batch, ByteView issuer)
-    : issuer_{parsed_or_throw(x509::parse_certificate(issuer))}, template_{outside_template(batch)} {}
+    : issuer_{parsed_or_throw(x509::parse_certificate(issuer))}, template_{batch.device_template()} {}
 
 std::variant<x509::CertificateFacts, Refusal> OutsideCertificates::check(ByteView octets,
                                                                          const x509::SubjectFields& entry,

@@ -20,9 +20,6 @@ inline constexpr std::size_t kMaxOutsideCertificateBytes = 4096;  // as token::k
 /// What an entry of the list puts into its certificate.
 [[nodiscard]] x509::SubjectFields subject_fields(const se::Entry& entry);
 
-/// The plan's template, as requests and certificates of an outside CA are made and checked by.
-[[nodiscard]] x509::DeviceTemplate outside_template(const BatchPlan& batch);
-
 /// 16 octets that stand for an outside certificate's serial where serials of ours have 16: leading octets of
 /// SHA-256("keyferry/v1/outside-serial", zero octet, u16be length, DER issuer name, serial). Two CAs may use one serial.
 [[nodiscard]] Bytes outside_serial_id(const x509::CertificateFacts& certificate);

@@ -143,6 +143,28 @@ void check_validity(PlanFields& fields, UtcMillis not_before, UtcMillis not_afte
   if (not_after <= not_before) fields.refuse("not_after", "is not after not_before");
 }
 
+/// The template in its table, or "device" with the batch's subject.
+void read_certificate(PlanFields& fields, BatchPlan& plan) {
+  plan.certificate_text = fields.last_table_text("certificate");
+  if (plan.certificate_text.empty()) {
+    if (plan.certificate_template != x509::kDeviceTemplateName)
+      fields.refuse("certificate_template", "is not \"device\", and there is no table [certificate]");
+    const auto pattern = x509::SubjectPattern::parse(plan.certificate_subject);
+    if (const auto* refusal = std::get_if<Refusal>(&pattern)) fields.refuse("certificate_subject", refusal->text);
+    return;
+  }
+  const auto parsed = x509::parse_template(plan.certificate_text);
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) return fields.refuse(*refusal);
+  const auto& device = std::get<x509::DeviceTemplate>(parsed);
+  if (x509::template_text(device) != plan.certificate_text)
+    fields.refuse("certificate", "is not in the one form that a template has: make the plan with plan new --template");
+  if (device.name != plan.certificate_template) fields.refuse("certificate_template", "is not the template's");
+  if (device.subject != plan.certificate_subject) fields.refuse("certificate_subject", "is not the template's");
+  const bool timed = device.not_after != UtcMillis{};
+  if (timed && (device.not_before != plan.not_before || device.not_after != plan.not_after))
+    fields.refuse("not_before", "and not_after are not the template's");
+}
+
 BatchPlan read_batch(PlanFields& fields) {
   BatchPlan plan;
   plan.site = fields.name("site");
@@ -164,15 +186,11 @@ BatchPlan read_batch(PlanFields& fields) {
   plan.se_list_root = fields.id<Digest>("se_list_root");
   plan.certificate_authority = fields.name("certificate_authority");
   plan.certificate_template = fields.name("certificate_template");
-  if (plan.certificate_template != x509::kDeviceTemplateName) {
-    fields.refuse("certificate_template", "is not supported: only \"device\" is");
-  }
   plan.certificate_subject = fields.text("certificate_subject", x509::kMaxPatternBytes);
-  const auto pattern = x509::SubjectPattern::parse(plan.certificate_subject);
-  if (const auto* refusal = std::get_if<Refusal>(&pattern)) fields.refuse("certificate_subject", refusal->text);
   plan.not_before = fields.time("not_before");
   plan.not_after = fields.time("not_after");
   check_validity(fields, plan.not_before, plan.not_after);
+  read_certificate(fields, plan);
   plan.due = fields.time("due");
   if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
   if (fields.has("outside")) plan.outside = fields.flag("outside");
@@ -270,6 +288,7 @@ std::string detail_text(const BatchPlan& plan) {
   if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
   if (plan.outside) text += "outside = true\n";
   if (plan.atecc608) text += "\n" + atecc608_text(*plan.atecc608);
+  if (!plan.certificate_text.empty()) text += "\n[certificate]\n" + plan.certificate_text;
   return text;
 }
 
@@ -317,6 +336,27 @@ std::vector<std::string> detail_sentences(const StationEnrollPlan& plan) {
           fmt::format("Its request reads in words: {}.", key_words(plan.request_sha256.bytes()))};
 }
 
+/// What a template has beyond subject and validity.
+void add_template(std::vector<std::string>& lines, const x509::DeviceTemplate& device) {
+  if (device.matter.vendor_id && device.matter.product_id) {
+    lines.push_back(fmt::format("Matter: vendor id {}, product id {}.", x509::matter_hex(*device.matter.vendor_id),
+                                x509::matter_hex(*device.matter.product_id)));
+  }
+  std::vector<std::string_view> usages;
+  for (std::size_t bit = 0; bit < x509::kKeyUsageNames.size(); ++bit) {
+    if ((device.key_usage >> bit & 1U) != 0) usages.push_back(x509::kKeyUsageNames[bit]);
+  }
+  if (device.key_usage != x509::kDigitalSignature) lines.push_back(fmt::format("Key usage: {}.", fmt::join(usages, ", ")));
+  if (!device.extended_key_usage.empty())
+    lines.push_back(fmt::format("Extended key usage: {}.", fmt::join(device.extended_key_usage, ", ")));
+  if (!device.policies.empty()) lines.push_back(fmt::format("Policies: {}.", fmt::join(device.policies, ", ")));
+  if (!device.alt_names.empty()) lines.push_back(fmt::format("Alternative names: {}.", fmt::join(device.alt_names, ", ")));
+  for (const x509::ExtraExtension& extra : device.extensions)
+    lines.push_back(fmt::format("Extension {} with value {}.", extra.oid, to_hex(extra.value)));
+  if (device.certification_declaration)
+    lines.push_back(fmt::format("The product's Certification Declaration has SHA-256 {}.", device.certification_declaration->hex()));
+}
+
 std::vector<std::string> detail_sentences(const BatchPlan& plan) {
   std::vector<std::string> lines;
   lines.push_back(fmt::format("{} keys named \"{}\" are made for {} secure elements of family {} (mode {}).", plan.se_count,
@@ -330,6 +370,7 @@ std::vector<std::string> detail_sentences(const BatchPlan& plan) {
   lines.push_back(fmt::format("Certificates: kf-ca/{}, template \"{}\", subject {}, valid from {} to {}.",
                               plan.certificate_authority, plan.certificate_template, plan.certificate_subject,
                               to_rfc3339(plan.not_before), to_rfc3339(plan.not_after)));
+  add_template(lines, plan.device_template());
   const auto outside = outside_sentences(plan);
   lines.insert(lines.end(), outside.begin(), outside.end());
   lines.push_back(plan.firmware_sha256
@@ -367,6 +408,21 @@ std::optional<Operation> operation_from_name(std::string_view name) { return val
 std::string_view environment_name(Environment environment) { return name_in(kEnvironments, environment); }
 
 std::optional<Environment> environment_from_name(std::string_view name) { return value_in(kEnvironments, name); }
+
+x509::DeviceTemplate BatchPlan::device_template() const {
+  x509::DeviceTemplate device;
+  if (certificate_text.empty()) {
+    device.name = certificate_template;
+    device.subject = certificate_subject;
+  } else {
+    auto parsed = x509::parse_template(certificate_text);
+    if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+    device = std::get<x509::DeviceTemplate>(std::move(parsed));
+  }
+  device.not_before = not_before;
+  device.not_after = not_after;
+  return device;
+}
 
 BatchId Plan::batch_id() const { return *BatchId::from_bytes(digest.bytes().first(BatchId::kSizeBytes)); }
 

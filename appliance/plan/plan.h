@@ -14,6 +14,7 @@
 #include "wrap/base/ids.h"
 #include "wrap/se/atecc608_profile.h"
 #include "wrap/se/family.h"
+#include "wrap/x509/certificate_builder.h"
 
 namespace keyferry::appliance {
 
@@ -154,29 +155,24 @@ struct StationEnrollPlan {
   StationId station;
 };
 
-/// What a CA of ours is for; "root" and "intermediate" are custom X.509, the others Matter's.
-enum class CaProfile { Root, Intermediate, MatterPaa, MatterPai };
-[[nodiscard]] std::string_view profile_name(CaProfile profile);
-[[nodiscard]] std::optional<CaProfile> profile_from_name(std::string_view name);
-[[nodiscard]] bool is_matter(CaProfile profile);
-
 struct CaCreatePlan {
   std::string name;
   std::string subject;  // "CN=...,O=..."
   UtcMillis not_before, not_after;
-  CaProfile profile = CaProfile::Root;
-  std::string issuer = {};          // NAME of the kf-ca that signs; empty: self-signed
-  std::uint8_t path_length = 0;     // CAs that may follow below it
-  std::uint16_t vendor_id = 0;      // Matter's; 0: none
-  std::uint16_t product_id = 0;     // of matter-pai; 0: none
+  x509::CaKind kind = x509::CaKind::Root;
+  std::string issuer = {};       // NAME of the kf-ca that signs; empty: self-signed
+  std::uint8_t path_length = 0;  // CAs that may follow below it
+  x509::MatterIds matter = {};   // Matter's kinds alone
+
+  [[nodiscard]] x509::CaSpec spec() const { return {subject, not_before, not_after, path_length, kind, matter}; }
 };
 
 /// kf-ca/NAME is made; its certificate will come from outside. Until then it issues nothing.
 struct CaRequestPlan {
   std::string name;
   std::string subject;
-  CaProfile profile = CaProfile::Intermediate;  // or MatterPai
-  std::uint16_t vendor_id = 0, product_id = 0;
+  x509::CaKind kind = x509::CaKind::Intermediate;  // or MatterPai
+  x509::MatterIds matter = {};
 };
 
 /// The most certificates from an issuing CA up to its anchor, and octets of one.
@@ -192,7 +188,7 @@ struct CaInstallPlan {
 /// An outside CA that signs for our requests: its certificate, then each one's issuer.
 struct CaImportPlan {
   std::string name;
-  CaProfile profile = CaProfile::Intermediate;
+  x509::CaKind kind = x509::CaKind::Intermediate;
   std::vector<Bytes> chain;  // DER, 1 to kMaxCaChain
 };
 
@@ -207,11 +203,15 @@ struct BatchPlan {
   std::uint32_t se_count = 0;
   Digest se_list_root;
   std::string certificate_authority, certificate_template, certificate_subject;
+  std::string certificate_text = {};  // table [certificate]: x509::template_text; empty: "device" with that subject
   UtcMillis not_before, not_after;
   std::optional<Digest> firmware_sha256;
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
   bool outside = false;  // the CA is an outside one: requests go out, certificates come in, then it seals
+
+  /// Without issuer; with the plan's validity.
+  [[nodiscard]] x509::DeviceTemplate device_template() const;
 
   [[nodiscard]] std::uint32_t segment_count() const {
     return static_cast<std::uint32_t>((std::uint64_t{se_count} + segment_size - 1) / segment_size);

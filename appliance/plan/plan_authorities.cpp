@@ -11,52 +11,49 @@
 namespace keyferry::appliance {
 namespace {
 
-struct ProfileRow {
-  CaProfile profile{};
-  std::string_view name;
-  bool matter = false;
-  bool self_signed = false;
-  std::uint8_t least_path_length = 0, most_path_length = 0;  // Matter 6.2.2.4, 6.2.2.5: PAA 1, PAI 0
+/// In the order of the enumeration. Matter 6.2.2.4, 6.2.2.5: path length 1 of a PAA, 0 of a PAI.
+struct KindRow {
+  std::uint8_t least_path_length = 0, most_path_length = 0;
   std::string_view what;
 };
 
-constexpr std::array kProfiles{
-    ProfileRow{CaProfile::Root, "root", false, true, 0, 2, "a self-signed root"},
-    ProfileRow{CaProfile::Intermediate, "intermediate", false, false, 0, 1, "an intermediate CA"},
-    ProfileRow{CaProfile::MatterPaa, "matter-paa", true, true, 1, 1, "a Matter product attestation authority (PAA)"},
-    ProfileRow{CaProfile::MatterPai, "matter-pai", true, false, 0, 0, "a Matter product attestation intermediate (PAI)"},
+constexpr std::array kKinds{
+    KindRow{0, 2, "a self-signed root"},
+    KindRow{0, 1, "an intermediate CA"},
+    KindRow{1, 1, "a Matter product attestation authority (PAA)"},
+    KindRow{0, 0, "a Matter product attestation intermediate (PAI)"},
 };
 
-const ProfileRow& row_of(CaProfile profile) { return kProfiles.at(static_cast<std::size_t>(profile)); }
+const KindRow& row_of(x509::CaKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
 
-std::string subject_of(PlanFields& fields) {
-  std::string subject = fields.text("subject", x509::kMaxPatternBytes);
-  const auto name = x509::fixed_name(subject);
-  if (const auto* refusal = std::get_if<Refusal>(&name)) fields.refuse("subject", refusal->text);
-  return subject;
+x509::CaKind kind_of(PlanFields& fields) {
+  const auto kind = x509::ca_kind_from_name(fields.text("template", 32));
+  if (!kind) fields.refuse("template", "is none of root, intermediate, matter-paa and matter-pai");
+  return kind.value_or(x509::CaKind::Root);
 }
 
-CaProfile profile_of(PlanFields& fields) {
-  const auto profile = profile_from_name(fields.text("template", 32));
-  if (!profile) fields.refuse("template", "is none of root, intermediate, matter-paa and matter-pai");
-  return profile.value_or(CaProfile::Root);
+std::optional<std::uint16_t> matter_id(PlanFields& fields, std::string_view field) {
+  if (!fields.has(field)) return std::nullopt;
+  const auto id = x509::read_matter_hex(fields.text(field, 4));
+  if (!id) fields.refuse(field, "is not 4 upper-case hex digits");
+  return id;
 }
 
-/// Four upper-case hex digits, not 0000.
-std::uint16_t matter_id(PlanFields& fields, std::string_view field) {
-  if (!fields.has(field)) return 0;
-  const std::string text = fields.text(field, 4);
-  const bool good = text.size() == 4 && text != "0000" && text.find_first_not_of("0123456789ABCDEF") == std::string::npos;
-  if (!good) fields.refuse(field, "is not 4 upper-case hex digits from 0001 to FFFF");
-  return good ? static_cast<std::uint16_t>(std::stoul(text, nullptr, 16)) : std::uint16_t{0};
+x509::MatterIds matter_ids_of(PlanFields& fields) {
+  x509::MatterIds ids;
+  ids.vendor_id = matter_id(fields, "vendor_id");
+  ids.product_id = matter_id(fields, "product_id");
+  return ids;
 }
 
-/// Matter 6.2.2.4 and 6.2.2.5: a PAI has one VID and may have a PID, a PAA may have a VID and never has a PID.
-void check_ids(PlanFields& fields, CaProfile profile, std::uint16_t vendor_id, std::uint16_t product_id) {
-  if (!is_matter(profile) && (vendor_id != 0 || product_id != 0))
-    fields.refuse("vendor_id", fmt::format("is for Matter's templates only, and this one is {}", profile_name(profile)));
-  if (profile == CaProfile::MatterPai && vendor_id == 0) fields.refuse("vendor_id", "is missing: a PAI has one");
-  if (profile == CaProfile::MatterPaa && product_id != 0) fields.refuse("product_id", "is there: a PAA has none");
+void check_spec(PlanFields& fields, const x509::CaSpec& spec) {
+  const auto refusal = x509::validate(spec);
+  if (!refusal) return;
+  const bool subject = refusal->reason.starts_with("subject");
+  const bool ids = refusal->reason == "ca-matter";
+  if (subject) return fields.refuse("subject", refusal->text);
+  if (ids) return fields.refuse("vendor_id", "does not fit: " + refusal->text);
+  fields.refuse(*refusal);
 }
 
 std::vector<Bytes> chain_of(PlanFields& fields, std::size_t least) {
@@ -73,10 +70,10 @@ std::vector<Bytes> chain_of(PlanFields& fields, std::size_t least) {
   return chain;
 }
 
-std::string ids_text(std::uint16_t vendor_id, std::uint16_t product_id) {
+std::string ids_text(const x509::MatterIds& ids) {
   std::string text;
-  if (vendor_id != 0) text += fmt::format("vendor_id = \"{:04X}\"\n", vendor_id);
-  if (product_id != 0) text += fmt::format("product_id = \"{:04X}\"\n", product_id);
+  if (ids.vendor_id) text += fmt::format("vendor_id = \"{}\"\n", x509::matter_hex(*ids.vendor_id));
+  if (ids.product_id) text += fmt::format("product_id = \"{}\"\n", x509::matter_hex(*ids.product_id));
   return text;
 }
 
@@ -86,10 +83,11 @@ std::string chain_text(const std::vector<Bytes>& chain) {
   return text + "]\n";
 }
 
-void add_ids(std::vector<std::string>& lines, std::uint16_t vendor_id, std::uint16_t product_id) {
-  if (vendor_id == 0) return;
-  lines.push_back(product_id == 0 ? fmt::format("Matter vendor id {:04X}, any product of it.", vendor_id)
-                                  : fmt::format("Matter vendor id {:04X}, product id {:04X}.", vendor_id, product_id));
+void add_ids(std::vector<std::string>& lines, const x509::MatterIds& ids) {
+  if (!ids.vendor_id) return;
+  const std::string vendor = x509::matter_hex(*ids.vendor_id);
+  lines.push_back(ids.product_id ? fmt::format("Matter vendor id {}, product id {}.", vendor, x509::matter_hex(*ids.product_id))
+                                 : fmt::format("Matter vendor id {}, any product of it.", vendor));
 }
 
 void add_chain(std::vector<std::string>& lines, const std::vector<Bytes>& chain) {
@@ -106,50 +104,39 @@ void add_chain(std::vector<std::string>& lines, const std::vector<Bytes>& chain)
 
 }  // namespace
 
-std::string_view profile_name(CaProfile profile) { return row_of(profile).name; }
-
-std::optional<CaProfile> profile_from_name(std::string_view name) {
-  for (const ProfileRow& row : kProfiles) {
-    if (row.name == name) return row.profile;
-  }
-  return std::nullopt;
-}
-
-bool is_matter(CaProfile profile) { return row_of(profile).matter; }
-
 CaCreatePlan read_ca_create(PlanFields& fields) {
   CaCreatePlan plan;
   plan.name = fields.name("name");
-  plan.subject = subject_of(fields);
+  plan.subject = fields.text("subject", x509::kMaxPatternBytes);
   plan.not_before = fields.time("not_before");
   plan.not_after = fields.time("not_after");
   if (plan.not_after <= plan.not_before) fields.refuse("not_after", "is not after not_before");
-  if (fields.has("template")) plan.profile = profile_of(fields);
-  const ProfileRow& row = row_of(plan.profile);
+  if (fields.has("template")) plan.kind = kind_of(fields);
+  const KindRow& row = row_of(plan.kind);
   plan.path_length = row.least_path_length;
   if (fields.has("issuer")) plan.issuer = fields.name("issuer");
   if (fields.has("path_length")) {
     plan.path_length =
         static_cast<std::uint8_t>(fields.integer("path_length", row.least_path_length, row.most_path_length));
   }
-  if (row.self_signed && !plan.issuer.empty()) fields.refuse("issuer", fmt::format("is there: {} is self-signed", row.name));
-  if (!row.self_signed && plan.issuer.empty()) fields.refuse("issuer", fmt::format("is missing: {} is signed by a CA above it", row.name));
+  const std::string_view kind = x509::ca_kind_name(plan.kind);
+  const bool alone = x509::is_self_signed(plan.kind);
+  if (alone && !plan.issuer.empty()) fields.refuse("issuer", fmt::format("is there: {} is self-signed", kind));
+  if (!alone && plan.issuer.empty()) fields.refuse("issuer", fmt::format("is missing: {} is signed by a CA above it", kind));
   if (plan.issuer == plan.name) fields.refuse("issuer", "is the CA itself");
-  plan.vendor_id = matter_id(fields, "vendor_id");
-  plan.product_id = matter_id(fields, "product_id");
-  check_ids(fields, plan.profile, plan.vendor_id, plan.product_id);
+  plan.matter = matter_ids_of(fields);
+  check_spec(fields, plan.spec());
   return plan;
 }
 
 CaRequestPlan read_ca_request(PlanFields& fields) {
   CaRequestPlan plan;
   plan.name = fields.name("name");
-  plan.subject = subject_of(fields);
-  plan.profile = profile_of(fields);
-  if (row_of(plan.profile).self_signed) fields.refuse("template", "is self-signed: make it with ca create");
-  plan.vendor_id = matter_id(fields, "vendor_id");
-  plan.product_id = matter_id(fields, "product_id");
-  check_ids(fields, plan.profile, plan.vendor_id, plan.product_id);
+  plan.subject = fields.text("subject", x509::kMaxPatternBytes);
+  plan.kind = kind_of(fields);
+  if (x509::is_self_signed(plan.kind)) fields.refuse("template", "is self-signed: make it with ca create");
+  plan.matter = matter_ids_of(fields);
+  check_spec(fields, {plan.subject, UtcMillis{0}, UtcMillis{1000}, std::uint8_t{0}, plan.kind, plan.matter});
   return plan;
 }
 
@@ -163,28 +150,30 @@ CaInstallPlan read_ca_install(PlanFields& fields) {
 CaImportPlan read_ca_import(PlanFields& fields) {
   CaImportPlan plan;
   plan.name = fields.name("name");
-  plan.profile = profile_of(fields);
+  plan.kind = kind_of(fields);
   plan.chain = chain_of(fields, 1);
   if (fields.refusal()) return plan;
-  if (plan.profile == CaProfile::MatterPaa) fields.refuse("template", "is matter-paa: a PAA issues no device certificate");
-  if (row_of(plan.profile).self_signed != (plan.chain.size() == 1))
-    fields.refuse("template", fmt::format("is {}, and the chain has {} certificates", profile_name(plan.profile), plan.chain.size()));
+  if (plan.kind == x509::CaKind::MatterPaa) fields.refuse("template", "is matter-paa: a PAA issues no device certificate");
+  if (x509::is_self_signed(plan.kind) != (plan.chain.size() == 1)) {
+    fields.refuse("template",
+                  fmt::format("is {}, and the chain has {} certificates", x509::ca_kind_name(plan.kind), plan.chain.size()));
+  }
   return plan;
 }
 
 std::string detail_text(const CaCreatePlan& plan) {
   std::string text = fmt::format("name = \"{}\"\nsubject = {}\nnot_before = \"{}\"\nnot_after = \"{}\"\n", plan.name,
                                  toml_quoted(plan.subject), to_rfc3339(plan.not_before), to_rfc3339(plan.not_after));
-  if (plan.profile != CaProfile::Root) text += fmt::format("template = \"{}\"\n", profile_name(plan.profile));
+  if (plan.kind != x509::CaKind::Root) text += fmt::format("template = \"{}\"\n", x509::ca_kind_name(plan.kind));
   if (!plan.issuer.empty()) text += fmt::format("issuer = \"{}\"\n", plan.issuer);
-  if (plan.path_length != row_of(plan.profile).least_path_length) text += fmt::format("path_length = {}\n", plan.path_length);
-  return text + ids_text(plan.vendor_id, plan.product_id);
+  if (plan.path_length != row_of(plan.kind).least_path_length) text += fmt::format("path_length = {}\n", plan.path_length);
+  return text + ids_text(plan.matter);
 }
 
 std::string detail_text(const CaRequestPlan& plan) {
   return fmt::format("name = \"{}\"\nsubject = {}\ntemplate = \"{}\"\n", plan.name, toml_quoted(plan.subject),
-                     profile_name(plan.profile)) +
-         ids_text(plan.vendor_id, plan.product_id);
+                     x509::ca_kind_name(plan.kind)) +
+         ids_text(plan.matter);
 }
 
 std::string detail_text(const CaInstallPlan& plan) {
@@ -192,27 +181,27 @@ std::string detail_text(const CaInstallPlan& plan) {
 }
 
 std::string detail_text(const CaImportPlan& plan) {
-  return fmt::format("name = \"{}\"\ntemplate = \"{}\"\n", plan.name, profile_name(plan.profile)) + chain_text(plan.chain);
+  return fmt::format("name = \"{}\"\ntemplate = \"{}\"\n", plan.name, x509::ca_kind_name(plan.kind)) + chain_text(plan.chain);
 }
 
 std::vector<std::string> detail_sentences(const CaCreatePlan& plan) {
   std::vector<std::string> lines{
       fmt::format("The HSM makes certificate authority kf-ca/{} with subject {}.", plan.name, plan.subject),
       fmt::format("Its certificate is valid from {} to {}.", to_rfc3339(plan.not_before), to_rfc3339(plan.not_after))};
-  lines.push_back(plan.issuer.empty() ? fmt::format("It is {}.", row_of(plan.profile).what)
-                                      : fmt::format("It is {}, signed by kf-ca/{}.", row_of(plan.profile).what, plan.issuer));
+  lines.push_back(plan.issuer.empty() ? fmt::format("It is {}.", row_of(plan.kind).what)
+                                      : fmt::format("It is {}, signed by kf-ca/{}.", row_of(plan.kind).what, plan.issuer));
   lines.push_back(plan.path_length == 0 ? std::string{"No other CA may stand below it."}
                                         : fmt::format("{} CA{} may stand below it.", plan.path_length, plan.path_length == 1 ? "" : "s"));
-  add_ids(lines, plan.vendor_id, plan.product_id);
+  add_ids(lines, plan.matter);
   return lines;
 }
 
 std::vector<std::string> detail_sentences(const CaRequestPlan& plan) {
   std::vector<std::string> lines{
       fmt::format("The HSM makes certificate authority kf-ca/{} and a request for {} with subject {}.", plan.name,
-                  row_of(plan.profile).what, plan.subject),
+                  row_of(plan.kind).what, plan.subject),
       "It issues nothing until officers install the certificate that answers the request."};
-  add_ids(lines, plan.vendor_id, plan.product_id);
+  add_ids(lines, plan.matter);
   return lines;
 }
 
@@ -226,7 +215,7 @@ std::vector<std::string> detail_sentences(const CaInstallPlan& plan) {
 std::vector<std::string> detail_sentences(const CaImportPlan& plan) {
   std::vector<std::string> lines{
       fmt::format("Outside CA \"{}\" ({}) may certify keys of this appliance: its key is not in the HSM.", plan.name,
-                  row_of(plan.profile).what)};
+                  row_of(plan.kind).what)};
   add_chain(lines, plan.chain);
   return lines;
 }

@@ -44,7 +44,7 @@ std::string toml_quoted(std::string_view text) {
   return quoted + "\"";
 }
 
-PlanFields::PlanFields(ByteView octets) : tables_{std::make_unique<Tables>()} {
+PlanFields::PlanFields(ByteView octets) : octets_{as_chars(octets)}, tables_{std::make_unique<Tables>()} {
   try {
     tables_->root = toml::parse(as_chars(octets));
   } catch (const toml::parse_error& error) {  // the parser's only way to say no
@@ -74,6 +74,23 @@ void PlanFields::enter(std::string_view section) {
     return;
   }
   tables_->sections.push_back({node->as_table(), std::string{section}});
+}
+
+std::string PlanFields::last_table_text(std::string_view section) {
+  const toml::node* node = tables_->sections.front().take(section);
+  if (node == nullptr) return {};
+  const std::string header = fmt::format("\n[{}]\n", section);
+  const std::size_t at = octets_.rfind(header);
+  // Text inside of a string may look like a header: what stands behind must be this very table.
+  try {
+    if (at != std::string::npos && node->is_table()) {
+      std::string text = octets_.substr(at + header.size());
+      if (toml::parse(text) == *node->as_table()) return text;
+    }
+  } catch (const toml::parse_error&) {  // the parser's only way to say no
+  }
+  refuse(section, "is no table that stands last in the file");
+  return {};
 }
 
 void PlanFields::refuse(const Refusal& refusal) {

@@ -32,6 +32,9 @@ class PlanFields {
 
   /// From here on fields are read from the table [`section`] at the top.
   void enter(std::string_view section);
+  /// The lines of the file's last table [`section`], exactly as they are; empty when there is none. Refused: a table of
+  /// that name that is not written so, or not the last one.
+  [[nodiscard]] std::string last_table_text(std::string_view section);
   /// Refuses what was not read, at the top and in the entered sections.
   void refuse_unknown();
 
@@ -56,6 +59,7 @@ class PlanFields {
   }
 
  private:
+  std::string octets_;
   struct Tables;
   std::unique_ptr<Tables> tables_;
   std::optional<Refusal> refusal_;

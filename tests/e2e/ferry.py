@@ -19,6 +19,7 @@ CEREMONY_CUTS = re.compile(r"(front\.)?ceremony\.")  # ceremony_test.py
 PREPARE_CUTS = re.compile(r"(prepare\.|(gate|front)\.se-order\.)")
 # station_crash_test, and prepare_test.py: what only a batch for chips comes past
 CHIP_CUTS = re.compile(r"(atecc608\.|worker\.record\.built$)")
+CA_CUTS = re.compile(r"front\.ca-request\.")  # certificates_test.py
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 # Walked by outside_ca_test.py: a batch under an outside CA is another ferry.

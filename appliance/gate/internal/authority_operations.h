@@ -9,8 +9,8 @@
 namespace keyferry::appliance {
 
 /// Nothing if a plan of ca-create, ca-request, ca-install or ca-import may be carried out. Refusals: name-taken,
-/// issuer-unknown, issuer-unfit, issuer-vendor, issuer-validity, chain-too-long, authority-unknown,
-/// authority-not-pending, request-key, request-subject, ca-rules.
+/// issuer-unknown, issuer-unfit, chain-too-long, ca-path-length, authority-known, authority-unknown,
+/// authority-not-pending, authority-retired, ca-matter, and those of x509::validate and x509::check_outside_ca.
 [[nodiscard]] std::optional<Refusal> check_authority_operation(const Plan& plan, const GateState& state);
 
 /// Nothing if what such a plan brings from outside is valid at `now`.

@@ -31,7 +31,7 @@ class SoftCa {
 
   [[nodiscard]] Bytes issue(const BatchPlan& batch, const se::Entry& entry, const crypto::PublicKey& key) {
     const auto issuer = std::get<x509::CertificateFacts>(x509::parse_certificate(certificate_));
-    x509::DeviceTemplate device = outside_template(batch);
+    x509::DeviceTemplate device = batch.device_template();
     device.issuer_name = issuer.subject_name;
     device.issuer_key_identifier = issuer.subject_key_identifier;
     const Bytes tbs =

@@ -176,7 +176,7 @@ Plan Quorum::sample(Operation operation) {
     case Operation::CaInstall:
       return plan_for(operation, CaInstallPlan{"ca", test_ca_chain(2)});
     case Operation::CaImport:
-      return plan_for(operation, CaImportPlan{"ca", CaProfile::Intermediate, test_ca_chain(2)});
+      return plan_for(operation, CaImportPlan{"ca", x509::CaKind::Intermediate, test_ca_chain(2)});
     case Operation::Batch:
       return batch_plan(4, 4);
     case Operation::BatchReexport:
