@@ -57,6 +57,18 @@ std::variant<NeedMore, Item, Refusal> ItemReader::next() {
   return std::get<Item>(std::move(item));
 }
 
+template <typename One>
+std::optional<Refusal> ItemReader::accept_record(const Item& item) {
+  const auto* record = std::get_if<One>(&item);
+  if (record == nullptr) return order_refusal();
+  if (items_ > header_.count) return count_refusal();
+  if (last_record_no_ && record->record_no <= *last_record_no_) {
+    return Refusal{"record-order", "the segment's record numbers do not ascend"};
+  }
+  last_record_no_ = record->record_no;
+  return std::nullopt;
+}
+
 std::optional<Refusal> ItemReader::accept(const Item& item) {
   if (items_ == 0) {
     const auto* opening = std::get_if<BodyOpening>(&item);
@@ -65,16 +77,10 @@ std::optional<Refusal> ItemReader::accept(const Item& item) {
     return Refusal{"opening", "the container's body belongs to another header"};
   }
   switch (header_.type) {
-    case ContainerType::Segment: {
-      const auto* record = std::get_if<Record>(&item);
-      if (record == nullptr) return order_refusal();
-      if (items_ > header_.count) return count_refusal();
-      if (last_record_no_ && record->record_no <= *last_record_no_) {
-        return Refusal{"record-order", "the segment's record numbers do not ascend"};
-      }
-      last_record_no_ = record->record_no;
-      return std::nullopt;
-    }
+    case ContainerType::Segment:
+      return accept_record<Record>(item);
+    case ContainerType::Waiting:
+      return accept_record<WaitingRecord>(item);
     case ContainerType::Manifest: {
       const auto* manifest = std::get_if<Manifest>(&item);
       if (manifest == nullptr || items_ > 1) return order_refusal();
@@ -107,6 +113,7 @@ Checked ItemReader::finish() {
   std::uint64_t expected = 1;  // the opening
   switch (header_.type) {
     case ContainerType::Segment:
+    case ContainerType::Waiting:
       expected += header_.count;
       break;
     case ContainerType::Manifest:

@@ -97,6 +97,15 @@ void fill(pb::BodyItem& item, const ReceiptEntry& value) {
   item.mutable_receipt()->set_attestation(to_string(value.attestation));
 }
 
+void fill(pb::BodyItem& item, const WaitingRecord& value) {
+  auto& message = *item.mutable_waiting();
+  message.set_record_no(value.record_no.value);
+  message.set_se_serial(to_string(value.se_serial.bytes()));
+  message.set_payload(to_string(value.payload));
+  message.set_public_key(to_string(value.public_key.point()));
+  message.set_request_sha256(value.request_sha256.str());
+}
+
 // --- in
 // ---------------------------------------------------------------------------------------------------------------
 
@@ -254,6 +263,19 @@ std::optional<Item> from_message(Fields& fields, const pb::ReceiptEntry& message
   };
 }
 
+std::optional<Item> from_message(Fields& fields, const pb::WaitingRecord& message) {
+  const auto serial = fields.serial(message.se_serial(), "se-serial");
+  const auto key = fields.point(message.public_key(), "public-key");
+  if (fields.bad()) return std::nullopt;
+  return WaitingRecord{
+      .record_no = {message.record_no()},
+      .se_serial = *serial,
+      .payload = fields.octets(message.payload(), 1, kMaxPayloadBytes, "payload"),
+      .public_key = *key,
+      .request_sha256 = fields.id<Digest>(message.request_sha256(), "request-sha256"),
+  };
+}
+
 std::optional<Item> from_message(Fields& fields, const pb::BodyItem& item) {
   switch (item.item_case()) {
     case pb::BodyItem::kOpening:
@@ -266,6 +288,8 @@ std::optional<Item> from_message(Fields& fields, const pb::BodyItem& item) {
       return from_message(fields, item.receipts_opening());
     case pb::BodyItem::kReceipt:
       return from_message(fields, item.receipt());
+    case pb::BodyItem::kWaiting:
+      return from_message(fields, item.waiting());
     case pb::BodyItem::ITEM_NOT_SET:
       break;
   }

@@ -3,6 +3,7 @@
 //   segment    header.count times Record, record numbers ascending
 //   manifest   one Manifest with header.count segments
 //   receipts   ReceiptsOpening, then header.count = to_size - from_size times ReceiptEntry
+//   waiting    header.count times WaitingRecord, record numbers ascending
 #pragma once
 
 #include <cstddef>
@@ -136,7 +137,19 @@ struct ReceiptEntry {
   friend bool operator==(const ReceiptEntry&, const ReceiptEntry&) = default;
 };
 
-using Item = std::variant<BodyOpening, Record, Manifest, ReceiptsOpening, ReceiptEntry>;
+/// A wrapped key without a certificate yet; never leaves the appliance.
+struct WaitingRecord {
+  RecordNo record_no;
+  SeSerial se_serial;
+  Bytes payload;  // as Record's
+  crypto::PublicKey public_key;
+  Digest request_sha256;  // of the PKCS#10, DER
+
+  friend bool operator==(const WaitingRecord&, const WaitingRecord&) = default;
+};
+
+using Item =
+    std::variant<BodyOpening, Record, Manifest, ReceiptsOpening, ReceiptEntry, WaitingRecord>;
 
 /// The opening that belongs to `header`.
 [[nodiscard]] BodyOpening opening_for(const Header& header);
@@ -182,6 +195,8 @@ class ItemReader {
 
  private:
   [[nodiscard]] std::optional<Refusal> accept(const Item& item);
+  template <typename One>
+  [[nodiscard]] std::optional<Refusal> accept_record(const Item& item);
   Refusal refuse(Refusal refusal);
 
   Header header_;

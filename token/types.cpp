@@ -21,6 +21,7 @@ constexpr std::array kContainerTypes{
     Named<ContainerType>{ContainerType::Segment, "segment"},
     Named<ContainerType>{ContainerType::Manifest, "manifest"},
     Named<ContainerType>{ContainerType::Receipts, "receipts"},
+    Named<ContainerType>{ContainerType::Waiting, "waiting"},
 };
 
 constexpr std::array kFamilies{

@@ -10,7 +10,7 @@ namespace keyferry::token {
 
 enum class Environment : std::uint8_t { Development = 1, Rehearsal = 2, Production = 3 };
 
-enum class ContainerType : std::uint8_t { Segment = 1, Manifest = 2, Receipts = 3 };
+enum class ContainerType : std::uint8_t { Segment = 1, Manifest = 2, Receipts = 3, Waiting = 4 };
 
 enum class Family : std::uint8_t { Pkcs11 = 1, Atecc608 = 2, OptigaTrustM = 3, Tpm2 = 4 };
 
@@ -24,7 +24,7 @@ enum class Mode : std::uint8_t { Inject = 1, OnDevice = 2, PreProvisioned = 3 };
 
 /// "development", "rehearsal", "production".
 [[nodiscard]] std::string_view name_of(Environment environment);
-/// "segment", "manifest", "receipts".
+/// "segment", "manifest", "receipts", "waiting".
 [[nodiscard]] std::string_view name_of(ContainerType type);
 /// "pkcs11", "atecc608", "optiga-trust-m", "tpm2".
 [[nodiscard]] std::string_view name_of(Family family);

@@ -10,6 +10,7 @@
 
 #include "appliance/front/context.h"
 #include "appliance/front/own_card.h"
+#include "appliance/ledger/outside_store.h"
 #include "token/container.h"
 #include "token/container_open.h"
 #include "wrap/base/cut.h"
@@ -65,6 +66,11 @@ void append_trailer(const PartFiles& files, const SealedPart& part, ByteView tra
   KF_CUT("front.part.renamed");
 }
 
+token::ContainerType type_of(const SealedPart& part) {
+  if (!part.index) return token::ContainerType::Manifest;
+  return part.waiting ? token::ContainerType::Waiting : token::ContainerType::Segment;
+}
+
 // What left is what was signed: one pass over the file on our own disk.
 void check_container(Context& context,
                      const BatchRow& batch,
@@ -73,12 +79,12 @@ void check_container(Context& context,
   const token::ApplianceCard card = own_card(context);
   const Registry registry = context.ledger().registry();
   const KnownStation* station = registry.station(batch.station);
-  const auto recipient =
-      station ? crypto::PublicKey::from_point(station->agreement_key) : std::nullopt;
+  auto recipient = station ? crypto::PublicKey::from_point(station->agreement_key) : std::nullopt;
+  if (part.waiting) recipient = card.inbox_key;
   if (!recipient) throw Error{Code::Internal, "the batch's station is not in the registry"};
   const Fd file = open_regular_file(files.container, Code::Storage);
   const token::Expectation expected{
-      .type = part.index ? token::ContainerType::Segment : token::ContainerType::Manifest,
+      .type = type_of(part),
       .environment = card.environment,
       .recipient = recipient->key_id(),
       .max_body_bytes = token::kMaxBodyBytes,
@@ -95,6 +101,11 @@ void check_container(Context& context,
         fmt::format("{} is not what was signed for {}", files.container.string(), part_name(part)),
         kRestoreHint};
   }
+}
+
+PartFiles files_of(Context& context, const BatchRow& batch, const SealedPart& part) {
+  const std::filesystem::path folder = context.paths().batch(batch.id);
+  return part.waiting ? waiting_files(folder, *part.index) : part_files(folder, part.index);
 }
 
 std::vector<ByteView> certificates_in(ByteView octets, const std::string& what) {
@@ -115,7 +126,8 @@ void check_certificates(Context& context,
                         const std::vector<ByteView>& certificates,
                         const std::string& what) {
   const std::vector<Digest> hashes =
-      BatchStore{context.ledger()}.certificate_hashes(batch.id, *part.index);
+      part.waiting ? OutsideStore{context.ledger()}.request_hashes(batch.id, *part.index)
+                   : BatchStore{context.ledger()}.certificate_hashes(batch.id, *part.index);
   bool equal = hashes.size() == certificates.size();
   for (std::size_t i = 0; equal && i < hashes.size(); ++i)
     equal = crypto::sha256(certificates[i]) == hashes[i];
@@ -155,7 +167,16 @@ PartFiles part_files(const std::filesystem::path& folder, std::optional<SegmentI
           folder / (stem + ".certs.sealed")};
 }
 
+PartFiles waiting_files(const std::filesystem::path& folder, SegmentIndex index) {
+  const std::string stem = fmt::format("waiting-{:05}", index.value);
+  return {folder / (stem + ".kf"),
+          folder / (stem + ".kf.tmp"),
+          folder / (stem + ".requests"),
+          folder / (stem + ".requests.sealed")};
+}
+
 std::string part_name(const SealedPart& part) {
+  if (part.waiting) return fmt::format("the keys of segment {}", part.index->value);
   return part.index ? fmt::format("segment {}", part.index->value) : "the manifest";
 }
 
@@ -171,30 +192,52 @@ void complete_part(Context& context,
                    ByteView trailer,
                    ByteView certificates_key,
                    const std::string& checkpoint) {
-  const PartFiles files = part_files(context.paths().batch(batch.id), part.index);
+  const PartFiles files = files_of(context, batch, part);
   KF_CUT("front.trailer.before");
   // Cut after the rename: the container has its name already and check_container decides.
   if (!is_there(files.container)) append_trailer(files, part, trailer);
   check_container(context, batch, part, files);
   if (part.index) open_certificates(context, batch, part, files, certificates_key);
   remove_file(files.sealed_certificates);
-  BatchStore{context.ledger()}.seal(batch.id, part, trailer, checkpoint);
+  if (part.waiting) {
+    OutsideStore{context.ledger()}.seal(batch.id, part, trailer, checkpoint);
+  } else {
+    BatchStore{context.ledger()}.seal(batch.id, part, trailer, checkpoint);
+  }
   KF_CUT("front.part.sealed");
 }
 
 void drop_part(Context& context, const BatchRow& batch, const SealedPart& part) {
-  const PartFiles files = part_files(context.paths().batch(batch.id), part.index);
-  BatchStore{context.ledger()}.drop_prepared(batch.id, part);
+  const PartFiles files = files_of(context, batch, part);
+  if (part.waiting) {
+    OutsideStore{context.ledger()}.drop_prepared(batch.id, part);
+  } else {
+    BatchStore{context.ledger()}.drop_prepared(batch.id, part);
+  }
   KF_CUT("front.part.dropped");
   remove_file(files.body);
   remove_file(files.sealed_certificates);
+}
+
+void visit_requests(Context& context,
+                    const BatchRow& batch,
+                    const SealedPart& waiting,
+                    const std::function<void(RecordNo, ByteView)>& visit) {
+  visit_certificates(context, batch, waiting, visit);
+}
+
+void remove_waiting_files(Context& context, const BatchRow& batch) {
+  for (const SealedPart& part : OutsideStore{context.ledger()}.segments(batch.id)) {
+    remove_file(files_of(context, batch, part).container);
+    KF_CUT("front.waiting.removed");
+  }
 }
 
 void visit_certificates(Context& context,
                         const BatchRow& batch,
                         const SealedPart& segment,
                         const std::function<void(RecordNo, ByteView)>& visit) {
-  const PartFiles files = part_files(context.paths().batch(batch.id), segment.index);
+  const PartFiles files = files_of(context, batch, segment);
   const Bytes octets = read_file(files.certificates, kMaxCertificatesBytes);
   const std::vector<ByteView> certificates = certificates_in(octets, files.certificates.string());
   check_certificates(context, batch, segment, certificates, files.certificates.string());

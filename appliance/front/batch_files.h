@@ -30,7 +30,10 @@ struct PartFiles {
 [[nodiscard]] PartFiles part_files(const std::filesystem::path& folder,
                                    std::optional<SegmentIndex> index);
 
-/// "segment 3", "the manifest"
+/// waiting-00000.kf, .kf.tmp, and for certificates .requests: PKCS#10 in DER, in the same form.
+[[nodiscard]] PartFiles waiting_files(const std::filesystem::path& folder, SegmentIndex index);
+
+/// "segment 3", "the keys of segment 3", "the manifest"
 [[nodiscard]] std::string part_name(const SealedPart& part);
 
 /// An empty file of that name, replacing what a cut run left. Not durable before sync_file().
@@ -50,6 +53,15 @@ void complete_part(Context& context,
 
 /// Rows and files of a part that never was sealed: nobody can open them.
 void drop_part(Context& context, const BatchRow& batch, const SealedPart& part);
+
+/// The same for the requests of one waiting container.
+void visit_requests(Context& context,
+                    const BatchRow& batch,
+                    const SealedPart& waiting,
+                    const std::function<void(RecordNo, ByteView)>& visit);
+
+/// The waiting containers of a batch that is sealed: what is in them is in its segments.
+void remove_waiting_files(Context& context, const BatchRow& batch);
 
 /// Calls `visit(record number, DER)` for the certificates of one sealed segment, in order, each
 /// checked against the ledger. Error{Storage} when the file is gone or differs.

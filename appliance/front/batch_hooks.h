@@ -29,6 +29,9 @@ void finish_prepared(Context& context, GateSession& gate, const v1::HsmState& st
 [[nodiscard]] Action suspended_action(const BatchId& batch, bool suspended);
 [[nodiscard]] bool is_suspended(Ledger& ledger, const BatchId& batch);
 
+/// Officers approved an outside CA's certificates: in the ledger from the time that plan has run.
+[[nodiscard]] Action certified_action(const BatchId& batch, UtcMillis now);
+
 /// Handlers of the pending actions that belong to batches, exports and receipts.
 void register_batch_actions(Ledger& ledger);
 void register_receipt_actions(Ledger& ledger);

@@ -7,6 +7,7 @@
 #include "appliance/front/batch_hooks.h"
 #include "appliance/front/context.h"
 #include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/outside_store.h"
 #include "wrap/base/error.h"
 
 namespace keyferry::appliance {
@@ -76,6 +77,11 @@ Status status_of(Context& context,
                      {"due", to_rfc3339(batch.due)},
                      {"overdue", overdue},
                      {"exports", Json::array()}};
+  const OutsideStore::Counts waiting = OutsideStore{context.ledger()}.counts(batch.id);
+  if (waiting.requests > 0) {
+    status.json["requests"] = waiting.requests;
+    status.json["certificates_in"] = waiting.certificates;
+  }
   for (const ExportRow& row : batches.exports(batch.id)) {
     status.json["exports"].push_back({{"token", row.token.hex()}, {"state", row.state}});
   }
@@ -103,6 +109,13 @@ Status status_of(Context& context,
                               counts["revoked"],
                               outstanding),
                   fmt::format("  due {}{}", to_rfc3339(batch.due), overdue ? ", overdue" : "")};
+  const bool waits = batch.state == BatchState::Waiting || batch.state == BatchState::Certifying;
+  if (waits) {
+    status.lines.push_back(fmt::format("  outside CA \"{}\": {} of {} certificates are in{}", batch.authority,
+                                       waiting.certificates, waiting.requests,
+                                       batch.state == BatchState::Waiting ? "; nothing is sealed before officers approve them"
+                                                                          : ", approved"));
+  }
   return status;
 }
 

@@ -137,6 +137,32 @@ Json fields_of(const v1::KeyIssuedLeaf& leaf) {
               {"public_key_sha256", hex(leaf.public_key_sha256())}};
 }
 
+Json fields_of(const v1::KeyRequestedLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"record", leaf.record_no()},
+              {"family", family_text(leaf.family())},
+              {"se", hex(leaf.se_serial())},
+              {"key_name", printable(leaf.key_name())},
+              {"request_sha256", hex(leaf.request_sha256())},
+              {"public_key_sha256", hex(leaf.public_key_sha256())}};
+}
+
+Json fields_of(const v1::SegmentWaitingLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"index", leaf.index()},
+              {"count", leaf.count()},
+              {"container", hex(leaf.container_id())},
+              {"digest", hex(leaf.digest())},
+              {"plaintext", leaf.plaintext().empty() ? "none outside the HSM" : printable(leaf.plaintext())}};
+}
+
+Json fields_of(const v1::BatchCertifiedLeaf& leaf) {
+  return Json{{"batch", hex(leaf.batch_id())},
+              {"authority", printable(leaf.authority())},
+              {"records", leaf.records()},
+              {"certificates_root", hex(leaf.certificates_root())}};
+}
+
 Json fields_of(const v1::ManifestIssuedLeaf& leaf) {
   return Json{{"batch", hex(leaf.batch_id())},
               {"segments", leaf.segments()},
@@ -382,6 +408,12 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
       return set("device.ended", fields_of(leaf.device()));
     case Case::kCustody:
       return set("token.custody", fields_of(leaf.custody()));
+    case Case::kKeyRequested:
+      return set("key.requested", fields_of(leaf.key_requested()));
+    case Case::kSegmentWaiting:
+      return set("segment.waiting", fields_of(leaf.segment_waiting()));
+    case Case::kBatchCertified:
+      return set("batch.certified", fields_of(leaf.batch_certified()));
     case Case::DETAIL_NOT_SET:
       return;
   }

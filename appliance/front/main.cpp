@@ -26,6 +26,7 @@
 #include "appliance/front/log_view.h"
 #include "appliance/front/officer_commands.h"
 #include "appliance/front/operation.h"
+#include "appliance/front/outside.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/front/family_commands.h"
 #include "appliance/front/plan_new.h"
@@ -95,6 +96,8 @@ struct Line {
   FleetOptions fleet;
   std::vector<std::uint32_t> records;
   std::filesystem::path file;
+  std::vector<std::filesystem::path> files;
+  bool der = false;
   std::uint32_t shares_needed = 0;
   std::optional<std::string> batch;
 };
@@ -483,6 +486,26 @@ void add_plan(CLI::App& app, Line& line) {
   run->add_option("--key-fd", line.common.key_fd, "imports: descriptor that the gate reads the key from (else a prompt)");
 }
 
+void add_outside(CLI::App& group, Line& line) {
+  CLI::App* requests = add_command(group,
+                                   "requests",
+                                   "write the certificate requests for an outside CA, with an index",
+                                   "batch requests 7f3a --to /media/usb/requests");
+  requests->add_option("ID", line.id, "hex, or a beginning of it")->required();
+  requests->add_option("--to", line.file, "a folder, on a token say")->required();
+  requests->add_flag("--der", line.der, "DER files in place of PEM");
+  bind(requests, line, Access::Read, [&line](Context& context) {
+    return export_requests(context, line.id, line.file, line.der ? RequestForm::Der : RequestForm::Pem);
+  });
+
+  CLI::App* certify = add_command(group,
+                                  "certify",
+                                  "officers approve an outside CA's certificates; then the batch is sealed with them",
+                                  "batch certify 7f3a");
+  certify->add_option("ID", line.id, "hex, or a beginning of it")->required();
+  bind(certify, line, Access::Write, [&line](Context& context) { return batch_certify(context, line.id); });
+}
+
 void add_batch(CLI::App& app, Line& line) {
   CLI::App* group = add_group(app, "batch", "batches of keys");
   CLI::App* status = add_command(*group, "status", "where each batch stands", "batch status");
@@ -521,13 +544,23 @@ void add_batch(CLI::App& app, Line& line) {
 
   CLI::App* certificates = add_command(*group,
                                        "certificates",
-                                       "write a batch's certificates as PEM",
+                                       "write a batch's certificates as PEM, or take an outside CA's in",
                                        "batch certificates 7f3a --to certs");
   certificates->add_option("ID", line.id, "hex, or a beginning of it")->required();
-  certificates->add_option("--to", line.file, "a folder (a file each) or a file")->required();
-  bind(certificates, line, Access::Read, [&line](Context& context) {
-    return export_certificates(context, line.id, line.file);
+  auto* to = certificates->add_option("--to", line.file, "write them: a folder (a file each) or a file");
+  certificates
+      ->add_option("--from", line.files, "take in what an outside CA gave for its requests: files, or folders of them")
+      ->excludes(to);
+  certificates->callback([&line] {
+    line.run = [&line](Output& output) {
+      const bool take = !line.files.empty();
+      if (!take && line.file.empty()) throw Error{Code::Usage, "batch certificates: --to or --from is needed"};
+      Context context{line.common, take ? Access::Write : Access::Read, line.clock, line.random, output};
+      return take ? take_certificates(context, line.id, line.files)
+                  : export_certificates(context, line.id, line.file);
+    };
   });
+  add_outside(*group, line);
 }
 
 void add_return(CLI::App& app, Line& line) {

@@ -8,12 +8,17 @@
 
 #include "appliance/front/batch_files.h"
 #include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/outside_store.h"
 
 namespace keyferry::v1 {
 class GateReply;
+class IssuedRecord;
 }
 
 namespace keyferry::appliance {
+
+/// Keys that wait for an outside CA, or what goes to the station.
+enum class PartKind { Waiting, Final };
 
 class PartMaker {
  public:
@@ -21,7 +26,8 @@ class PartMaker {
   PartMaker(const std::filesystem::path& folder,
             std::optional<SegmentIndex> index,
             RecordNo first_record,
-            std::vector<InventoryStore::SegmentEntry> entries);
+            std::vector<InventoryStore::SegmentEntry> entries,
+            PartKind kind = PartKind::Final);
 
   /// One reply of the gate to the part's request. Error replies become the gate's Error at the next
   /// prepared().
@@ -33,9 +39,13 @@ class PartMaker {
   /// Body and sealed certificates are synced, then the ledger takes part, records and leaves as
   /// prepared. Returns the part as it stands in the ledger then. Once.
   [[nodiscard]] SealedPart store_prepared(BatchStore& store, const BatchId& batch);
+  /// The same for keys that wait.
+  [[nodiscard]] SealedPart store_prepared(OutsideStore& store, const BatchId& batch);
 
  private:
   void take_record(const v1::GateReply& reply);
+  void take_request(const v1::IssuedRecord& record, const InventoryStore::SegmentEntry& entry);
+  void sync_files();
 
   PartFiles files_;
   SealedPart part_;
@@ -44,6 +54,7 @@ class PartMaker {
   Fd body_;
   Fd certificates_;
   std::vector<RecordRow> records_;
+  std::vector<RequestRow> requests_;
   std::vector<Bytes> leaves_;
   bool prepared_ = false;
   std::optional<Error> error_;

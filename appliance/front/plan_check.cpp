@@ -6,8 +6,10 @@
 #include "appliance/front/declarations.h"
 #include "appliance/front/ends.h"
 #include "appliance/front/hsm_backup.h"
+#include "appliance/front/outside.h"
 #include "appliance/ledger/plan_store.h"
 #include "appliance/plan/plan_families.h"
+#include "appliance/plan/plan_outside.h"
 #include "token/audit/merkle.h"
 #include "token/items.h"
 #include "wrap/base/durable_file.h"
@@ -49,6 +51,7 @@ class Checker {
     for (const auto& [name, digest] : plan_.files) check_file(name, digest);
     if (plan_.operation == Operation::Batch) check_batch(plan_.batch());
     refuse(end_refusal(context_, plan_));
+    refuse(certify_refusal(context_, plan_));
     return std::move(result_);
   }
 
@@ -146,6 +149,7 @@ void Checker::check_batch(const BatchPlan& batch) {
   if (batch.mode != BatchMode::Inject)
     refuse("batch-mode", "only mode \"inject\" is supported yet");
   refuse(check_firmware(batch));
+  refuse(check_outside(batch));
   if (batch.segment_count() > kMaxSegmentsPerBatch) {
     refuse("batch-segments",
            fmt::format("{} segments are more than {}", batch.segment_count(), kMaxSegmentsPerBatch),
@@ -203,10 +207,12 @@ void Checker::check_certificates(const BatchPlan& batch) {
            fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", batch.certificate_authority));
     return;
   }
-  if (authority->outside) {
-    refuse("batch-authority",
-           fmt::format("CA \"{}\" is an outside one: the HSM has no key of it", batch.certificate_authority),
-           "make the plan with a CA of this HSM");
+  if (authority->outside != batch.outside) {
+    refuse("batch-outside",
+           fmt::format("CA \"{}\" is {}, the plan says otherwise",
+                       batch.certificate_authority,
+                       authority->outside ? "an outside one" : "kept in the HSM"),
+           "make the plan again");
     return;
   }
   const auto parsed = x509::parse_certificate(authority->certificate);

@@ -11,6 +11,7 @@
 #include "appliance/front/context.h"
 #include "appliance/front/officer.h"
 #include "appliance/front/hsm_backup.h"
+#include "appliance/front/outside.h"
 #include "appliance/front/plan_runners.h"
 #include "appliance/front/preparations.h"
 #include "appliance/gate/settings.h"
@@ -290,6 +291,7 @@ int plan_run(Context& context, const fs::path& file) {
     return run_adopt_state(context, plan, find_approvals(context, plan, file));
   }
   if (run_before(context, plan)) {
+    if (plan.operation == Operation::BatchCertify) return run_batch_certify(context, plan, {});  // it may not be sealed yet
     const bool lost = plan.operation == Operation::SePrepare && !is_order_written(context, plan);
     return lost ? run_se_prepare(context, plan, {}) : say_run_before(context, plan);
   }
@@ -301,6 +303,7 @@ int plan_run(Context& context, const fs::path& file) {
   }
   GateSession& gate = context.gate();
   const bool begun = is_run(context, plan);
+  if (begun && plan.operation == Operation::BatchCertify) return run_batch_certify(context, plan, {});
   if (begun && plan.operation != Operation::Batch) return say_run_before(context, plan);
   std::vector<Digest> segment_roots;
   if (!begun) {

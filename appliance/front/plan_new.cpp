@@ -12,6 +12,7 @@
 #include "appliance/front/preparations.h"
 #include "appliance/ledger/inventory_store.h"
 #include "appliance/ledger/plan_store.h"
+#include "appliance/plan/outside_certificate.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_verify.h"
 #include "wrap/base/cut.h"
@@ -209,6 +210,9 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.not_before = timed ? device->not_before : read_time_or("--not-before", options.not_before, not_before);
   batch.not_after = timed ? device->not_after : read_time_or("--not-after", options.not_after, authority.not_after);
   batch.due = read_time_or("--due", options.due, due);
+  batch.outside = registry.authority(options.authority)->outside;
+  if (batch.outside && !options.segment_size)
+    batch.segment_size = std::min(batch.segment_size, kMaxOutsideSegmentRecords);
   batch.atecc608 = read_profile(options, *family);
   if (options.firmware) batch.firmware_sha256 = file_sha256(*options.firmware);
   batch.verify = verify_of(options);

@@ -9,6 +9,7 @@
 #include "appliance/front/key_commands.h"
 #include "appliance/front/officer_commands.h"
 #include "appliance/front/operation.h"
+#include "appliance/front/outside.h"
 #include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
@@ -65,6 +66,8 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
       const BatchId batch = std::get<BatchResumePlan>(plan.detail).batch;
       return run_simple(context, plan, approvals, {{}, suspended_action(batch, false), {}});
     }
+    case Operation::BatchCertify:
+      return run_batch_certify(context, plan, approvals);
     case Operation::SourceAdd:
     case Operation::TransportMasterCreate:
     case Operation::TransportMasterImport:

@@ -121,6 +121,7 @@ void open_batch_plan(GateState& next, const Plan& plan) {
   open.set_exports_allowed(1);
   open.set_station_id(plan.batch().station.str());
   open.set_authority(plan.batch().certificate_authority);
+  open.set_outside(plan.batch().outside);
 }
 
 /// Permits that have ended go; what is allowed anew counts from the newest plan.
@@ -159,6 +160,9 @@ void apply_plan(GateState& next, const Plan& plan, UtcMillis now) {
     v1::OpenPlan* open = next.open_plan_of_batch(std::get<BatchReexportPlan>(plan.detail).batch);
     open->set_exports_allowed(open->exports_allowed() + 1);
   }
+  if (const auto* detail = std::get_if<BatchCertifyPlan>(&plan.detail)) {
+    next.open_plan_of_batch(detail->batch)->set_certificates_root(detail->certificates_root.str());
+  }
   if (const auto* detail = std::get_if<BatchSuspendPlan>(&plan.detail)) {
     next.open_plan_of_batch(detail->batch)->set_suspended(true);
   }
@@ -183,6 +187,15 @@ v1::LogLeaf suspend_leaf(const BatchId& batch, bool suspended) {
   v1::LogLeaf leaf;
   leaf.mutable_suspend()->set_batch_id(batch.str());
   leaf.mutable_suspend()->set_suspended(suspended);
+  return leaf;
+}
+
+v1::LogLeaf certified_leaf(const BatchCertifyPlan& plan) {
+  v1::LogLeaf leaf;
+  leaf.mutable_batch_certified()->set_batch_id(plan.batch.str());
+  leaf.mutable_batch_certified()->set_authority(plan.authority);
+  leaf.mutable_batch_certified()->set_records(plan.count);
+  leaf.mutable_batch_certified()->set_certificates_root(plan.certificates_root.str());
   return leaf;
 }
 
@@ -249,6 +262,9 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
       return;
     case Operation::BatchResume:
       leaves.push_back(suspend_leaf(std::get<BatchResumePlan>(plan.detail).batch, false));
+      return;
+    case Operation::BatchCertify:
+      leaves.push_back(certified_leaf(std::get<BatchCertifyPlan>(plan.detail)));
       return;
     case Operation::CaInstall:
     case Operation::CaImport:
@@ -503,7 +519,9 @@ asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id
   const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
   v1::OpenPlan* open = digest ? state->open_plan(*digest) : nullptr;
   if (open == nullptr) throw Error{Code::Refused, "the HSM knows no such batch"};
-  if (!open->sealed()) {
+  if (request.waiting()) {
+    co_await close_requests(front, id, *open);
+  } else if (!open->sealed()) {
     if (!open->has_manifest()) throw Error{Code::Refused, "the batch has no manifest yet"};
     v1::LogLeaf leaf;
     leaf.mutable_note()->set_event("batch.sealed");
@@ -512,6 +530,7 @@ asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id
       v1::OpenPlan& sealed = *next.open_plan(*digest);
       sealed.clear_trailers();
       sealed.clear_manifest();
+      sealed.clear_waiting();
       sealed.set_next_segment(sealed.segment_count());
       sealed.set_sealed(true);
     };
@@ -520,6 +539,31 @@ asio::awaitable<void> Gate::Impl::close_batch(FrontLink& front, std::uint64_t id
   v1::GateReply reply;
   fill_done(*reply.mutable_done());
   front.reply(id, std::move(reply));
+}
+
+/// Of the waiting containers kf-state keeps what they are known by: trailers are in the ledger now.
+asio::awaitable<void> Gate::Impl::close_requests(FrontLink& front, std::uint64_t id, const v1::OpenPlan& open) {
+  if (!open.outside() || open.closed()) throw Error{Code::Refused, "no batch that waits for an outside CA's certificates"};
+  if (open.requested()) co_return;
+  if (static_cast<std::uint32_t>(open.waiting_size()) != open.segment_count()) {
+    throw Error{Code::Refused, fmt::format("{} of {} segments wait: not all keys are made yet", open.waiting_size(),
+                                           open.segment_count())};
+  }
+  const std::string digest = open.plan_digest();
+  v1::LogLeaf leaf;
+  leaf.mutable_note()->set_event("batch.waiting");
+  leaf.mutable_note()->set_subject(to_hex(as_bytes(digest).first(BatchId::kSizeBytes)));
+  const std::function<void(GateState&)> change = [&](GateState& next) {
+    v1::OpenPlan& waiting = *next.open_plan(*Digest::from_bytes(as_bytes(digest)));
+    for (v1::StoredTrailer& one : *waiting.mutable_waiting()) {
+      one.clear_trailer();
+      one.clear_certificates_key();
+      one.clear_first_se_serial();
+      one.clear_last_se_serial();
+    }
+    waiting.set_requested(true);
+  };
+  co_await commit(front, id, one_leaf(std::move(leaf), leaf_now()), change, std::nullopt);
 }
 
 }  // namespace keyferry::appliance

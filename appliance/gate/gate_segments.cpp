@@ -17,8 +17,17 @@ std::string segment_name(const SegmentKey& key) {
   return key.index == kManifestIndex ? std::string{"the manifest"} : fmt::format("segment {}", key.index);
 }
 
-v1::LogLeaf summary_leaf(const SegmentKey& key, const BatchId& batch, const v1::SegmentMade& made) {
+v1::LogLeaf summary_leaf(const SegmentKey& key, const BatchId& batch, const v1::SegmentMade& made, bool waiting) {
   v1::LogLeaf leaf;
+  if (waiting) {
+    leaf.mutable_segment_waiting()->set_batch_id(batch.str());
+    leaf.mutable_segment_waiting()->set_index(key.index);
+    leaf.mutable_segment_waiting()->set_container_id(made.container_id());
+    leaf.mutable_segment_waiting()->set_digest(made.digest());
+    leaf.mutable_segment_waiting()->set_count(made.count());
+    leaf.mutable_segment_waiting()->set_plaintext(made.plaintext());
+    return leaf;
+  }
   if (key.index == kManifestIndex) {
     leaf.mutable_manifest_issued()->set_batch_id(batch.str());
     leaf.mutable_manifest_issued()->set_container_id(made.container_id());
@@ -42,17 +51,53 @@ std::uint32_t lowest_unsealed(const v1::OpenPlan& plan) {
   return plan.segment_count();
 }
 
-void store_trailer(v1::OpenPlan& plan, const v1::StoredTrailer& stored, bool manifest) {
-  if (manifest) {
-    *plan.mutable_manifest() = stored;
-    return;
-  }
-  *plan.add_trailers() = stored;
-  auto& trailers = *plan.mutable_trailers();
+void add_by_index(google::protobuf::RepeatedPtrField<v1::StoredTrailer>& trailers, const v1::StoredTrailer& stored) {
+  *trailers.Add() = stored;
   for (int i = trailers.size() - 1; i > 0 && trailers[i - 1].index() > trailers[i].index(); --i) {
     trailers.SwapElements(i - 1, i);
   }
-  plan.set_next_segment(lowest_unsealed(plan));
+}
+
+void store_trailer(v1::OpenPlan& plan, const v1::StoredTrailer& stored, bool manifest, bool waiting) {
+  if (manifest) {
+    *plan.mutable_manifest() = stored;
+  } else if (waiting) {
+    add_by_index(*plan.mutable_waiting(), stored);
+  } else {
+    add_by_index(*plan.mutable_trailers(), stored);
+    plan.set_next_segment(lowest_unsealed(plan));
+  }
+}
+
+/// What a batch under an outside CA is at: keys and requests, or, once officers have approved the certificates, segments.
+void add_outside(const v1::OpenPlan& open, const v1::SegmentRequest& request, v1::MakeSegment& make) {
+  make.set_outside(true);
+  if (!open.requested()) return;
+  const v1::StoredTrailer* waiting = GateState::waiting(open, request.index());
+  if (waiting == nullptr) throw Error{Code::Internal, "kf-state names no waiting container for a segment"};
+  make.set_waiting(request.waiting());
+  make.set_waiting_digest(waiting->digest());
+  *make.mutable_certificates() = request.certificates();
+  *make.mutable_certificates_path() = request.certificates_path();
+  make.set_certificates_root(open.certificates_root());
+}
+
+/// Its container was made already, or it cannot be made yet.
+const v1::StoredTrailer* stored_of(const v1::OpenPlan& open, const v1::SegmentRequest& request, const BatchId& batch) {
+  if (!open.outside()) return GateState::trailer(open, request.index());
+  if (!open.requested()) return GateState::waiting(open, request.index());
+  if (open.certificates_root().empty()) {
+    throw Error{Code::Refused,
+                fmt::format("batch {} waits for its outside CA's certificates: nothing of it is opened before officers "
+                            "approve them",
+                            batch.hex()),
+                "keyferry-appliance batch certify ID"};
+  }
+  const v1::StoredTrailer* stored = GateState::trailer(open, request.index());
+  if (stored == nullptr && request.waiting().empty()) {
+    throw Error{Code::Refused, fmt::format("the waiting container of segment {} was not given", request.index())};
+  }
+  return stored;
 }
 
 }  // namespace
@@ -86,12 +131,12 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   if (request.index() >= open.segment_count()) {
     throw Error{Code::Refused, fmt::format("the plan has {} segments, segment {} was asked for", open.segment_count(), request.index())};
   }
-  if (const v1::StoredTrailer* stored = GateState::trailer(open, request.index())) co_return reply_issued(front, id, *stored);
+  if (const v1::StoredTrailer* stored = stored_of(open, request, plan.batch_id())) co_return reply_issued(front, id, *stored);
   const BatchPlan& batch = plan.batch();
   const v1::Station* station = state->station(batch.station);
   const v1::CertificateAuthority* authority = state->authority(batch.certificate_authority);
   const bool in_force = station != nullptr && !station->retired() && authority != nullptr && !authority->retired() &&
-                        !authority->pending();
+                        !authority->pending() && authority->outside() == open.outside();
   if (!in_force) {
     throw Error{Code::Refused, "the plan's station or certificate authority is not in force any more"};
   }
@@ -108,10 +153,12 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   make_segment.set_now_ms(clock.now().value);
   *make_segment.mutable_transport_masters() = state->registry.transport_masters();
   *make_segment.mutable_vendor_keys() = state->registry.vendor_keys();
+  if (open.outside()) add_outside(open, request, make_segment);
   const SegmentKey key{plan.digest, request.index()};
   if (in_progress.contains(key)) throw Error{Code::Refused, segment_name(key) + " is being made already"};
   if (in_progress.size() >= kMaxInProgressBeside + 3 * arguments.settings.workers) throw Error{Code::Refused, "too many segments are under way: commit some first"};
   in_progress[key].front = &front;  // before the first wait: two connections cannot both get it
+  in_progress[key].waiting = open.outside() && !open.requested();
   std::optional<Error> failed;
   try {
     WorkerLink* worker = co_await key_worker(static_cast<std::uint64_t>(request.entries_size()));
@@ -191,10 +238,10 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
     throw *failed;
   }
   const v1::SegmentMade& made = reply.segment_made();
-  const Bytes summary = leaf_octets(summary_leaf(key, batch, made), v1::LEAF_ORIGIN_DONE, leaf_now());
+  InProgress& one = in_progress.at(key);
+  const Bytes summary = leaf_octets(summary_leaf(key, batch, made, one.waiting), v1::LEAF_ORIGIN_DONE, leaf_now());
   hashes.push_back(audit::leaf_hash(summary));
 
-  InProgress& one = in_progress.at(key);
   one.worker = worker;
   one.container = *ContainerId::from_bytes(as_bytes(made.container_id()));
   one.stored.set_index(key.index);
@@ -249,7 +296,7 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
   GateState next = *state;
   v1::OpenPlan* open = next.open_plan(key.plan);
   if (open == nullptr || open->sealed() || open->closed()) throw Error{Code::Refused, "the plan is not open any more"};
-  store_trailer(*open, one.stored, request.manifest());
+  store_trailer(*open, one.stored, request.manifest(), one.waiting);
   co_await write_state(std::move(next), one.leaf_hashes);
   KF_CUT("gate.segment.written");
   reply_issued(front, id, one.stored);

@@ -64,6 +64,10 @@ const v1::StoredTrailer* GateState::trailer(const v1::OpenPlan& plan, std::uint3
   return find_in(plan.trailers(), [&](const v1::StoredTrailer& stored) { return stored.index() == index; });
 }
 
+const v1::StoredTrailer* GateState::waiting(const v1::OpenPlan& plan, std::uint32_t index) {
+  return find_in(plan.waiting(), [&](const v1::StoredTrailer& stored) { return stored.index() == index; });
+}
+
 const v1::Station* GateState::station(const StationId& id) const {
   return find_in(registry.stations(), [&](const v1::Station& one) { return one.station_id() == id.str(); });
 }
@@ -106,6 +110,7 @@ bool close_batch_in(GateState& state, v1::OpenPlan& open) {
   open.set_closed(true);
   open.clear_trailers();
   open.clear_manifest();
+  open.clear_waiting();
   state.hsm.add_closed_batches(open.plan_digest().substr(0, BatchId::kSizeBytes));
   return true;
 }
@@ -163,6 +168,9 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kCaRetired:
     case v1::LogLeaf::kKeyDestroyed:
     case v1::LogLeaf::kDevice:
+    case v1::LogLeaf::kKeyRequested:
+    case v1::LogLeaf::kSegmentWaiting:
+    case v1::LogLeaf::kBatchCertified:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

@@ -8,6 +8,7 @@
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
 #include "appliance/plan/plan_families.h"
+#include "appliance/plan/plan_outside.h"
 #include "keyferry/v1/worker.pb.h"
 
 namespace keyferry::appliance {
@@ -124,11 +125,12 @@ Answer check(const BatchPlan& plan, const GateState& state) {
                    fmt::format("certificate authority \"{}\" has no certificate yet: its request is out", plan.certificate_authority),
                    fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", plan.certificate_authority)};
   }
-  if (authority->outside()) {
-    return Refusal{"batch-authority",
-                   fmt::format("certificate authority \"{}\" is an outside one: the HSM has no key of it", plan.certificate_authority),
-                   "make a plan with a CA of this HSM"};
+  if (plan.outside != authority->outside()) {
+    return Refusal{"batch-outside", fmt::format("certificate authority \"{}\" is {}, the plan says otherwise",
+                                                plan.certificate_authority,
+                                                authority->outside() ? "an outside one" : "kept in the HSM")};
   }
+  if (auto refusal = check_outside(plan)) return refusal;
   if (auto refusal = se::unsupported(plan.family)) return refusal;
   if (!state.enabled(plan.family)) {
     return Refusal{"family-off",
@@ -155,6 +157,33 @@ Answer check(const BatchReexportPlan& plan, const GateState& state) {
   const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
   if (open == nullptr) return batch_unknown(plan.batch);
   if (open->closed()) return Refusal{"batch-closed", fmt::format("batch {} was closed by officers", plan.batch.hex())};
+  return check_not_suspended(*open, plan.batch);
+}
+
+Answer check(const BatchCertifyPlan& plan, const GateState& state) {
+  const v1::OpenPlan* open = state.open_plan_of_batch(plan.batch);
+  if (open == nullptr) return batch_unknown(plan.batch);
+  if (open->closed()) return Refusal{"batch-closed", fmt::format("batch {} was closed by officers", plan.batch.hex())};
+  if (!open->outside() || !open->requested() || open->sealed()) {
+    return Refusal{"batch-not-waiting", fmt::format("batch {} does not wait for certificates", plan.batch.hex()),
+                   "see keyferry-appliance batch status"};
+  }
+  // Nothing was opened for the certificates that were approved before: others may take their place.
+  if (open->trailers_size() != 0) {
+    return Refusal{"batch-certified",
+                   fmt::format("batch {} is being sealed with certificates that officers have approved", plan.batch.hex()),
+                   "go on with them: keyferry-appliance batch certify ID"};
+  }
+  std::uint64_t count = 0;
+  for (const v1::StoredTrailer& one : open->waiting()) count += one.count();
+  if (count != plan.count || open->authority() != plan.authority) {
+    return Refusal{"batch-records", fmt::format("batch {} has {} records under CA \"{}\", the plan names {} under \"{}\"",
+                                                plan.batch.hex(), count, open->authority(), plan.count, plan.authority)};
+  }
+  const v1::CertificateAuthority* authority = state.authority(plan.authority);
+  if (authority == nullptr || authority->retired()) {
+    return Refusal{"batch-authority", fmt::format("certificate authority \"{}\" is retired", plan.authority)};
+  }
   return check_not_suspended(*open, plan.batch);
 }
 
@@ -279,6 +308,7 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::PolicyChange: return check(std::get<PolicyChangePlan>(plan.detail), state);
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
+    case Operation::BatchCertify: return check(std::get<BatchCertifyPlan>(plan.detail), state);
     case Operation::FamilyEnable: return check(std::get<FamilyEnablePlan>(plan.detail), state);
     case Operation::SePrepare: return check(std::get<SePreparePlan>(plan.detail), state);
   }
@@ -369,6 +399,7 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::HsmPinChange:
     case Operation::BatchSuspend:
     case Operation::BatchResume:
+    case Operation::BatchCertify:
     case Operation::BatchClose:
     case Operation::TokenLost:
     case Operation::QuarantineRelease:

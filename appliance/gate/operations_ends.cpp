@@ -55,7 +55,11 @@ Answer authority_pending(const std::string& name) {
 
 Answer check(const CrlIssuePlan& plan, const GateState& state) {
   const v1::CertificateAuthority* authority = state.authority(plan.authority);
-  if (authority == nullptr || authority->destroyed() || authority->outside()) return unknown_authority(plan.authority);
+  if (authority == nullptr || authority->destroyed()) return unknown_authority(plan.authority);
+  if (authority->outside()) {
+    return Refusal{"authority-outside", fmt::format("\"{}\" is an outside CA: its CRLs are its own", plan.authority),
+                   "have it revoke them: keyferry-appliance reconcile ID --json names certificates and serials"};
+  }
   if (authority->pending()) return authority_pending(plan.authority);
   const v1::CrlNumber* last = crl_of(state.hsm, plan.authority);
   // An HSM that took over without the numbers (by an older program) knows no earlier CRL of this key; which number

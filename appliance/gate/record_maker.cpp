@@ -6,6 +6,7 @@
 
 #include "appliance/gate/roles.h"
 #include "appliance/plan/lint_findings.h"
+#include "appliance/plan/outside_certificate.h"
 #include "keyferry/v1/worker.pb.h"
 #include "wrap/base/cut.h"
 #include "wrap/crypto/hash.h"
@@ -36,12 +37,6 @@ x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::Certifi
   return device;
 }
 
-x509::SubjectFields subject_fields(const se::Entry& entry) {
-  x509::SubjectFields fields{std::nullopt, entry.serial, entry.key_name, entry.part, entry.lot};
-  if (!entry.device_serial.empty()) fields.device_serial = entry.device_serial;
-  return fields;
-}
-
 std::optional<se::Atecc608Builder> atecc608_builder(p11::Session& session, const p11::ProbeResult& facts,
                                                     se::Pkcs11Builder& payloads, const BatchPlan& batch) {
   if (batch.family != se::Family::Atecc608) return std::nullopt;
@@ -66,6 +61,7 @@ RecordMaker::RecordMaker(p11::Session& session,
                          const v1::MakeSegment& request,
                          const std::vector<se::Entry>& entries)
     : session_{session},
+      requests_{request.outside() ? std::optional<x509::RequestBuilder>{batch.device_template()} : std::nullopt},
       issuers_{issuers_of(request)},
       issuer_{facts_of(issuers_.front())},
       template_{device_template(batch, issuer_)},
@@ -75,8 +71,11 @@ RecordMaker::RecordMaker(p11::Session& session,
       attests_{batch.atecc608 && batch.atecc608->attestation_slot},
       plaintext_{batch.atecc608 ? se::plaintext_sentence(se::transport_place(facts), se::scalar_way(facts)) : ""},
       transports_{session, facts, payloads_, atecc608_ ? &*atecc608_ : nullptr, request},
-      ca_key_{lasting_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
-  if (lasting_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
+      ca_key_{requests_ ? p11::ObjectHandle{} : lasting_role_key(session, KeyRole::CertificateAuthority, batch.certificate_authority)} {
+  if (requests_ && atecc608_) {
+    throw Error{Code::Refused, "an outside CA for family atecc608 is not supported: its keys sign no requests yet"};
+  }
+  if (!requests_ && lasting_role_point(session, KeyRole::CertificateAuthority, batch.certificate_authority) != issuer_.key) {
     throw Error{Code::Refused,
                 fmt::format("the certificate of kf-ca/{} is not for the key in the HSM", batch.certificate_authority)};
   }
@@ -111,10 +110,17 @@ RecordMaker::Sealed RecordMaker::seal(const se::Entry& entry, RandomSource& rand
   p11::DeviceKeyPair device = payloads_.generate_device_key();
   const auto public_key = crypto::PublicKey::from_point(device.point);
   if (!public_key) throw Error{Code::Hsm, "the HSM gave a device key whose point is not on the curve"};
+  // Signed while the key can still sign: once it is wrapped only its SE has it.
+  Bytes request = requests_ ? sign_request(entry, device.private_key.handle(), *public_key) : Bytes{};
   Bytes payload = payloads_.wrap(transport.handle(), device.private_key.handle());
   KF_CUT("worker.record.wrapped");  // cut here: session objects, gone with this process
   if (sample == Sample::Yes) verify_pair(device.private_key.handle(), *public_key);
-  return {std::move(payload), *public_key};
+  return {std::move(payload), *public_key, {}, std::move(request)};
+}
+
+Bytes RecordMaker::sign_request(const se::Entry& entry, p11::ObjectHandle private_key, const crypto::PublicKey& public_key) {
+  const Bytes unsigned_request = requests_->to_be_signed(subject_fields(entry), public_key);
+  return x509::assemble(unsigned_request, session_.sign_ecdsa(private_key, crypto::sha256(unsigned_request)));
 }
 
 /// The builder holds every key against its public point: no sample is needed.
@@ -129,6 +135,20 @@ RecordMaker::Sealed RecordMaker::seal_atecc608(const se::Entry& entry, p11::Obje
 
 MadeRecord RecordMaker::make(const se::Entry& entry, RecordNo number, RandomSource& random, Sample sample) {
   Sealed sealed = seal(entry, random, sample);
+  if (requests_) {
+    return MadeRecord{token::Record{.record_no = number,
+                                    .family = token_family(entry.family),
+                                    .se_serial = entry.serial,
+                                    .key_name = entry.key_name,
+                                    .device_serial = entry.device_serial,
+                                    .generation = entry.generation,
+                                    .payload = std::move(sealed.payload),
+                                    .public_key = sealed.public_key,
+                                    .certificate = {},
+                                    .issuers = {},
+                                    .challenge = {}},
+                      {}, std::move(sealed.nonce_id), std::move(sealed.request)};
+  }
   const x509::CertificateSerial serial = x509::make_serial(random);
   const Bytes tbs = certificates_.to_be_signed(serial, subject_fields(entry), sealed.public_key);
   if (const auto refusal = linted_.value().compare(tbs, sealed.public_key)) throw to_error(*refusal);

@@ -16,6 +16,7 @@
 #include "wrap/se/pkcs11_builder.h"
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/path.h"
+#include "wrap/x509/request.h"
 
 namespace keyferry::v1 {
 class MakeSegment;
@@ -27,6 +28,7 @@ struct MadeRecord {
   token::Record record;
   x509::CertificateSerial serial;
   Bytes nonce_id = {};  // atecc608: 16, may occur once in history
+  Bytes request = {};   // under an outside CA: PKCS#10, DER; the record has neither certificate nor challenge then
 };
 
 enum class Sample { No, Yes };
@@ -62,15 +64,18 @@ class RecordMaker {
     Bytes payload;
     crypto::PublicKey public_key;
     Bytes nonce_id = {};
+    Bytes request = {};
   };
 
   [[nodiscard]] Sealed seal(const se::Entry& entry, RandomSource& random, Sample sample);
   [[nodiscard]] Sealed seal_atecc608(const se::Entry& entry, p11::ObjectHandle transport, RandomSource& random);
+  [[nodiscard]] Bytes sign_request(const se::Entry& entry, p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
   void verify_pair(p11::ObjectHandle private_key, const crypto::PublicKey& public_key);
   void verify_certificate(const token::Record& record) const;
   void lint(const se::Entry& entry);
 
   p11::Session& session_;
+  std::optional<x509::RequestBuilder> requests_;  // under an outside CA: these are made, not certificates
   std::vector<Bytes> issuers_;  // of every record: the CA's certificate, then those above it
   x509::CertificateFacts issuer_;
   x509::DeviceTemplate template_;

@@ -44,9 +44,12 @@ constexpr std::array kBounds{
     Bound{"LeafHashes.leaves", 65'536, 4 * kKiB},
     Bound{"ManifestRequest.plan", 1, 64 * kKiB},
     Bound{"ManifestRequest.station_log_root", 1, 32},
+    Bound{"MakeSegment.certificates", 2048, 4 * kKiB},
+    Bound{"MakeSegment.certificates_path", 64, 32},
     Bound{"MakeSegment.entries", 16'384, 4 * kKiB},
     Bound{"MakeSegment.path", 64, 32},
     Bound{"MakeSegment.plan", 1, 64 * kKiB},
+    Bound{"MakeSegment.waiting", 1, 8 * kMiB},
     Bound{"OpenInbox.chunk_hashes", 262'144, 32},
     Bound{"OpenRequest.registries", 64, 1 * kMiB},
     Bound{"MakeCrl.ca_certificate", 1, 16 * kKiB},
@@ -60,9 +63,12 @@ constexpr std::array kBounds{
     Bound{"RunPlanRequest.plan", 1, 64 * kKiB},
     Bound{"SegmentAbandon.plan_digest", 1, 32},
     Bound{"SegmentCommit.plan_digest", 1, 32},
+    Bound{"SegmentRequest.certificates", 2048, 4 * kKiB},  // kMaxOutsideSegmentRecords
+    Bound{"SegmentRequest.certificates_path", 64, 32},
     Bound{"SegmentRequest.entries", 16'384, 4 * kKiB},
     Bound{"SegmentRequest.path", 64, 32},
     Bound{"SegmentRequest.plan", 1, 64 * kKiB},
+    Bound{"SegmentRequest.waiting", 1, 8 * kMiB},
     Bound{"SignedBytes.payload", 1, 64 * kKiB},
 };
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "appliance/gate/internal/entry_block.h"
+#include "appliance/gate/internal/segment_parts.h"
 #include "appliance/plan/line_checks_of.h"
 #include "keyferry/v1/worker.pb.h"
 #include "token/items.h"
@@ -15,110 +15,6 @@
 #include "wrap/se/entry.h"
 
 namespace keyferry::appliance {
-namespace {
-
-constexpr int kRecordsPerMessage = 128;
-constexpr std::uint64_t kRecordsBetweenLooks = 8;  // at other requests
-constexpr std::size_t kCertificatePieceBytes = 256 * 1024;
-/// Upper bound of one Record item beside its certificates and payload.
-constexpr std::uint64_t kRecordOverheadBytes = 1024;
-
-[[noreturn]] void refuse(const std::string& text) { throw Error{Code::Refused, text}; }
-
-Plan batch_plan(std::string_view octets) {
-  auto parsed = parse_plan(as_bytes(octets));
-  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  Plan plan = std::get<Plan>(std::move(parsed));
-  if (plan.operation != Operation::Batch) refuse("the plan is not one of a batch");
-  return plan;
-}
-
-crypto::PublicKey point_of(const std::string& octets, const char* what) {
-  const auto key = crypto::PublicKey::from_point(as_bytes(octets));
-  if (!key) refuse(fmt::format("the {} is no P-256 point", what));
-  return *key;
-}
-
-token::Environment token_environment(Environment environment) {
-  switch (environment) {
-    case Environment::Development: return token::Environment::Development;
-    case Environment::Rehearsal: return token::Environment::Rehearsal;
-    case Environment::Production: return token::Environment::Production;
-  }
-  return token::Environment::Development;
-}
-
-v1::Family message_family(se::Family family) { return static_cast<v1::Family>(token_family(family)); }
-
-token::Mode token_mode(BatchMode mode) {
-  switch (mode) {
-    case BatchMode::Inject: return token::Mode::Inject;
-    case BatchMode::OnDevice: return token::Mode::OnDevice;
-    case BatchMode::PreProvisioned: return token::Mode::PreProvisioned;
-  }
-  return token::Mode::Inject;
-}
-
-/// The segment's entries, checked to be exactly those of the plan at this index.
-std::vector<se::Entry> checked_entries(const v1::MakeSegment& request, const BatchPlan& batch) {
-  std::vector<se::Entry> entries =
-      checked_block(request.entries(), request.path(),
-                    EntryBlock{"segment", request.index(), batch.segment_size, batch.se_count, batch.se_list_root});
-  for (const se::Entry& entry : entries) {
-    if (const auto refusal = se::unsupported(entry.family)) throw to_error(*refusal);
-    if (entry.family != batch.family || entry.key_name != batch.key_name) {
-      refuse("an entry has another family or key name than its batch");
-    }
-  }
-  return entries;
-}
-
-/// What the front end learns of a record: public data, hashes, and the leaf that will stand in the log.
-void describe(const BatchId& batch, const se::Entry& entry, const MadeRecord& made, UtcMillis now, v1::IssuedRecord& line) {
-  const token::Record& record = made.record;
-  const x509::CertificateSerial& serial = made.serial;
-  line.set_record_no(record.record_no.value);
-  line.set_public_key(to_string(record.public_key.point()));
-  line.set_certificate_serial(serial.str());
-  line.set_certificate_sha256(crypto::sha256(record.certificate).str());
-  line.set_challenge(record.challenge.str());
-  line.set_nonce_id(to_string(made.nonce_id));
-  v1::LogLeaf leaf;
-  leaf.set_version(1);
-  leaf.set_origin(v1::LEAF_ORIGIN_DONE);
-  leaf.set_time_ms(now.value);
-  v1::KeyIssuedLeaf& key = *leaf.mutable_key_issued();
-  key.set_batch_id(batch.str());
-  key.set_record_no(record.record_no.value);
-  key.set_family(message_family(entry.family));
-  key.set_se_serial(to_string(entry.serial.bytes()));
-  key.set_key_name(entry.key_name);
-  key.set_public_key_sha256(crypto::sha256(record.public_key.point()).str());
-  key.set_certificate_serial(serial.str());
-  key.set_certificate_sha256(line.certificate_sha256());
-  line.set_leaf(leaf.SerializeAsString());
-}
-
-/// Seals the certificates under a key of their own that is released with the trailer: issued means signed, not before.
-SecretBytes seal_certificates(const ContainerId& container, ByteView certificates, RandomSource& random, const SegmentSink& sink) {
-  SecretBytes key{32};
-  random.fill(key.expose_writable());
-  Bytes sealed;
-  crypto::AesGcm{key}.seal(Bytes(crypto::kGcmNonceBytes), container.bytes(), certificates, sealed);
-  for (ByteView rest = sealed; !rest.empty();) {
-    const ByteView piece = rest.first(std::min(rest.size(), kCertificatePieceBytes));
-    sink.sealed_certificates(piece);
-    rest = rest.subspan(piece.size());
-  }
-  return key;
-}
-
-}  // namespace
-
-struct SegmentMaker::Pending {
-  token::Sealed sealed;
-  SecretBytes certificates_key;
-};
 
 SegmentMaker::SegmentMaker(Hsm& hsm, RandomSource& random, unsigned max_pending, unsigned threads, RecoverHsm recover)
     : hsm_{hsm}, random_{random}, max_pending_{max_pending}, threads_{threads}, recover_{std::move(recover)} {}
@@ -141,6 +37,9 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   if (batch.mode != BatchMode::Inject) {
     throw to_error(Refusal{"mode-unsupported", "only mode \"inject\" is supported yet"});
   }
+  if (request.outside()) {
+    return request.waiting().empty() ? make_waiting(plan, request, sink, made) : make_certified(plan, request, sink, made);
+  }
   const std::vector<se::Entry> entries = checked_entries(request, batch);
   const RecordNo first{request.index() * batch.segment_size};
   RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
@@ -162,31 +61,22 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   items.write(token::opening_for(header));
 
   Bytes certificates;
-  v1::IssuedRecords issued;
+  IssuedLines issued{sink};
   for (const se::Entry& entry : entries) {
     const MadeRecord made_record = line.next();
     const token::Record& record = made_record.record;
     items.write(record);
     append_u16be_prefixed(certificates, record.certificate);
-    describe(plan.batch_id(), entry, made_record, UtcMillis{request.now_ms()}, *issued.add_records());
-    if (issued.records_size() == kRecordsPerMessage) {
-      sink.records(issued);
-      issued.Clear();
-    }
-    if (++keys_made_ % kRecordsBetweenLooks == 0) sink.between_records();
+    describe(plan.batch_id(), entry, made_record, UtcMillis{request.now_ms()}, issued.next());
+    ++keys_made_;
   }
-  if (issued.records_size() != 0) sink.records(issued);
+  issued.finish();
   KF_CUT("worker.segment.made");
   token::Sealed sealed = sealer.finish();
 
   SecretBytes certificates_key = seal_certificates(header.container_id, certificates, random_, sink);
-  made.set_container_id(header.container_id.str());
-  made.set_digest(sealed.digest.str());
-  made.set_chunk_count(sealed.chunk_count);
-  made.set_count(header.count);
+  tell_made(header, sealed, entries, made);
   made.set_plaintext(line.plaintext());
-  made.set_first_se_serial(to_string(entries.front().serial.bytes()));
-  made.set_last_se_serial(to_string(entries.back().serial.bytes()));
   keep(header.container_id, std::move(sealed), std::move(certificates_key));
 }
 

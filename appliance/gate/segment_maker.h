@@ -11,6 +11,7 @@
 #include "appliance/gate/record_line.h"
 #include "appliance/plan/plan.h"
 #include "token/container.h"
+#include "token/items.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/random.h"
 
@@ -46,6 +47,10 @@ class SegmentMaker {
 
   /// Error{Refused}: the entries are not those of the plan at this index, a family or transport is not supported, a
   /// master is missing, the template refuses an entry. Error{Hsm} from the module. On any error nothing is pending.
+  /// Under an outside CA it is first a waiting container, sealed to kf-inbox, with a PKCS#10 for each key in place of its
+  /// certificate; then, when the request brings that container and the certificates, the segment for the station. Error
+  /// {Refused} too: the container is not the one that kf-state names, a certificate is not among the approved ones or not
+  /// for the key in its place.
   void make_segment(const v1::MakeSegment& request, const SegmentSink& sink, v1::SegmentMade& made);
 
   void make_manifest(const v1::MakeManifest& request, const SegmentSink& sink, v1::SegmentMade& made);
@@ -59,7 +64,15 @@ class SegmentMaker {
   [[nodiscard]] std::uint64_t keys_made() const { return keys_made_; }
 
  private:
-  struct Pending;
+  struct Pending {
+    token::Sealed sealed;
+    SecretBytes certificates_key;
+  };
+
+  // segment_waiting.cpp
+  void make_waiting(const Plan& plan, const v1::MakeSegment& request, const SegmentSink& sink, v1::SegmentMade& made);
+  void make_certified(const Plan& plan, const v1::MakeSegment& request, const SegmentSink& sink, v1::SegmentMade& made);
+  [[nodiscard]] std::vector<token::WaitingRecord> open_waiting(const Plan& plan, const v1::MakeSegment& request);
 
   void keep(const ContainerId& container, token::Sealed sealed, SecretBytes certificates_key);
   [[nodiscard]] const crypto::PublicKey& export_key();

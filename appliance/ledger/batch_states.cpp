@@ -26,6 +26,8 @@ constexpr std::array kBatchNames{
     BatchName{BatchState::Planned, "planned"},
     BatchName{BatchState::Approved, "approved"},
     BatchName{BatchState::Generating, "generating"},
+    BatchName{BatchState::Waiting, "waiting"},
+    BatchName{BatchState::Certifying, "certifying"},
     BatchName{BatchState::Sealed, "sealed"},
     BatchName{BatchState::Out, "out"},
     BatchName{BatchState::Reconciling, "reconciling"},

@@ -42,6 +42,8 @@ enum class BatchState : std::uint8_t {
   Planned,
   Approved,
   Generating,
+  Waiting,     // every key is made; its outside CA's certificates are not all in, or not approved
+  Certifying,  // they are approved: segments are being sealed with them
   Sealed,
   Out,
   Reconciling,
@@ -50,6 +52,8 @@ enum class BatchState : std::uint8_t {
 enum class BatchEvent : std::uint8_t {
   Approval,
   Started,
+  AllRequested,  // under an outside CA
+  Certified,     // by quorum
   AllSealed,
   Exported,
   ReceiptsCame,
@@ -68,6 +72,10 @@ inline constexpr std::array kBatchRules{
     BatchRule{BatchState::Planned, BatchEvent::Approval, BatchState::Approved},
     BatchRule{BatchState::Approved, BatchEvent::Started, BatchState::Generating},
     BatchRule{BatchState::Generating, BatchEvent::AllSealed, BatchState::Sealed},
+    BatchRule{BatchState::Generating, BatchEvent::AllRequested, BatchState::Waiting},
+    BatchRule{BatchState::Waiting, BatchEvent::Certified, BatchState::Certifying},
+    BatchRule{BatchState::Certifying, BatchEvent::Certified, BatchState::Certifying},  // others, before any was used
+    BatchRule{BatchState::Certifying, BatchEvent::AllSealed, BatchState::Sealed},
     BatchRule{BatchState::Sealed, BatchEvent::Exported, BatchState::Out},
     BatchRule{BatchState::Out, BatchEvent::Exported, BatchState::Out},
     BatchRule{BatchState::Reconciling, BatchEvent::Exported, BatchState::Reconciling},
@@ -75,8 +83,12 @@ inline constexpr std::array kBatchRules{
     BatchRule{BatchState::Reconciling, BatchEvent::ReceiptsCame, BatchState::Reconciling},
     BatchRule{BatchState::Reconciling, BatchEvent::NothingOutstanding, BatchState::Closed},
     BatchRule{BatchState::Generating, BatchEvent::HsmLost, BatchState::Closed},
+    BatchRule{BatchState::Waiting, BatchEvent::HsmLost, BatchState::Closed},
+    BatchRule{BatchState::Certifying, BatchEvent::HsmLost, BatchState::Closed},
     BatchRule{BatchState::Sealed, BatchEvent::HsmLost, BatchState::Closed},
     BatchRule{BatchState::Generating, BatchEvent::ClosedByQuorum, BatchState::Closed},
+    BatchRule{BatchState::Waiting, BatchEvent::ClosedByQuorum, BatchState::Closed},
+    BatchRule{BatchState::Certifying, BatchEvent::ClosedByQuorum, BatchState::Closed},
     BatchRule{BatchState::Sealed, BatchEvent::ClosedByQuorum, BatchState::Closed},
     BatchRule{BatchState::Out, BatchEvent::ClosedByQuorum, BatchState::Closed},
     BatchRule{BatchState::Reconciling, BatchEvent::ClosedByQuorum, BatchState::Closed},
@@ -103,12 +115,15 @@ static_assert(!next(RecordState::Quarantined, RecordEvent::ReceiptInjected),
 static_assert(!next(BatchState::Closed, BatchEvent::Exported),
               "a closed batch does not leave again");
 static_assert(!next(BatchState::Generating, BatchEvent::Exported), "nothing half made leaves");
+static_assert(!next(BatchState::Waiting, BatchEvent::AllSealed),
+              "what waits for an outside CA is sealed after officers approved its certificates");
 
 /// "issued", "injected", "quarantined", "returned", "never_left", "revoked".
 [[nodiscard]] std::string_view state_name(RecordState state);
 [[nodiscard]] std::optional<RecordState> record_state_from_name(std::string_view name);
 
-/// "planned", "approved", "generating", "sealed", "out", "reconciling", "closed".
+/// "planned", "approved", "generating", "waiting", "certifying", "sealed", "out", "reconciling",
+/// "closed".
 [[nodiscard]] std::string_view state_name(BatchState state);
 [[nodiscard]] std::optional<BatchState> batch_state_from_name(std::string_view name);
 

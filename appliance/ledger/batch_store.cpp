@@ -7,6 +7,7 @@
 #include <array>
 #include <utility>
 
+#include "appliance/ledger/outside_store.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
@@ -22,7 +23,7 @@ constexpr std::size_t kShortestPrefix = 4;
 constexpr const char* kBatchColumns =
     "SELECT batch_id, plan_digest, state, list_id, site, customer, station_id, authority, "
     "se_count, target_count, "
-    "segment_count, segment_size, due_ms, made_ms, started_ms, closed_ms FROM batch ";
+    "segment_count, segment_size, due_ms, made_ms, started_ms, closed_ms, outside FROM batch ";
 
 /// The numbers say where to look: by the index of the segment alone a whole batch would be read.
 constexpr const char* kOfSegment =
@@ -55,8 +56,16 @@ std::optional<UtcMillis> time_at(SQLite::Statement& row, int index) {
   return UtcMillis{row.getColumn(index).getInt64()};
 }
 
+/// The column `state` knows what is beside it in `outside` as 'generating'.
+std::optional<BatchState> state_from_columns(const std::string& state, const std::string& outside) {
+  if (state == "generating" && !outside.empty()) return batch_state_from_name(outside);
+  return batch_state_from_name(state);
+}
+
+bool is_outside_state(BatchState state) { return state == BatchState::Waiting || state == BatchState::Certifying; }
+
 BatchRow batch_at(SQLite::Statement& row) {
-  const auto state = batch_state_from_name(row.getColumn(2).getString());
+  const auto state = state_from_columns(row.getColumn(2).getString(), row.getColumn(16).getString());
   if (!state) throw damaged("a batch's state");
   return BatchRow{.id = id_at<BatchId>(row, 0),
                   .plan_digest = id_at<Digest>(row, 1),
@@ -125,12 +134,12 @@ void insert_records(store::Database& database,
                     const BatchId& batch,
                     SegmentIndex segment,
                     const std::vector<RecordRow>& records) {
-  enum Column { kBatch = 1, kNumber, kSegment, kSe, kGeneration, kKey, kSerial, kCertificate, kChallenge };
+  enum Column { kBatch = 1, kNumber, kSegment, kSe, kGeneration, kKey, kSerial, kCertificate, kChallenge, kOutside };
   SQLite::Statement insert{database,
                            "INSERT INTO record (batch_id, record_no, segment_idx, se_id, "
                            "generation, public_key, "
-                           "certificate_serial, certificate_sha256, challenge, state) VALUES "
-                           "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'issued')"};
+                           "certificate_serial, certificate_sha256, challenge, state, outside_serial) VALUES "
+                           "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'issued', ?10)"};
   const auto bind = [&insert](Column column, ByteView value) {
     insert.bindNoCopy(column, value.data(), static_cast<int>(value.size()));
   };
@@ -144,6 +153,11 @@ void insert_records(store::Database& database,
     bind(kSerial, record.certificate_serial);
     bind(kCertificate, record.certificate_sha256.bytes());
     bind(kChallenge, record.challenge.bytes());
+    if (record.outside_serial.empty()) {
+      insert.bind(kOutside);
+    } else {
+      bind(kOutside, record.outside_serial);
+    }
     insert.exec();
     insert.reset();
   }
@@ -164,7 +178,12 @@ void add_seen_values(SeenValues& seen, const std::vector<RecordRow>& records) {
   std::vector<SeenId> keys(records.size());
   std::vector<SeenId> serials(records.size());
   for (std::size_t i = 0; i < records.size(); ++i) {
-    keys[i] = seen_public_key(records[i].public_key);
+    // Under an outside CA the key was noted when it was made; a run holds as many of the one as of the other.
+    if (records[i].outside_serial.empty()) {
+      keys[i] = seen_public_key(records[i].public_key);
+    } else {
+      std::ranges::copy(records[i].certificate_sha256.bytes().first(keys[i].size()), keys[i].begin());
+    }
     if (records[i].certificate_serial.size() != serials[i].size()) throw damaged("a serial");
     std::ranges::copy(records[i].certificate_serial, serials[i].begin());
   }
@@ -219,10 +238,12 @@ void BatchStore::advance_in(store::Database& database,
                             const BatchId& batch,
                             BatchEvent event,
                             UtcMillis now) {
-  SQLite::Statement query{database, "SELECT state FROM batch WHERE batch_id = :batch"};
+  SQLite::Statement query{database, "SELECT state, outside FROM batch WHERE batch_id = :batch"};
   store::bind_blob(query, ":batch", batch.bytes());
   const auto from =
-      query.executeStep() ? batch_state_from_name(query.getColumn(0).getString()) : std::nullopt;
+      query.executeStep()
+          ? state_from_columns(query.getColumn(0).getString(), query.getColumn(1).getString())
+          : std::nullopt;
   const auto to = from ? next(*from, event) : std::nullopt;
   if (!to) {
     throw Error{Code::Internal,
@@ -231,11 +252,12 @@ void BatchStore::advance_in(store::Database& database,
                             from ? state_name(*from) : "unknown")};
   }
   SQLite::Statement update{database,
-                           "UPDATE batch SET state = :state, started_ms = CASE WHEN :state = "
-                           "'generating' THEN :now ELSE started_ms END, "
+                           "UPDATE batch SET state = :state, outside = :outside, started_ms = CASE "
+                           "WHEN :state = 'generating' AND started_ms IS NULL THEN :now ELSE started_ms END, "
                            "closed_ms = CASE WHEN :state = 'closed' THEN :now ELSE closed_ms END "
                            "WHERE batch_id = :batch"};
-  update.bind(":state", std::string{state_name(*to)});
+  update.bind(":state", std::string{is_outside_state(*to) ? "generating" : state_name(*to)});
+  update.bind(":outside", std::string{is_outside_state(*to) ? state_name(*to) : ""});
   update.bind(":now", now.value);
   store::bind_blob(update, ":batch", batch.bytes());
   update.exec();
@@ -406,7 +428,10 @@ void BatchStore::drop_prepared(const BatchId& batch, const SealedPart& part) {
 std::vector<BatchStore::PreparedPart> BatchStore::prepared() {
   std::vector<PreparedPart> found;
   for (const BatchRow& batch : all()) {
-    if (batch.state != BatchState::Generating) continue;
+    if (batch.state != BatchState::Generating && batch.state != BatchState::Certifying) continue;
+    for (const SealedPart& part : OutsideStore{ledger_}.segments(batch.id)) {
+      if (part.state == SealState::Prepared) found.push_back({batch.id, part});
+    }
     for (const SealedPart& part : segments(batch.id)) {
       if (part.state == SealState::Prepared) found.push_back({batch.id, part});
     }

@@ -47,6 +47,7 @@ struct SealedPart {
   Digest digest = {};                 // what the trailer signs
   std::uint64_t body_size_bytes = 0;  // without the trailer
   std::uint64_t first_leaf = 0;
+  bool waiting = false;  // a waiting container of a batch under an outside CA (outside_store.h)
 };
 
 struct RecordRow {
@@ -58,6 +59,7 @@ struct RecordRow {
   Digest certificate_sha256 = {};
   Digest challenge = {};
   Bytes nonce_id = {};  // 16, atecc608 only: once in history
+  Bytes outside_serial = {};  // under an outside CA, 1 to 20: the serial that certificate_serial stands for
 };
 
 struct ExportRow {
@@ -111,7 +113,7 @@ class BatchStore {
     SealedPart part;
   };
 
-  [[nodiscard]] std::vector<PreparedPart> prepared();
+  [[nodiscard]] std::vector<PreparedPart> prepared();  // waiting containers too
 
   // --- records ---
   /// Hashes of the certificates of one segment, by record number.

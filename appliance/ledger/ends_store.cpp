@@ -6,6 +6,7 @@
 #include <array>
 
 #include "appliance/ledger/device_store.h"
+#include "appliance/ledger/outside_store.h"
 #include "appliance/ledger/receipt_store.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/error.h"
@@ -111,6 +112,7 @@ void close_batch_in(store::Database& database, const BatchId& batch, BatchEvent 
           "WHERE segment.batch_id = :batch AND segment.state = 'prepared')");
   run_for(database, batch, "DELETE FROM segment WHERE batch_id = :batch AND state = 'prepared'");
   run_for(database, batch, "DELETE FROM manifest WHERE batch_id = :batch AND state = 'prepared'");
+  drop_prepared_waiting_in(database, batch);
   run_for(database, batch,
           "UPDATE record SET state = 'revoked', revoked = 1, crl_due = 1 WHERE batch_id = :batch AND "
           "state = 'issued'");
@@ -129,7 +131,7 @@ void EndsStore::visit(std::vector<BatchId> batches, const std::function<void(con
     for (const BatchId& batch : batches) {
       SQLite::Statement query{
           ledger_.database(),
-          "SELECT record_no, family, se_serial, key_name, certificate_serial, certificate_sha256 FROM record JOIN se "
+          "SELECT record_no, family, se_serial, key_name, certificate_serial, certificate_sha256, outside_serial FROM record JOIN se "
           "USING "
           "(se_id) JOIN segment ON segment.batch_id = record.batch_id AND segment.idx = record.segment_idx "
           "WHERE record.batch_id = :batch AND record.state = 'issued' AND segment.state = 'sealed' ORDER BY "
@@ -142,7 +144,8 @@ void EndsStore::visit(std::vector<BatchId> batches, const std::function<void(con
                                 .se_serial = store::column_blob(query, 2),
                                 .key_name = query.getColumn(3).getString(),
                                 .certificate_serial = store::column_blob(query, 4),
-                                .certificate_sha256 = id_of<Digest>(store::column_blob(query, 5))});
+                                .certificate_sha256 = id_of<Digest>(store::column_blob(query, 5)),
+                                .outside_serial = store::column_blob(query, 6)});
       }
     }
   });

@@ -22,6 +22,7 @@ struct OutstandingRecord {
   std::string key_name = {};
   Bytes certificate_serial = {};  // 16
   Digest certificate_sha256 = {};
+  Bytes outside_serial = {};  // under an outside CA: the serial that certificate_serial stands for
 };
 
 /// Where a record stands, for quarantine-release.

@@ -12,6 +12,7 @@
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_fields.h"
 #include "appliance/plan/plan_keys.h"
+#include "appliance/plan/plan_outside.h"
 #include "appliance/plan/plan_people.h"
 #include "appliance/plan/plan_prepare.h"
 #include "appliance/plan/plan_verify.h"
@@ -62,6 +63,7 @@ constexpr std::array kOperations{
     std::pair{Operation::DeviceScrap, std::string_view{"device-scrap"}},
     std::pair{Operation::DeviceRework, std::string_view{"device-rework"}},
     std::pair{Operation::DeviceRma, std::string_view{"device-rma"}},
+    std::pair{Operation::BatchCertify, std::string_view{"batch-certify"}},
 };
 
 constexpr std::array kEnvironments{
@@ -197,6 +199,7 @@ BatchPlan read_batch(PlanFields& fields) {
   read_certificate(fields, plan);
   plan.due = fields.time("due");
   if (fields.has("firmware_sha256")) plan.firmware_sha256 = fields.id<Digest>("firmware_sha256");
+  if (fields.has("outside")) plan.outside = fields.flag("outside");
   plan.verify = read_verify(fields, plan.firmware_sha256.has_value());
   if (plan.family == se::Family::Atecc608) plan.atecc608 = read_atecc608(fields);
   return plan;
@@ -248,6 +251,7 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::DeviceScrap: plan.detail = read_device_scrap(fields); return;
     case Operation::DeviceRework: plan.detail = read_device_rework(fields); return;
     case Operation::DeviceRma: plan.detail = read_device_rma(fields); return;
+    case Operation::BatchCertify: plan.detail = read_batch_certify(fields); return;
   }
 }
 
@@ -293,6 +297,7 @@ std::string detail_text(const BatchPlan& plan) {
   text += validity_text(plan.not_before, plan.not_after);
   text += fmt::format("due = \"{}\"\n", to_rfc3339(plan.due));
   if (plan.firmware_sha256) text += fmt::format("firmware_sha256 = \"{}\"\n", plan.firmware_sha256->hex());
+  if (plan.outside) text += "outside = true\n";
   if (plan.verify) text += "\n" + verify_text(*plan.verify);
   if (plan.atecc608) text += "\n" + atecc608_text(*plan.atecc608);
   if (!plan.certificate_text.empty()) text += "\n[certificate]\n" + plan.certificate_text;
@@ -378,6 +383,8 @@ std::vector<std::string> detail_sentences(const BatchPlan& plan) {
                               plan.certificate_authority, plan.certificate_template, plan.certificate_subject,
                               to_rfc3339(plan.not_before), to_rfc3339(plan.not_after)));
   add_template(lines, plan.device_template());
+  const auto outside = outside_sentences(plan);
+  lines.insert(lines.end(), outside.begin(), outside.end());
   const auto checks = verify_sentences(plan);
   lines.insert(lines.end(), checks.begin(), checks.end());
   lines.push_back(fmt::format("What has no receipt by {} is overdue.", to_rfc3339(plan.due)));

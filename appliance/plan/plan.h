@@ -59,6 +59,7 @@ enum class Operation {
   DeviceScrap,
   DeviceRework,
   DeviceRma,
+  BatchCertify,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -247,6 +248,7 @@ struct BatchPlan {
   std::optional<VerifyPlan> verify = {};  // nothing: a plan of an older form, whose receipts need no proof
   UtcMillis due;  // when what is outstanding becomes overdue
   std::optional<se::Atecc608Profile> atecc608 = {};  // exactly for that family
+  bool outside = false;  // the CA is an outside one: requests go out, certificates come in, then it seals
 
   /// Without issuer; with the plan's validity.
   [[nodiscard]] x509::DeviceTemplate device_template() const;
@@ -385,6 +387,14 @@ struct FamilyEnablePlan {
   std::string reason;
 };
 
+/// An outside CA's certificates for a batch that waits for them: its wrapped keys may be opened once, for these.
+struct BatchCertifyPlan {
+  BatchId batch;
+  std::string authority;
+  std::uint32_t count = 0;
+  Digest certificates_root;  // RFC 6962, over the certificates in DER, by record number
+};
+
 inline constexpr std::uint32_t kMaxPreparedChips = 1'000'000;
 
 /// A secure room makes blank chips ready; its receipts are taken in as inventory. Family atecc608.
@@ -494,7 +504,8 @@ struct Plan {
                DeviceRevokePlan,
                DeviceScrapPlan,
                DeviceReworkPlan,
-               DeviceRmaPlan>
+               DeviceRmaPlan,
+               BatchCertifyPlan>
       detail;
 
   Bytes octets;   // as parsed

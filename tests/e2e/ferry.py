@@ -23,6 +23,8 @@ CA_CUTS = re.compile(r"front\.ca-request\.")  # certificates_test.py
 DEVICE_CUTS = re.compile(r"front\.device-ends\.")  # device_ends_test.py
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
+# Walked by outside_ca_test.py: a batch under an outside CA is another ferry.
+OUTSIDE_CUTS = re.compile(r"(worker\.(waiting|certified)\.|front\.(requests|waiting|certify)\.|front\.certificates\.(before-commit|taken))")
 
 
 class Failed(Exception):

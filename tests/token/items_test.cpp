@@ -115,6 +115,27 @@ TEST(Items, OfAnEmptyManifestWithoutItsOptionalPartsComeBack) {
   EXPECT_EQ(read_stream(header, stream_of(items)).items, items);
 }
 
+WaitingRecord sample_waiting(std::uint32_t number) {
+  return WaitingRecord{.record_no = {number},
+                       .se_serial = sample_record().se_serial,
+                       .payload = sample_record().payload,
+                       .public_key = sample_record().public_key,
+                       .request_sha256 = test::id_filled<Digest>(9)};
+}
+
+TEST(Items, OfWaitingKeysComeBackAndBelongNowhereElse) {
+  const Header header = header_for(ContainerType::Waiting, 2);
+  const std::vector<Item> items{opening_for(header), sample_waiting(4), sample_waiting(5)};
+  const ReadBack back = read_stream(header, stream_of(items));
+  EXPECT_EQ(back.reason, "");
+  EXPECT_EQ(back.items, items);
+  EXPECT_EQ(read_stream(header, stream_of({items[0], items[1]})).reason, "count");
+  EXPECT_EQ(read_stream(header, stream_of({items[0], items[2], items[1]})).reason, "record-order");
+  EXPECT_EQ(read_stream(header, stream_of({items[0], sample_record(4), sample_record(5)})).reason, "order");
+  const Header segment = header_for(ContainerType::Segment, 1);
+  EXPECT_EQ(read_stream(segment, stream_of({opening_for(segment), sample_waiting(4)})).reason, "order");
+}
+
 TEST(ItemReader, RefusesABodyThatBelongsToAnotherHeader) {
   const Header header = header_for(ContainerType::Segment, 1);
   const std::vector<std::function<void(BodyOpening&)>> changes{

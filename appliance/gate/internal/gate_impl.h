@@ -40,6 +40,7 @@ struct InProgress {
   const FrontLink* front = nullptr;
   WorkerLink* worker = nullptr;
   bool prepared = false;
+  bool waiting = false;              // keys and requests of a batch under an outside CA
   ContainerId container;
   v1::StoredTrailer stored;          // trailer and key empty until it is signed
   std::vector<Digest> leaf_hashes;   // records' leaves, then the summary's
@@ -96,6 +97,7 @@ struct Gate::Impl {
   asio::awaitable<void> open_inbox(FrontLink& front, std::uint64_t id, const v1::InboxRequest& request);
   asio::awaitable<void> report(FrontLink& front, std::uint64_t id, const v1::ReportRequest& request);
   asio::awaitable<void> close_batch(FrontLink& front, std::uint64_t id, const v1::CloseBatchRequest& request);
+  asio::awaitable<void> close_requests(FrontLink& front, std::uint64_t id, const v1::OpenPlan& open);
 
   // gate_keys.cpp
   asio::awaitable<void> check_delivered(FrontLink& front, std::uint64_t id, const v1::CheckDeliveredRequest& request);

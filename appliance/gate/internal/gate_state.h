@@ -31,6 +31,8 @@ struct GateState {
   [[nodiscard]] const v1::OpenPlan* open_plan_of_batch(const BatchId& batch) const;
   [[nodiscard]] static const v1::StoredTrailer* trailer(const v1::OpenPlan& plan, std::uint32_t index);
 
+  [[nodiscard]] static const v1::StoredTrailer* waiting(const v1::OpenPlan& plan, std::uint32_t index);
+
   [[nodiscard]] const v1::Station* station(const StationId& id) const;
   [[nodiscard]] const v1::CertificateAuthority* authority(const std::string& name) const;
   /// Records for it may be made: no worker sees its keys, or officers have allowed it.

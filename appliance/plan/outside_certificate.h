@@ -1,0 +1,48 @@
+// A batch under an outside CA: what is asked of that CA for each key, and what its certificate must be to be taken. One
+// place for front end and worker: what the front end lets through, the worker checks again by the same rules.
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include "appliance/plan/plan.h"
+#include "wrap/crypto/signing.h"
+#include "wrap/se/entry.h"
+#include "wrap/x509/certificate.h"
+#include "wrap/x509/template.h"
+
+namespace keyferry::appliance {
+
+/// A waiting segment is opened in one piece, beside its certificates, in one message (16 MiB).
+inline constexpr std::uint32_t kMaxOutsideSegmentRecords = 2048;
+inline constexpr std::size_t kMaxOutsideCertificateBytes = 4096;  // as token::kMaxCertificateBytes
+
+/// What an entry of the list puts into its certificate.
+[[nodiscard]] x509::SubjectFields subject_fields(const se::Entry& entry);
+
+/// 16 octets that stand for an outside certificate's serial where serials of ours have 16: leading octets of
+/// SHA-256("keyferry/v1/outside-serial", zero octet, u16be length, DER issuer name, serial). Two CAs may use one serial.
+[[nodiscard]] Bytes outside_serial_id(const x509::CertificateFacts& certificate);
+
+/// The key that a certificate says it is for, of any profile; nothing unless it is a P-256 key in a well-formed
+/// certificate. To tell whose certificate it is that is refused.
+[[nodiscard]] std::optional<crypto::PublicKey> key_in_certificate(ByteView der);
+
+class OutsideCertificates {
+ public:
+  /// issuer: certificate of the outside CA, DER. Error{Refused} when it is none.
+  OutsideCertificates(const BatchPlan& batch, ByteView issuer);
+
+  /// What `der` says, if it may be used for this key and entry. Refusals: those of x509::check_outside_certificate,
+  /// "certificate-size", "certificate-issuer", "certificate-signature", "certificate-expired".
+  [[nodiscard]] std::variant<x509::CertificateFacts, Refusal> check(ByteView der,
+                                                                    const x509::SubjectFields& entry,
+                                                                    const crypto::PublicKey& key,
+                                                                    UtcMillis now) const;
+
+ private:
+  x509::CertificateFacts issuer_;
+  x509::DeviceTemplate template_;
+};
+
+}  // namespace keyferry::appliance

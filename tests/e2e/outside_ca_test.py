@@ -1,0 +1,459 @@
+#!/usr/bin/env python3
+"""A batch under an outside CA, which `openssl ca` plays: requests out, certificates in, sealed, injected, home again."""
+import csv
+import json
+import pathlib
+
+import cases
+from cases import FerryCase, edit, flipped, openssl, rows
+from ferry import KILLED, OUTSIDE_CUTS, cut_names, sums_agree
+from outside_ca import OpensslCa, der
+
+SEGMENT = 4
+
+
+class OutsideCase(FerryCase):
+    CHIPS = 12
+
+    @classmethod
+    def prepare(cls):
+        ferry = cls.ferry
+        ferry.init_and_note_words()
+        cls.ca = OpensslCa(cls.root / "outside-ca")
+        ferry.officer("ca", "import", "outside", "--chain", cls.ca.chain)
+        ferry.officer("transport-master", "create", "m")
+        ferry.officer("source", "add", "room")
+        cls.make_elements()
+        ferry.officer("se", "import", ferry.inventory, "--source", "room")
+        ferry.enroll()
+        cls.plan_outside()
+        cls.prepare_more()
+
+    @classmethod
+    def make_elements(cls):
+        cls.ferry.make_chips(cls.CHIPS)
+
+    @classmethod
+    def plan_outside(cls, segment=SEGMENT):
+        ferry = cls.ferry
+        ferry.appliance("plan", "new", "--station", "line-1", "--ca", "outside", "--count", cls.CHIPS, "--segment-size", segment,
+                        "--lot", "L1", "--subject", "CN={device_serial},O=Test", "--not-after", cls.not_after(), "--out",
+                        ferry.plan_file)
+        ferry.approve()
+
+    @staticmethod
+    def not_after():
+        return "2040-01-01"
+
+    @classmethod
+    def prepare_more(cls):
+        pass
+
+    @classmethod
+    def request(cls, folder="requests", *more):
+        """The batch's id; its keys wait and their requests are in the folder."""
+        batch = json.loads(cls.ferry.run_plan().stdout)["batch"]
+        cls.requests = cls.ferry.folder / folder
+        cls.ferry.appliance("batch", "requests", batch, "--to", cls.requests, *more)
+        return batch
+
+    @classmethod
+    def request_files(cls):
+        return sorted(cls.requests.glob("request-*"))
+
+    def take(self, batch, *paths, expect=0):
+        done = self.ferry.officer("--json", "batch", "certificates", batch, "--from", *paths, expect=expect)
+        return json.loads(done.stdout)
+
+    def certify(self, batch, **options):
+        return self.ferry.officer("--json", "batch", "certify", batch, **options)
+
+    def status(self, batch):
+        [one] = self.ferry.appliance_json("batch", "status", batch)["batches"]
+        return one
+
+    def from_ca(self, name, text):
+        """A file that the outside CA gave."""
+        folder = self.ferry.folder / "from-ca"
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        if isinstance(text, bytes):
+            path.write_bytes(text)
+        else:
+            path.write_text(text)
+        return path
+
+
+class TheWholeJob(OutsideCase):
+    def test_requests_out_certificates_in_and_the_keys_come_home(self):
+        ferry = self.ferry
+        batch = self.request()
+        folder = ferry.home / "batches" / batch
+        self.assertEqual(self.status(batch)["state"], "waiting")
+        self.assertEqual(list(folder.glob("segment-*")), [], "nothing is sealed to a station yet")
+        self.assertEqual(len(list(folder.glob("waiting-*.kf"))), 3)
+        self.assert_clear(ferry.export(batch, expect=None), "waiting")
+        self.assert_clear(self.certify(batch, expect=None), "12 of 12 certificates")
+
+        # The index names each request; openssl reads each of them and verifies that its key signed it.
+        with (self.requests / "index.csv").open() as file:
+            index = list(csv.DictReader(file))
+        self.assertEqual([int(line["record_no"]) for line in index], list(range(self.CHIPS)))
+        self.assertEqual(json.loads((self.requests / "index.json").read_text())["batch"], batch)
+        for line in index:
+            openssl("req", "-in", self.requests / line["file"], "-verify", "-noout")
+            self.assertEqual(line["subject"], f"CN={line['device_serial']},O=Test")
+            self.assertIn("CA:FALSE", openssl("req", "-in", self.requests / line["file"], "-text", "-noout").decode())
+
+        # Given again the same requests: the keys are there already.
+        again = ferry.folder / "again"
+        self.assertEqual(json.loads(ferry.run_plan().stdout)["state"], "waiting")
+        ferry.appliance("batch", "requests", batch, "--to", again, "--der")
+        for pem in self.request_files():
+            self.assertEqual(openssl("req", "-in", pem, "-outform", "DER"), (again / pem.name).with_suffix(".der").read_bytes())
+
+        # In the forms that EJBCA, AWS PCA, step-ca and others give, in several goes.
+        signed = self.ca.sign(self.request_files())
+        for i, certificate in enumerate(signed[:4]):
+            self.from_ca(f"Device_{i}.PEM", certificate + self.ca.chain.read_text())
+        self.ca.pkcs7(signed[4:7], self.from_ca("bundle.p7b", ""))
+        first = self.take(batch, ferry.folder / "from-ca", expect=1)
+        self.assertEqual((first["taken"], first["missing"]), (7, [7, 8, 9, 10, 11]))
+        self.assertIn("7 of 12", ferry.appliance("batch", "status", batch).stdout)
+        self.assert_clear(self.certify(batch, expect=None), "5 of 12 certificates")
+        self.ca.pkcs7(signed[7:9], self.from_ca("more.p7", ""), form="PEM")
+        self.from_ca("rest.pem", "".join(signed[9:11]))
+        self.from_ca("last.der", der(signed[11]))
+        second = self.take(batch, ferry.folder / "from-ca")
+        self.assertEqual((second["taken"], second["known"], second["missing_count"]), (5, 7, 0))
+
+        done = json.loads(self.certify(batch).stdout)
+        self.assertEqual(done["state"], "sealed")
+        self.assertEqual(list(folder.glob("waiting-*.kf")), [], "what was in them is in the segments")
+        self.assertEqual(json.loads(self.certify(batch).stdout)["state"], "sealed")
+        events = self.log()
+        self.assertEqual((events.count("key.requested"), events.count("segment.waiting"), events.count("batch.certified"),
+                          events.count("key.issued")), (12, 3, 1, 12))
+
+        ferry.export(batch)
+        ferry.load()
+        ferry.run_lanes()
+        ferry.unload()
+        ferry.receipts()
+        report = ferry.reconcile()
+        [one] = report["batches"]
+        self.assertEqual((one["injected"], one["outstanding"], one["state"]), (self.CHIPS, 0, "closed"))
+        self.assertTrue(sums_agree(one))
+        self.assertEqual(report["incidents"], [])
+
+        certificates = self.root / "certificates"
+        certificates.mkdir()
+        ferry.appliance("batch", "certificates", batch, "--to", certificates)
+        leaves = sorted(certificates.glob("record-*.pem"))
+        said = openssl("verify", "-x509_strict", "-CAfile", self.ca.folder / "root.pem", "-untrusted",
+                       self.ca.folder / "issuing.pem", *leaves).decode()
+        self.assertEqual(said.count(": OK"), self.CHIPS, said)
+        self.assertEqual([der(leaf.read_text()) for leaf in leaves], [der(one) for one in signed])
+
+
+class AThousandRequests(OutsideCase):
+    CHIPS = 1000
+
+    @classmethod
+    def make_elements(cls):
+        cls.ferry.fake_inventory(cls.ferry.inventory, cls.CHIPS)
+
+    @classmethod
+    def plan_outside(cls, segment=256):
+        super().plan_outside(segment)
+
+    def test_all_of_them_go_round(self):
+        batch = self.request()
+        files = self.request_files()
+        self.assertEqual(len(files), 1000)
+        signed = self.ca.sign(files)
+        for i, certificate in enumerate(signed[:300]):
+            self.from_ca(f"cert-{i}.pem", certificate + self.ca.chain.read_text())
+        self.ca.pkcs7(signed[300:700], self.from_ca("bundle.p7b", ""))
+        first = self.take(batch, self.ferry.folder / "from-ca", expect=1)
+        self.assertEqual((first["taken"], first["missing"]), (700, list(range(700, 1000))))
+        for i, certificate in enumerate(signed[700:]):
+            self.from_ca(f"late-{i}.der", der(certificate))
+        self.assertEqual(self.take(batch, self.ferry.folder / "from-ca")["missing_count"], 0)
+        self.assertEqual(json.loads(self.certify(batch).stdout)["issued"], 1000)
+        self.assertEqual(rows(self.ledger, "SELECT count(DISTINCT certificate_serial), count(DISTINCT public_key), "
+                              "count(outside_serial) FROM record WHERE state = 'issued'"), [(1000, 1000, 1000)])
+        self.ferry.export(batch)
+        self.assertIn("1000", self.ferry.load().stdout)
+
+
+class BadInput(OutsideCase):
+    CHIPS = 4
+
+    @staticmethod
+    def not_after():
+        return "2030-01-01"
+
+    @classmethod
+    def prepare_more(cls):
+        cls.batch = cls.request()
+        cls.put_aside("waiting")
+
+    def setUp(self):
+        self.put_back("waiting")
+
+    def refused(self, *words, paths=None, record=None):
+        """Everything that the CA gave is refused with these words, and nothing of it was taken."""
+        done = self.ferry.officer("--json", "batch", "certificates", self.batch, "--from", *(paths or [self.ferry.folder / "from-ca"]),
+                                  expect=1)
+        said = json.loads(done.stdout)
+        self.assertEqual((said["taken"], said["missing_count"]), (0, self.CHIPS))
+        self.assertGreater(said["problem_count"], 0)
+        text = " ".join(problem["text"] for problem in said["problems"])
+        for word in words:
+            self.assertIn(word, text)
+        if record is not None:
+            self.assertIn(record, [problem["record_no"] for problem in said["problems"]])
+        for problem in said["problems"]:
+            self.assertIn("from-ca", problem["file"])
+        one = self.status(self.batch)
+        self.assertEqual((one["state"], one["certificates_in"]), ("waiting", 0))
+        self.assertIn("outside-certificates", self.log())
+        self.assert_clear(self.certify(self.batch, expect=None), "4 of 4 certificates")
+
+    def good_but(self, number, certificate):
+        """Good ones for the others."""
+        for i, good in enumerate(self.ca.sign(self.request_files())):
+            self.from_ca(f"{i}.pem", certificate if i == number else good)
+
+    def test_a_certificate_for_another_key(self):
+        subject = json.loads((self.requests / "index.json").read_text())["requests"][1]["device_serial"]
+        key = self.ca.make_key("other.key")
+        openssl("req", "-new", "-key", key, "-subj", f"/CN={subject}/O=Test", "-out", self.ca.folder / "other.csr")
+        self.good_but(1, self.ca.sign([self.ca.folder / "other.csr"])[0])
+        self.refused("for a key that no request of this batch has", subject)
+
+    def test_a_wrong_subject(self):
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-subj", "/CN=somebody else/O=Test")[0])
+        self.refused("CN=somebody else", "was requested", record=2)
+
+    def test_a_subject_in_another_order(self):
+        serial = json.loads((self.requests / "index.json").read_text())["requests"][2]["device_serial"]
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-subj", f"/O=Test/CN={serial}")[0])
+        self.refused("was requested", record=2)
+
+    def test_two_for_one_request(self):
+        self.good_but(0, self.ca.sign([self.request_files()[0]])[0])
+        self.from_ca("again.pem", self.ca.sign([self.request_files()[0]])[0])
+        self.refused("a second, different certificate for the request of record 0", record=0)
+
+    def test_two_for_one_request_in_two_goes(self):
+        request = [self.request_files()[0]]
+        first = self.from_ca("first.pem", self.ca.sign(request)[0])
+        self.assertEqual(self.take(self.batch, first, expect=1)["taken"], 1)
+        first.write_text(self.ca.sign(request)[0])
+        said = self.take(self.batch, first, expect=1)
+        self.assertIn("taken in before", said["problems"][0]["text"])
+        self.assertEqual(self.status(self.batch)["certificates_in"], 1)
+
+    def test_sha1(self):
+        self.good_but(3, self.ca.sign([self.request_files()[3]], "-md", "sha1")[0])
+        self.refused("SHA-1", record=3)
+
+    def test_a_longer_validity(self):
+        self.good_but(1, self.ca.sign([self.request_files()[1]], "-enddate", "20300102000000Z")[0])
+        self.refused("2030-01-02T00:00:00Z", "was ordered", record=1)
+
+    def test_an_expired_one(self):
+        self.good_but(1, self.ca.sign([self.request_files()[1]], "-startdate", self.yesterday(), "-enddate", self.a_minute_ago())[0])
+        self.refused("ended at", record=1)
+
+    def test_a_ca_certificate_for_a_device(self):
+        self.good_but(1, self.ca.sign([self.request_files()[1]], extensions="is_ca")[0])
+        self.refused("is a CA's", record=1)
+
+    def test_no_key_usage(self):
+        self.good_but(1, self.ca.sign([self.request_files()[1]], extensions="bare")[0])
+        self.refused("key usages", record=1)
+
+    def test_another_ca_of_the_same_name(self):
+        other = OpensslCa(self.root / f"other-{self.id()}")
+        self.good_but(1, other.sign([self.request_files()[1]])[0])
+        self.refused("is not signed by the enrolled key", record=1)
+
+    def test_another_ca(self):
+        other = OpensslCa(self.root / f"other-{self.id()}", name="Somebody Else")
+        self.good_but(1, other.sign([self.request_files()[1]])[0])
+        self.refused("is issued by", "Somebody Else", record=1)
+
+    def test_none_at_all(self):
+        empty = self.ferry.folder / "from-ca"
+        empty.mkdir()
+        done = self.ferry.officer("batch", "certificates", self.batch, "--from", empty, expect=None)
+        self.assert_clear(done, "there is no file with certificates")
+        self.from_ca("note.txt", "we will send them tomorrow\n")
+        self.refused("certificate")
+
+    def test_files_that_are_none(self):
+        good = self.ca.sign(self.request_files())
+        self.from_ca("cut.pem", good[0][:-200])
+        self.refused("")
+        self.from_ca("cut.pem", flipped(der(good[0]), 120))
+        self.refused("")
+        self.ca.pkcs7(good, self.from_ca("cut.pem", ""))
+        whole = self.from_ca("cut.pem", (self.ferry.folder / "from-ca" / "cut.pem").read_bytes()[:-100])
+        self.refused("")
+        whole.unlink()
+        whole.symlink_to(self.ca.chain)
+        self.refused("is a link")
+
+    @staticmethod
+    def yesterday():
+        import datetime
+        return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=12)).strftime("%Y%m%d%H%M%SZ")
+
+    @staticmethod
+    def a_minute_ago():
+        import datetime
+        return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)).strftime("%Y%m%d%H%M%SZ")
+
+    # --- what waits --------------------------------------------------------------------------------------------------------
+
+    def take_good(self):
+        for i, good in enumerate(self.ca.sign(self.request_files())):
+            self.from_ca(f"{i}.pem", good)
+        self.take(self.batch, self.ferry.folder / "from-ca")
+
+    def test_a_waiting_container_that_was_changed_opens_nothing(self):
+        self.take_good()
+        [waiting] = (self.ferry.home / "batches" / self.batch).glob("waiting-*.kf")
+        with cases.changed(waiting, flipped(waiting.read_bytes(), 400)):
+            self.assert_clear(self.certify(self.batch, expect=None), "sender")
+        self.assertEqual(json.loads(self.certify(self.batch).stdout)["state"], "sealed")
+
+    def test_certificates_that_officers_did_not_approve_are_not_used(self):
+        self.take_good()
+        plan = self.ferry.folder / "certify.toml"
+        self.ferry.officer("--plan-out", plan, "batch", "certify", self.batch)
+        self.assertIn("4 certificates", self.ferry.appliance("plan", "show", plan).stdout)
+        self.ferry.approve(plan)
+        other = der(self.ca.sign([self.request_files()[0]])[0])
+        before = rows(self.ledger, "SELECT certificate FROM key_request WHERE record_no = 0")[0][0]
+        edit(self.ledger, "UPDATE key_request SET certificate = ? WHERE record_no = 0", other)
+        self.assert_clear(self.ferry.run_plan(plan, expect=None), "not those that the plan names")
+        edit(self.ledger, "UPDATE key_request SET certificate = ? WHERE record_no = 0", before)
+        self.ferry.hooks = {"KEYFERRY_CUT": "front.certify.approved"}
+        self.assertEqual(self.ferry.run_plan(plan, expect=None).returncode, KILLED)
+        self.ferry.hooks = {}
+        edit(self.ledger, "UPDATE key_request SET certificate = ? WHERE record_no = 0", other)
+        self.assert_clear(self.ferry.run_plan(plan, expect=None), "not those that the officers approved")
+        edit(self.ledger, "UPDATE key_request SET certificate = ? WHERE record_no = 0", before)
+        self.assertEqual(json.loads(self.ferry.run_plan(plan).stdout)["state"], "sealed")
+
+    def test_a_batch_that_waits_is_closed_and_opened_by_nobody(self):
+        self.take_good()
+        closed = json.loads(self.ferry.officer("--json", "batch", "close", self.batch, "--confirm", self.batch, "--reason",
+                                               "the CA is gone").stdout)
+        self.assertEqual((closed["revoked"], closed["never_left"]), (0, self.CHIPS))
+        [one] = self.ferry.reconcile()["batches"]
+        self.assertTrue(sums_agree(one))
+        self.assertEqual((one["state"], one["outstanding"]), ("closed", 0))
+        self.assert_clear(self.certify(self.batch, expect=None), "closed")
+        self.assert_clear(self.ferry.officer("batch", "certificates", self.batch, "--from", self.ferry.folder / "from-ca",
+                                             expect=None), "closed")
+
+
+WALKED = ("gate.segment.", "gate.commit.", "worker.trailer.", "front.commit.", "front.part.", "front.trailer.", "front.batch.",
+          "front.close.", "front.body.", "front.prepare.", "front.seal.")
+
+
+class CutAnywhere(OutsideCase):
+    CHIPS = 4
+
+    @classmethod
+    def plan_outside(cls, segment=2):
+        super().plan_outside(segment)
+
+    def traced(self, command):
+        trace = self.root / "trace"
+        self.ferry.hooks = {"KEYFERRY_CUT_TRACE": str(trace)}
+        command()
+        self.ferry.hooks = {}
+        names = sorted({line.split()[0] for line in trace.read_text().splitlines()})
+        trace.unlink()
+        return names
+
+    def cut_everywhere(self, command, check):
+        before = f"before-{command.__name__}"
+        self.put_aside(before)
+        names = [name for name in self.traced(command) if name.startswith(WALKED) or OUTSIDE_CUTS.match(name)]
+        for name in names:
+            with self.subTest(f"{command.__name__} {name}"):
+                self.put_back(before)
+                self.ferry.hooks = {"KEYFERRY_CUT": name}
+                done = command(expect=None)
+                self.ferry.hooks = {}
+                self.assertIn(done.returncode, (KILLED, 1, 2, 3), f"{name}: nothing was cut\n{done.stdout}{done.stderr}")
+                command()
+                check()
+        self.put_back(before)
+        command()
+        return {name for name in names if OUTSIDE_CUTS.match(name)}
+
+    def test_each_step_is_cut_off_and_goes_on(self):
+        ferry = self.ferry
+        walked = set()
+
+        def requesting(**options):
+            return ferry.run_plan(**options)
+
+        def batch():
+            [(found,)] = rows(self.ledger, "SELECT lower(hex(batch_id)) FROM batch")
+            return found
+
+        def waits():
+            self.assertEqual(self.status(batch())["state"], "waiting")
+            self.assertEqual(rows(self.ledger, "SELECT count(*), count(DISTINCT public_key) FROM key_request"), [(4, 4)])
+
+        walked |= self.cut_everywhere(requesting, waits)
+
+        def writing(**options):
+            return ferry.appliance("batch", "requests", batch(), "--to", ferry.folder / "requests", **options)
+
+        walked |= self.cut_everywhere(writing, lambda: self.assertEqual(
+            len(json.loads((ferry.folder / "requests" / "index.json").read_text())["requests"]), 4))
+        self.requests = ferry.folder / "requests"
+        type(self).requests = self.requests
+        for i, certificate in enumerate(self.ca.sign(self.request_files())):
+            self.from_ca(f"{i}.pem", certificate)
+
+        def taking(**options):
+            return ferry.officer("batch", "certificates", batch(), "--from", ferry.folder / "from-ca", **options)
+
+        walked |= self.cut_everywhere(taking, lambda: self.assertEqual(self.status(batch())["certificates_in"], 4))
+
+        def certifying(**options):
+            return ferry.officer("batch", "certify", batch(), **options)
+
+        def sealed():
+            self.assertEqual(self.status(batch())["state"], "sealed")
+            self.assertEqual(list((ferry.home / "batches" / batch()).glob("waiting-*.kf")), [])
+            self.assertEqual(rows(self.ledger, "SELECT count(*), count(DISTINCT public_key), count(DISTINCT certificate_sha256) "
+                                  "FROM record WHERE state = 'issued'"), [(4, 4, 4)])
+            self.assertEqual(rows(self.ledger, "SELECT count(*) FROM record JOIN key_request USING (batch_id, record_no) WHERE "
+                                  "record.public_key = key_request.public_key"), [(4,)])
+
+        walked |= self.cut_everywhere(certifying, sealed)
+        source = pathlib.Path(__file__).resolve().parents[2]
+        self.assertEqual({name for name in cut_names(source) if OUTSIDE_CUTS.match(name)} - walked, set())
+        ferry.export(batch())
+        ferry.load()
+        ferry.run_lanes()
+        ferry.unload()
+        ferry.receipts()
+        [one] = ferry.reconcile()["batches"]
+        self.assertEqual((one["injected"], one["outstanding"]), (4, 0))
+
+
+if __name__ == "__main__":
+    cases.main()
