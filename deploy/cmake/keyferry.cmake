@@ -11,6 +11,9 @@ endif()
 if(KEYFERRY_TEST_HOOKS)
   target_compile_definitions(keyferry_flags INTERFACE KEYFERRY_TEST_HOOKS=1)
 endif()
+if(KEYFERRY_FUZZ)  # the libraries too: libFuzzer sees only the paths of what is built with it
+  target_compile_options(keyferry_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(KEYFERRY_SANITIZE)
   target_compile_options(keyferry_flags INTERFACE
     -fsanitize=${KEYFERRY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

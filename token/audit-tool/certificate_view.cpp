@@ -7,6 +7,7 @@
 #include "wrap/crypto/hash.h"
 #include "wrap/x509/bundle.h"
 #include "wrap/x509/der.h"
+#include "wrap/x509/matter.h"
 #include "wrap/x509/name.h"
 
 namespace keyferry::audit_tool {
@@ -30,26 +31,30 @@ std::string subject_of(ByteView certificate) {
   return text->empty() ? "(empty)" : *text;
 }
 
-std::vector<Bytes> read_one(const std::filesystem::path& file) {
+Bytes read_octets(const std::filesystem::path& file) {
   // Exit 1 means a finding, so a file that is not there is wrong usage. Links are followed: nothing
   // here is written.
   const std::string name = printable(file.string());
   std::error_code failed;
   const std::filesystem::path target = std::filesystem::canonical(file, failed);
-  const auto octets = failed ? std::nullopt : read_file_if_exists(target, x509::kMaxBundleBytes);
+  auto octets = failed ? std::nullopt : read_file_if_exists(target, x509::kMaxBundleBytes);
   if (!octets)
-    throw Error{
-        Code::Usage, fmt::format("there is no file {}", name), "give files of certificates"};
-  if (octets->empty())
-    throw Error{Code::Usage, fmt::format("{} is empty", name), "give PEM, DER or PKCS#7"};
-  auto read = x509::read_certificates(*octets);
+    throw Error{Code::Usage, fmt::format("there is no file {}", name), "give the file's name"};
+  if (octets->empty()) throw Error{Code::Usage, fmt::format("{} is empty", name), "give it anew"};
+  return std::move(*octets);
+}
+
+std::vector<Bytes> read_one(const std::filesystem::path& file) {
+  const Bytes octets = read_octets(file);
+  auto read = x509::read_certificates(octets);
   if (auto* certificates = std::get_if<std::vector<Bytes>>(&read)) return std::move(*certificates);
   const Refusal& refusal = std::get<Refusal>(read);
   // DER that is too long or no certificate still gets the lint's finding, not a refusal of the
   // file.
-  if (refusal.reason == "certificate-size" && octets->front() == x509::der::kSequence)
-    return {*octets};
-  throw Error{Code::Usage, fmt::format("{}: {}", name, refusal.text), refusal.hint};
+  if (refusal.reason == "certificate-size" && octets.front() == x509::der::kSequence)
+    return {octets};
+  throw Error{
+      Code::Usage, fmt::format("{}: {}", printable(file.string()), refusal.text), refusal.hint};
 }
 
 }  // namespace
@@ -93,6 +98,53 @@ std::string lint_text(const CertificateLint& lint) {
   }
   return text + fmt::format(
                     "\n{} finding{}\n", lint.findings.size(), lint.findings.size() == 1 ? "" : "s");
+}
+
+DeclarationView view_declaration(const std::filesystem::path& file,
+                                 const std::vector<std::filesystem::path>& signers) {
+  auto parsed = x509::parse_certification_declaration(read_octets(file));
+  if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
+  DeclarationView view{std::get<x509::CertificationDeclaration>(std::move(parsed))};
+  std::vector<Bytes> certificates;
+  for (const std::filesystem::path& signer : signers) {
+    for (Bytes& certificate : read_one(signer)) certificates.push_back(std::move(certificate));
+  }
+  const auto checked = x509::check_declaration_signature(view.declaration, certificates);
+  if (const auto* refusal = std::get_if<Refusal>(&checked)) throw to_error(*refusal);
+  view.signature = std::get<x509::DeclarationSignature>(checked);
+  return view;
+}
+
+std::vector<std::pair<std::string, std::string>> declaration_fields(const DeclarationView& view) {
+  const x509::CertificationDeclaration& declaration = view.declaration;
+  std::string products;
+  for (const std::uint16_t product : declaration.product_ids)
+    products += (products.empty() ? "" : " ") + x509::matter_hex(product);
+  std::vector<std::pair<std::string, std::string>> fields{
+      {"certificate_id", declaration.certificate_id},
+      {"vendor_id", x509::matter_hex(declaration.vendor_id)},
+      {"product_ids", products},
+      {"device_type_id", fmt::format("{:04X}", declaration.device_type_id)},
+      {"security_level", std::to_string(declaration.security_level)},
+      {"security_information", std::to_string(declaration.security_information)},
+      {"version_number", std::to_string(declaration.version_number)},
+      {"certification_type", std::to_string(declaration.certification_type)},
+  };
+  if (declaration.dac_origin_vendor_id) {
+    fields.emplace_back("dac_origin_vendor_id",
+                        x509::matter_hex(*declaration.dac_origin_vendor_id));
+    fields.emplace_back("dac_origin_product_id",
+                        x509::matter_hex(declaration.dac_origin_product_id.value()));
+  }
+  for (const Bytes& paa : declaration.authorized_paas)
+    fields.emplace_back("authorized_paa", to_hex(paa));
+  fields.emplace_back("signer_key_identifier", to_hex(declaration.signer_key_identifier));
+  fields.emplace_back("signature",
+                      view.signature == x509::DeclarationSignature::Verified
+                          ? "verified"
+                          : "not verified: no certificate of this signer was given");
+  fields.emplace_back("sha256", declaration.sha256.hex());
+  return fields;
 }
 
 }  // namespace keyferry::audit_tool

@@ -1,13 +1,16 @@
-// `keyferry-audit cert lint`: files of certificates, linted as they are, whoever made them.
+// `keyferry-audit cert`: files of certificates, linted as they are, whoever made them, and Matter's
+// certification declarations.
 #pragma once
 
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "wrap/base/bytes.h"
 #include "wrap/base/error.h"
+#include "wrap/x509/declaration.h"
 #include "wrap/x509/lint.h"
 
 namespace keyferry::audit_tool {
@@ -34,5 +37,20 @@ struct CertificateLint {
 /// For people: one line a finding, then the rule's clause and sentence; "no finding" when there is
 /// none.
 [[nodiscard]] std::string lint_text(const CertificateLint& lint);
+
+struct DeclarationView {
+  x509::CertificationDeclaration declaration;
+  x509::DeclarationSignature signature = x509::DeclarationSignature::NotVerified;
+};
+
+/// A Matter certification declaration (CMS in DER), its signature held against the certificates of
+/// `signers`. Error{Refused}: what declaration.h refuses; Error{Usage}: a file that is not there or
+/// is empty.
+[[nodiscard]] DeclarationView view_declaration(const std::filesystem::path& file,
+                                               const std::vector<std::filesystem::path>& signers);
+
+/// One line a field; products joined by spaces.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> declaration_fields(
+    const DeclarationView& view);
 
 }  // namespace keyferry::audit_tool

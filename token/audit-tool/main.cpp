@@ -104,6 +104,20 @@ int lint_certificates(const Line& line) {
   return lint.findings.empty() ? 0 : 1;
 }
 
+int show_declaration(const Line& line) {
+  const audit_tool::DeclarationView view = audit_tool::view_declaration(line.file, line.files);
+  Json fields = Json::array();
+  for (const auto& [name, value] : audit_tool::declaration_fields(view)) {
+    if (line.json) {
+      fields.push_back(Json{{"name", name}, {"value", value}});
+    } else {
+      fmt::print(stdout, "{} = {}\n", name, value);
+    }
+  }
+  if (line.json) print_json("audit-declaration", Json{{"fields", fields}});
+  return 0;
+}
+
 int show_rules(const Line& line) {
   Json rules = Json::array();
   for (const x509::LintRule& rule : x509::lint_rules()) {
@@ -158,6 +172,11 @@ int main(int argc, char** argv) {
   lint->fallthrough()->callback([&line] { line.run = [&line] { return lint_certificates(line); }; });
   CLI::App* rules = cert->add_subcommand("rules", "every rule of the lint");
   rules->fallthrough()->callback([&line] { line.run = [&line] { return show_rules(line); }; });
+  CLI::App* declaration =
+      cert->add_subcommand("declaration", "a Matter certification declaration: its fields, and whose signature it has");
+  declaration->add_option("FILE", line.file, "CMS in DER")->required();
+  declaration->add_option("--signer", line.files, "certificates that are trusted to sign declarations");
+  declaration->fallthrough()->callback([&line] { line.run = [&line] { return show_declaration(line); }; });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

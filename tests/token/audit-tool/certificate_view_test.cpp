@@ -118,5 +118,50 @@ TEST(CertRules, AreListedWithTheirClauses) {
     EXPECT_NE(result.output.find(std::string{rule.name} + "\n"), std::string::npos) << rule.name;
 }
 
+test::CommandResult declaration(const std::string& arguments) {
+  return test::run_command(std::string{KEYFERRY_BIN_DIR} + "/keyferry-audit cert declaration " +
+                           arguments);
+}
+
+TEST(CertDeclaration, ShowsEachFieldAndSaysThatItIsNotVerified) {
+  const std::string corpus = std::string{KEYFERRY_SOURCE_DIR} + "/tests/fuzz/corpus/declaration/";
+  const auto shown = declaration(corpus + "origin.der");
+  EXPECT_EQ(shown.status, 0) << shown.output;
+  for (const char* line : {"certificate_id = ZIG20142ZB330002-24\n",
+                           "vendor_id = FFF2\n",
+                           "product_ids = 8001 8002\n",
+                           "dac_origin_product_id = 8000\n",
+                           "signature = not verified: no certificate of this signer was given\n"}) {
+    EXPECT_NE(shown.output.find(line), std::string::npos) << line << shown.output;
+  }
+  const auto stranger = declaration(corpus + "one.der --signer " + kVectors + "old-paa.pem");
+  EXPECT_NE(stranger.output.find("signature = not verified"), std::string::npos) << stranger.output;
+}
+
+TEST(CertDeclaration, VerifiesWithTheSignersCertificateAndRefusesAnythingElse) {
+  const test::TempFolder folder;
+  const std::string tlv =
+      "152400012501f1ff36020500801825033412"
+      "2c04135a494732303134315a423333303030312d3234240500240600250794262408"
+      "0018";
+  const Bytes octets = *from_hex(tlv);
+  std::ofstream{folder / "tlv", std::ios::binary} << as_chars(octets);
+  const auto made = test::run_command(
+      "cd " + folder.path().string() +
+      " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -out "
+      "c.pem "
+      "-days 9 -subj /CN=signer && openssl cms -sign -binary -nodetach -md sha256 -noattr -nocerts "
+      "-keyid -in tlv -signer c.pem -inkey k -outform DER -out cd");
+  ASSERT_EQ(made.status, 0) << made.output;
+  const std::string in = folder.path().string() + "/";
+  const auto verified = declaration(in + "cd --signer " + in + "c.pem --json");
+  EXPECT_EQ(verified.status, 0) << verified.output;
+  EXPECT_NE(verified.output.find("\"verified\""), std::string::npos) << verified.output;
+  const auto refused = declaration(in + "c.pem");
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  EXPECT_NE(refused.output.find("certification declaration is malformed"), std::string::npos);
+  EXPECT_EQ(declaration(in + "nothing").status, 2);
+}
+
 }  // namespace
 }  // namespace keyferry::audit_tool
