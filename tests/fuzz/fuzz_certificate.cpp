@@ -1,5 +1,5 @@
-// Certificates as an SE or a file gives them: parsing, the path to a certificate that is its own anchor, and the lint,
-// alone and as both ends of a chain.
+// Certificates as an SE or a file gives them: parsing, the path to a certificate that is its own
+// anchor, and the lint, alone and as both ends of a chain.
 #include <array>
 
 #include "wrap/x509/issued.h"
@@ -14,9 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static_cast<void>(keyferry::x509::verify_chain(chain, chain, facts->not_before));
   }
   const std::array twice{keyferry::to_bytes(input), keyferry::to_bytes(input)};
-  constexpr std::array kProfiles{keyferry::x509::LintProfile::Auto, keyferry::x509::LintProfile::MatterDac,
-                                 keyferry::x509::LintProfile::MatterPai, keyferry::x509::LintProfile::MatterPaa};
-  static_cast<void>(keyferry::x509::lint_chain(twice, kProfiles[size == 0 ? 0 : data[size - 1] % kProfiles.size()]));
+  constexpr std::array kProfiles{keyferry::x509::LintProfile::Auto,
+                                 keyferry::x509::LintProfile::MatterDac,
+                                 keyferry::x509::LintProfile::MatterPai,
+                                 keyferry::x509::LintProfile::MatterPaa};
+  static_cast<void>(keyferry::x509::lint_chain(
+      twice, kProfiles[size == 0 ? 0 : data[size - 1] % kProfiles.size()]));
   static_cast<void>(keyferry::x509::compare_with_linted(input, input));
   return 0;
 }

@@ -24,12 +24,15 @@ struct CertificateLint {
   std::vector<x509::Finding> findings;
 };
 
-/// Certificates of all files (PEM, DER, PKCS#7), in the order given: one chain, leaf first. A file that is no
-/// certificate in any of these forms is itself linted as DER, so that it gets its finding; Error{Usage} for a file that
-/// is not there, is empty, or is PEM or PKCS#7 without certificates.
-[[nodiscard]] CertificateLint lint_files(const std::vector<std::filesystem::path>& files, x509::LintProfile profile);
+/// Certificates of all files (PEM, DER, PKCS#7), in the order given: one chain, leaf first. A file
+/// that is no certificate in any of these forms is itself linted as DER, so that it gets its
+/// finding; Error{Usage} for a file that is not there, is empty, or is PEM or PKCS#7 without
+/// certificates.
+[[nodiscard]] CertificateLint lint_files(const std::vector<std::filesystem::path>& files,
+                                         x509::LintProfile profile);
 
-/// For people: one line a finding, then the rule's clause and sentence; "no finding" when there is none.
+/// For people: one line a finding, then the rule's clause and sentence; "no finding" when there is
+/// none.
 [[nodiscard]] std::string lint_text(const CertificateLint& lint);
 
 }  // namespace keyferry::audit_tool

@@ -31,9 +31,10 @@ constexpr std::uint8_t kOidHardwareModuleName[] = {
     0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, 0x04};
 
 Refusal alt_refusal(std::string_view pattern, std::string_view why) {
-  return Refusal{"alt-name",
-                 fmt::format("subject alternative name {}: {}", printable(pattern), why),
-                 "e.g. dns:{device_serial}.devices.example, uri:urn:acme:{se_serial}, ip:192.0.2.1"};
+  return Refusal{
+      "alt-name",
+      fmt::format("subject alternative name {}: {}", printable(pattern), why),
+      "e.g. dns:{device_serial}.devices.example, uri:urn:acme:{se_serial}, ip:192.0.2.1"};
 }
 
 bool is_alnum(char c) {
@@ -61,33 +62,40 @@ bool is_uri(std::string_view uri) {
   if (colon == std::string_view::npos || colon == 0 || colon + 1 == uri.size()) return false;
   const std::string_view scheme = uri.substr(0, colon);
   return !(scheme.front() >= '0' && scheme.front() <= '9') &&
-         std::ranges::all_of(scheme, [](char c) { return is_alnum(c) || c == '+' || c == '-' || c == '.'; }) &&
-         std::ranges::all_of(uri, [](char c) { return is_alnum(c) || kMarks.find(c) != std::string_view::npos; });
+         std::ranges::all_of(
+             scheme, [](char c) { return is_alnum(c) || c == '+' || c == '-' || c == '.'; }) &&
+         std::ranges::all_of(
+             uri, [](char c) { return is_alnum(c) || kMarks.find(c) != std::string_view::npos; });
 }
 
 bool is_email(std::string_view address) {
   static constexpr std::string_view kMarks = "!#$%&'*+-/=?^_`|~.";
   const std::size_t at = address.find('@');
   if (at == std::string_view::npos || at == 0 || at > 64) return false;
-  return std::ranges::all_of(address.substr(0, at),
-                             [](char c) { return is_alnum(c) || kMarks.find(c) != std::string_view::npos; }) &&
+  return std::ranges::all_of(
+             address.substr(0, at),
+             [](char c) { return is_alnum(c) || kMarks.find(c) != std::string_view::npos; }) &&
          !address.ends_with('*') && is_host(address.substr(at + 1));
 }
 
 Bytes read_address(std::string_view text) {
   const std::string terminated{text};
   std::array<std::uint8_t, 16> octets{};
-  if (inet_pton(AF_INET, terminated.c_str(), octets.data()) == 1) return {octets.begin(), octets.begin() + 4};
-  if (inet_pton(AF_INET6, terminated.c_str(), octets.data()) == 1) return {octets.begin(), octets.end()};
+  if (inet_pton(AF_INET, terminated.c_str(), octets.data()) == 1)
+    return {octets.begin(), octets.begin() + 4};
+  if (inet_pton(AF_INET6, terminated.c_str(), octets.data()) == 1)
+    return {octets.begin(), octets.end()};
   return {};
 }
 
 }  // namespace
 
-std::variant<AltNamePattern, Refusal> AltNamePattern::parse(std::string_view pattern, const MatterIds& ids) {
+std::variant<AltNamePattern, Refusal> AltNamePattern::parse(std::string_view pattern,
+                                                            const MatterIds& ids) {
   const auto* rule = std::ranges::find_if(
       kKinds, [&](const KindRule& known) { return pattern.starts_with(known.prefix); });
-  if (rule == kKinds.end()) return alt_refusal(pattern, "begins with none of dns:, uri:, email:, ip: and hw:");
+  if (rule == kKinds.end())
+    return alt_refusal(pattern, "begins with none of dns:, uri:, email:, ip: and hw:");
   AltNamePattern parsed;
   parsed.kind_ = rule->kind;
   std::string_view text = pattern.substr(rule->prefix.size());
@@ -154,7 +162,8 @@ void AltNamePattern::append(Bytes& out, const SubjectFields& fields) const {
     return der::append_tlv(out, der::context_primitive(tag), as_bytes(value));
   const Bytes module = der::sequence({hardware_type_, der::octet_string(as_bytes(value))});
   const Bytes other = der::constructed(
-      der::context_constructed(tag), {kOidHardwareModuleName, der::constructed(der::context_constructed(0), {module})});
+      der::context_constructed(tag),
+      {kOidHardwareModuleName, der::constructed(der::context_constructed(0), {module})});
   keyferry::append(out, other);
 }
 
@@ -162,7 +171,8 @@ std::size_t AltNamePattern::max_bytes() const {
   constexpr std::size_t kHardwareModuleFrame = 4 * 4 + sizeof kOidHardwareModuleName;
   const std::size_t value =
       std::min(value_.fixed_text().size() + value_.max_placeholder_bytes(), kMaxAltNameBytes);
-  if (kind_ == AltNameKind::HardwareModule) return value + 4 + hardware_type_.size() + kHardwareModuleFrame;
+  if (kind_ == AltNameKind::HardwareModule)
+    return value + 4 + hardware_type_.size() + kHardwareModuleFrame;
   return der::header_size(value) + value;
 }
 

@@ -1,11 +1,12 @@
-// Patterns of subject alternative names (RFC 5280 4.2.1.6): KIND:TEXT, where TEXT may hold the placeholders of
-// pattern.h but for ip.
-//   dns:{device_serial}.devices.example       dNSName: letters, digits, hyphens and dots, `*` as first label
-//   uri:urn:acme:{se_serial}                   uniformResourceIdentifier: RFC 3986, with a scheme
-//   email:{device_serial}@devices.example      rfc822Name
-//   ip:192.0.2.1 or ip:2001:db8::1             iPAddress
-//   hw:1.3.6.1.4.1.99999.1:{se_serial}         otherName id-on-hardwareModuleName (RFC 4108 section 5): the hardware's
-//                                              type as OID, then its serial, whose text's octets are the hwSerialNum
+// Patterns of subject alternative names (RFC 5280 4.2.1.6): KIND:TEXT, where TEXT may hold the
+// placeholders of pattern.h but for ip.
+//   dns:{device_serial}.devices.example  dNSName; letters, digits, hyphens, dots, `*` as first label
+//   uri:urn:acme:{se_serial}             uniformResourceIdentifier; RFC 3986, with a scheme
+//   email:{device_serial}@acme.example   rfc822Name
+//   ip:192.0.2.1 or ip:2001:db8::1       iPAddress
+//   hw:1.3.6.1.4.1.99999.1:{se_serial}   otherName id-on-hardwareModuleName (RFC 4108 section 5):
+//                                        the hardware's type as OID, then its serial, whose text's
+//                                        octets are the hwSerialNum
 #pragma once
 
 #include <string>

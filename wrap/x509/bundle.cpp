@@ -19,7 +19,8 @@ constexpr std::uint8_t kOid = 0x06;
 constexpr std::size_t kMaxLineBytes = 4096;
 
 Refusal pem_refusal(std::string text) {
-  return Refusal{"pem", std::move(text), "give certificates as PEM, DER or PKCS#7, as openssl writes them"};
+  return Refusal{
+      "pem", std::move(text), "give certificates as PEM, DER or PKCS#7, as openssl writes them"};
 }
 
 /// ContentInfo begins with an OID, a certificate with a SEQUENCE. Indefinite lengths are BER's.
@@ -34,10 +35,14 @@ bool looks_like_pkcs7(ByteView octets) {
 
 BundleReader::BundleReader(Visitor visit) : visit_{std::move(visit)} {}
 
-std::optional<Refusal> BundleReader::take_object(ByteView der, bool may_be_certificate, bool may_be_pkcs7) {
+std::optional<Refusal> BundleReader::take_object(ByteView der,
+                                                 bool may_be_certificate,
+                                                 bool may_be_pkcs7) {
   const auto visit = [this](ByteView certificate) -> std::optional<Refusal> {
     if (certificate.empty() || certificate.size() > kMaxCertificateBytes)
-      return Refusal{"certificate-size", fmt::format("certificate {}: a certificate has 1 to 16,384 octets", count_ + 1)};
+      return Refusal{
+          "certificate-size",
+          fmt::format("certificate {}: a certificate has 1 to 16,384 octets", count_ + 1)};
     ++count_;
     return visit_(certificate);
   };
@@ -62,7 +67,8 @@ std::optional<Refusal> BundleReader::take_line(std::string_view line) {
   }
   if (line != fmt::format("{}{}{}", kEnd, label_, kDashes)) {
     base64_ += line;
-    if (base64_.size() / 4 * 3 > kMaxPkcs7Bytes) return pem_refusal("a block that is longer than 16 MiB");
+    if (base64_.size() / 4 * 3 > kMaxPkcs7Bytes)
+      return pem_refusal("a block that is longer than 16 MiB");
     return std::nullopt;
   }
   state_ = State::Between;
@@ -77,7 +83,8 @@ std::optional<Refusal> BundleReader::feed(ByteView piece) {
     state_ = piece.front() == kSequence ? State::Binary : State::Between;
   if (state_ == State::Binary) {
     if (binary_.size() + piece.size() > kMaxPkcs7Bytes)
-      return refusal_ = Refusal{"certificate-size", "a DER file of certificates has at most 16 MiB"};
+      return refusal_ =
+                 Refusal{"certificate-size", "a DER file of certificates has at most 16 MiB"};
     append(binary_, piece);
     return std::nullopt;
   }
@@ -88,7 +95,8 @@ std::optional<Refusal> BundleReader::feed(ByteView piece) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     // Text between blocks may be anything; its lines need no more than their beginning.
     if (line_.size() > kMaxLineBytes && state_ == State::Between) line_.resize(kMaxLineBytes);
-    if (line_.size() > kMaxPkcs7Bytes * 2) refusal_ = pem_refusal("a line that is longer than 32 MiB");
+    if (line_.size() > kMaxPkcs7Bytes * 2)
+      refusal_ = pem_refusal("a line that is longer than 32 MiB");
     if (end == std::string_view::npos) break;
     if (!refusal_) refusal_ = take_line(line_);
     line_.clear();
@@ -107,11 +115,13 @@ std::optional<Refusal> BundleReader::finish() {
 }
 
 std::variant<std::vector<Bytes>, Refusal> read_certificates(ByteView file) {
-  if (file.size() > kMaxBundleBytes) return Refusal{"bundle-size", "a file of certificates has at most 16 MiB here"};
+  if (file.size() > kMaxBundleBytes)
+    return Refusal{"bundle-size", "a file of certificates has at most 16 MiB here"};
   std::vector<Bytes> certificates;
   BundleReader reader{[&](ByteView certificate) -> std::optional<Refusal> {
     if (certificates.size() == kMaxBundleCertificates)
-      return Refusal{"bundle-size", fmt::format("more than {} certificates in one file", kMaxBundleCertificates)};
+      return Refusal{"bundle-size",
+                     fmt::format("more than {} certificates in one file", kMaxBundleCertificates)};
     certificates.push_back(to_bytes(certificate));
     return std::nullopt;
   }};

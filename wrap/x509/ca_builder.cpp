@@ -23,7 +23,9 @@ constexpr std::array kKinds{
     std::pair{CaKind::MatterPai, std::string_view{"matter-pai"}},
 };
 
-bool is_matter(CaKind kind) { return kind == CaKind::MatterPaa || kind == CaKind::MatterPai; }
+bool is_matter(CaKind kind) {
+  return kind == CaKind::MatterPaa || kind == CaKind::MatterPai;
+}
 
 std::optional<Refusal> check_kind(const CaSpec& spec) {
   const MatterIds& ids = spec.matter;
@@ -31,17 +33,23 @@ std::optional<Refusal> check_kind(const CaSpec& spec) {
     case CaKind::Root:
     case CaKind::Intermediate:
       if (ids.vendor_id || ids.product_id)
-        return Refusal{"ca-matter", "vendor and product id are of Matter's CAs", "use the kind matter-paa or matter-pai"};
+        return Refusal{"ca-matter",
+                       "vendor and product id are of Matter's CAs",
+                       "use the kind matter-paa or matter-pai"};
       break;
     case CaKind::MatterPaa:
       if (ids.product_id)
-        return Refusal{"ca-matter", "a PAA never names a product", "leave the product id to the PAI, or to the DACs"};
+        return Refusal{"ca-matter",
+                       "a PAA never names a product",
+                       "leave the product id to the PAI, or to the DACs"};
       if (spec.path_length && *spec.path_length != 1)
         return Refusal{"ca-path-length", "a PAA's path length is 1 or absent"};
       break;
     case CaKind::MatterPai:
-      if (!ids.vendor_id) return Refusal{"ca-matter", "a PAI names its vendor", "give the vendor id, e.g. FFF1"};
-      if (spec.path_length != std::uint8_t{0}) return Refusal{"ca-path-length", "a PAI's path length is 0"};
+      if (!ids.vendor_id)
+        return Refusal{"ca-matter", "a PAI names its vendor", "give the vendor id, e.g. FFF1"};
+      if (spec.path_length != std::uint8_t{0})
+        return Refusal{"ca-path-length", "a PAI's path length is 0"};
       break;
   }
   return std::nullopt;
@@ -49,17 +57,22 @@ std::optional<Refusal> check_kind(const CaSpec& spec) {
 
 std::optional<Refusal> check_matter_issuer(const CaSpec& spec, const CertificateFacts& issuer) {
   if (!equal(issuer.issuer_name, issuer.subject_name)) {
-    return Refusal{"issuer", fmt::format("{} is not self-signed, so it is no PAA", issuer.subject),
+    return Refusal{"issuer",
+                   fmt::format("{} is not self-signed, so it is no PAA", issuer.subject),
                    "a PAI is issued by a PAA"};
   }
   const auto found = matter_ids(issuer.subject_name);
   if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
   const auto& ids = std::get<MatterIds>(found);
-  if (ids.product_id) return Refusal{"ca-matter", fmt::format("{} names a product, which a PAA never does", issuer.subject)};
+  if (ids.product_id)
+    return Refusal{"ca-matter",
+                   fmt::format("{} names a product, which a PAA never does", issuer.subject)};
   if (ids.vendor_id && ids.vendor_id != spec.matter.vendor_id) {
     return Refusal{"matter-vendor",
                    fmt::format("the PAI is for vendor {}, but {} is of vendor {}",
-                               matter_hex(spec.matter.vendor_id.value()), issuer.subject, matter_hex(*ids.vendor_id)),
+                               matter_hex(spec.matter.vendor_id.value()),
+                               issuer.subject,
+                               matter_hex(*ids.vendor_id)),
                    "use the vendor's own PAA, or one without a VendorID"};
   }
   return std::nullopt;
@@ -91,18 +104,23 @@ Bytes build(const CaSpec& spec,
                              der::tlv(der::context_constructed(3), list)});
   constexpr std::size_t kFrame = 4 + 12 + 75;  // outer SEQUENCE, algorithm, longest signature
   if (is_matter(spec.kind) && tbs.size() + kFrame > kMaxMatterCertificateBytes) {
-    throw to_error(Refusal{"certificate-size",
-                           fmt::format("the certificate may have {} octets, but a Matter attestation certificate has at "
-                                       "most {}",
-                                       tbs.size() + kFrame, kMaxMatterCertificateBytes),
-                           "shorten its subject, or its issuer's"});
+    throw to_error(Refusal{
+        "certificate-size",
+        fmt::format(
+            "the certificate may have {} octets, but a Matter attestation certificate has at "
+            "most {}",
+            tbs.size() + kFrame,
+            kMaxMatterCertificateBytes),
+        "shorten its subject, or its issuer's"});
   }
   return tbs;
 }
 
 }  // namespace
 
-std::string_view ca_kind_name(CaKind kind) { return kKinds[static_cast<std::size_t>(kind)].second; }
+std::string_view ca_kind_name(CaKind kind) {
+  return kKinds[static_cast<std::size_t>(kind)].second;
+}
 
 std::optional<CaKind> ca_kind_from_name(std::string_view name) {
   for (const auto& [kind, known] : kKinds) {
@@ -122,14 +140,16 @@ std::optional<Refusal> validate(const CaSpec& spec) {
     const bool same = ids != nullptr && ids->vendor_id == spec.matter.vendor_id &&
                       ids->product_id == spec.matter.product_id;
     if (!same) {
-      return Refusal{"ca-matter", "the subject names another vendor or product than the CA has",
+      return Refusal{"ca-matter",
+                     "the subject names another vendor or product than the CA has",
                      "leave Mvid: and Mpid: out of the common name"};
     }
   }
   if (spec.not_before >= spec.not_after || spec.not_before < der::kFirstTime ||
       spec.not_after > der::kLastTime) {
-    return Refusal{"validity",
-                   "validity of the CA: not_before must be before not_after, both from 1950 to 9999"};
+    return Refusal{
+        "validity",
+        "validity of the CA: not_before must be before not_after, both from 1950 to 9999"};
   }
   return std::nullopt;
 }
@@ -139,23 +159,31 @@ std::optional<Refusal> validate(const CaSpec& spec, const CertificateFacts& issu
   const bool may_sign = !issuer.key_usage || (*issuer.key_usage & kKeyCertSign) != 0;
   if (!issuer.is_ca || !may_sign || issuer.subject_key_identifier.empty()) {
     return Refusal{"issuer",
-                   fmt::format("{} is not a CA that may sign certificates and has a key identifier", issuer.subject)};
+                   fmt::format("{} is not a CA that may sign certificates and has a key identifier",
+                               issuer.subject)};
   }
-  if (issuer.path_length && (*issuer.path_length == 0 || !spec.path_length || *spec.path_length >= *issuer.path_length)) {
-    return Refusal{"ca-path-length",
-                   fmt::format("{} allows {} CAs below it, so this one's path length must be below that",
-                               issuer.subject, *issuer.path_length),
-                   "give a smaller path length, or use another issuer"};
+  if (issuer.path_length &&
+      (*issuer.path_length == 0 || !spec.path_length || *spec.path_length >= *issuer.path_length)) {
+    return Refusal{
+        "ca-path-length",
+        fmt::format("{} allows {} CAs below it, so this one's path length must be below that",
+                    issuer.subject,
+                    *issuer.path_length),
+        "give a smaller path length, or use another issuer"};
   }
   if (spec.kind == CaKind::MatterPai) {
     if (auto refusal = check_matter_issuer(spec, issuer)) return refusal;
   }
   if (spec.not_before < issuer.not_before || spec.not_after > issuer.not_after) {
-    return Refusal{"validity",
-                   fmt::format("the CA would be valid from {} to {}, but its issuer {} from {} to {}",
-                               to_rfc3339(spec.not_before), to_rfc3339(spec.not_after), issuer.subject,
-                               to_rfc3339(issuer.not_before), to_rfc3339(issuer.not_after)),
-                   "shorten the validity, or renew the issuer"};
+    return Refusal{
+        "validity",
+        fmt::format("the CA would be valid from {} to {}, but its issuer {} from {} to {}",
+                    to_rfc3339(spec.not_before),
+                    to_rfc3339(spec.not_after),
+                    issuer.subject,
+                    to_rfc3339(issuer.not_before),
+                    to_rfc3339(issuer.not_after)),
+        "shorten the validity, or renew the issuer"};
   }
   return std::nullopt;
 }
@@ -169,7 +197,8 @@ Bytes ca_to_be_signed(const CaSpec& spec,
                       const CertificateSerial& serial,
                       const crypto::PublicKey& key) {
   if (!is_self_signed(spec.kind))
-    throw Error{Code::InvalidArgument, fmt::format("a CA of kind {} has an issuer", ca_kind_name(spec.kind))};
+    throw Error{Code::InvalidArgument,
+                fmt::format("a CA of kind {} has an issuer", ca_kind_name(spec.kind))};
   const Bytes name = ca_name(spec);
   return build(spec, serial, key, name, Issuer{name, key_identifier(key).bytes()});
 }
@@ -179,9 +208,11 @@ Bytes ca_to_be_signed(const CaSpec& spec,
                       const crypto::PublicKey& key,
                       const CertificateFacts& issuer) {
   if (is_self_signed(spec.kind))
-    throw Error{Code::InvalidArgument, fmt::format("a CA of kind {} is self-signed", ca_kind_name(spec.kind))};
+    throw Error{Code::InvalidArgument,
+                fmt::format("a CA of kind {} is self-signed", ca_kind_name(spec.kind))};
   if (const auto refusal = validate(spec, issuer)) throw to_error(*refusal);
-  return build(spec, serial, key, ca_name(spec), Issuer{issuer.subject_name, issuer.subject_key_identifier});
+  return build(
+      spec, serial, key, ca_name(spec), Issuer{issuer.subject_name, issuer.subject_key_identifier});
 }
 
 }  // namespace keyferry::x509

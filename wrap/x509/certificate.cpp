@@ -141,7 +141,9 @@ std::optional<Refusal> read_extensions(ByteView explicit_content, Extensions& ou
       return malformed("extensions");
     if (critical && (critical->content.size() != 1 || critical->content[0] != 0xff))
       return malformed("critical flag");
-    const auto is_same = [&](const ExtensionFacts& known) { return equal(known.oid, type->content); };
+    const auto is_same = [&](const ExtensionFacts& known) {
+      return equal(known.oid, type->content);
+    };
     if (std::ranges::any_of(out.all, is_same)) return malformed("an extension twice");
     if (out.all.size() == kMaxExtensions) return outside_profile("too many extensions");
     out.all.push_back({to_bytes(type->content), critical.has_value(), to_bytes(value->content)});

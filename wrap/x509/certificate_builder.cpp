@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint8_t kVersion3[] = {0xa0, 0x03, 0x02, 0x01, 0x02};
 constexpr std::uint8_t kEcdsaWithSha256[] = {
     0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+
 Bytes validity(UtcMillis not_before, UtcMillis not_after) {
   return der::sequence({der::time(not_before), der::time(not_after)});
 }

@@ -23,12 +23,14 @@ constexpr std::uint8_t kVersion3[] = {0x03};
 constexpr std::size_t kKeyIdentifierBytes = 20;
 
 Refusal malformed(std::string_view what) {
-  return Refusal{"declaration-malformed", fmt::format("the certification declaration is malformed: {}", what),
+  return Refusal{"declaration-malformed",
+                 fmt::format("the certification declaration is malformed: {}", what),
                  "take the declaration as the alliance gave it, in DER"};
 }
 
 Refusal outside_profile(std::string_view what) {
-  return Refusal{"declaration-profile", fmt::format("the certification declaration is of no known form: {}", what)};
+  return Refusal{"declaration-profile",
+                 fmt::format("the certification declaration is of no known form: {}", what)};
 }
 
 /// AlgorithmIdentifier of `oid`, its parameters absent or NULL (RFC 5754 section 2).
@@ -64,7 +66,8 @@ class TlvReader {
 
   [[nodiscard]] bool at_end() const { return rest_.empty(); }
 
-  /// Nothing at the end and for what is not well-formed. Tags: none, or of one octet; others are not in declarations.
+  /// Nothing at the end and for what is not well-formed. Tags: none, or of one octet; others are
+  /// not in declarations.
   std::optional<TlvElement> next() {
     if (rest_.empty()) return std::nullopt;
     TlvElement element;
@@ -76,14 +79,17 @@ class TlvReader {
     if (element.type <= kUnsigned8) {  // signed and unsigned of 1, 2, 4, 8 octets
       const auto number = take(std::size_t{1} << (element.type % 4));
       if (!number) return std::nullopt;
-      for (std::size_t i = number->size(); i-- > 0;) element.value = (element.value << 8) | (*number)[i];
+      for (std::size_t i = number->size(); i-- > 0;)
+        element.value = (element.value << 8) | (*number)[i];
       return element;
     }
-    if (element.type == 0x08 || element.type == 0x09 || element.type == 0x14) return element;  // booleans, null
-    if (element.type == 0x0a || element.type == 0x0b) {                                        // floating point
+    if (element.type == 0x08 || element.type == 0x09 || element.type == 0x14)
+      return element;                                    // booleans, null
+    if (element.type == 0x0a || element.type == 0x0b) {  // floating point
       return take(element.type == 0x0a ? 4 : 8) ? std::optional{element} : std::nullopt;
     }
-    if (element.type >= kUtf8With1 && element.type < 0x14) {  // strings; lengths of 1, 2, 4, 8 octets
+    if (element.type >= kUtf8With1 &&
+        element.type < 0x14) {  // strings; lengths of 1, 2, 4, 8 octets
       const auto length = take(std::size_t{1} << (element.type % 4));
       if (!length) return std::nullopt;
       std::uint64_t size = 0;
@@ -109,7 +115,9 @@ class TlvReader {
     return true;
   }
 
-  static bool is_container(std::uint8_t type) { return type == kStructure || type == kArray || type == kList; }
+  static bool is_container(std::uint8_t type) {
+    return type == kStructure || type == kArray || type == kList;
+  }
 
  private:
   std::optional<ByteView> take(std::size_t size) {
@@ -122,12 +130,16 @@ class TlvReader {
   ByteView rest_;
 };
 
-bool is_unsigned(const TlvElement& element) { return element.type >= kUnsigned1 && element.type <= kUnsigned8; }
+bool is_unsigned(const TlvElement& element) {
+  return element.type >= kUnsigned1 && element.type <= kUnsigned8;
+}
 
 bool read_products(TlvReader& reader, CertificationDeclaration& out) {
   while (const auto entry = reader.next()) {
     if (entry->type == kEnd) return !out.product_ids.empty();
-    if (!is_unsigned(*entry) || entry->value > 0xffff || out.product_ids.size() == kMaxDeclaredProducts) return false;
+    if (!is_unsigned(*entry) || entry->value > 0xffff ||
+        out.product_ids.size() == kMaxDeclaredProducts)
+      return false;
     out.product_ids.push_back(static_cast<std::uint16_t>(entry->value));
   }
   return false;
@@ -167,35 +179,58 @@ bool read_number(const TlvElement& element, CertificationDeclaration& out) {
   const bool is_16 = element.value <= 0xffff;
   const auto value16 = static_cast<std::uint16_t>(element.value);
   switch (*element.number) {
-    case kFormatVersion: out.format_version = element.value; return true;
-    case kVendorId: out.vendor_id = value16; return is_16;
-    case kDeviceType: out.device_type_id = static_cast<std::uint32_t>(element.value); return element.value <= 0xffffffff;
-    case kSecurityLevel: out.security_level = element.value; return element.value <= 0xff;
-    case kSecurityInformation: out.security_information = element.value; return is_16;
-    case kVersionNumber: out.version_number = element.value; return is_16;
-    case kCertificationType: out.certification_type = element.value; return element.value <= 0xff;
-    case kOriginVendor: out.dac_origin_vendor_id = value16; return is_16;
-    case kOriginProduct: out.dac_origin_product_id = value16; return is_16;
-    default: return false;
+    case kFormatVersion:
+      out.format_version = element.value;
+      return true;
+    case kVendorId:
+      out.vendor_id = value16;
+      return is_16;
+    case kDeviceType:
+      out.device_type_id = static_cast<std::uint32_t>(element.value);
+      return element.value <= 0xffffffff;
+    case kSecurityLevel:
+      out.security_level = element.value;
+      return element.value <= 0xff;
+    case kSecurityInformation:
+      out.security_information = element.value;
+      return is_16;
+    case kVersionNumber:
+      out.version_number = element.value;
+      return is_16;
+    case kCertificationType:
+      out.certification_type = element.value;
+      return element.value <= 0xff;
+    case kOriginVendor:
+      out.dac_origin_vendor_id = value16;
+      return is_16;
+    case kOriginProduct:
+      out.dac_origin_product_id = value16;
+      return is_16;
+    default:
+      return false;
   }
 }
 
 bool read_field(const TlvElement& element, TlvReader& reader, CertificationDeclaration& out) {
   switch (*element.number) {
-    case kProductIds: return element.type == kArray && read_products(reader, out);
-    case kAuthorizedPaas: return element.type == kArray && read_paas(reader, out);
+    case kProductIds:
+      return element.type == kArray && read_products(reader, out);
+    case kAuthorizedPaas:
+      return element.type == kArray && read_paas(reader, out);
     case kCertificateId:
       out.certificate_id = to_string(element.octets);
       return element.type == kUtf8With1 && element.octets.size() == kDeclarationCertificateChars &&
              printable(out.certificate_id) == out.certificate_id;
-    default: return read_number(element, out);
+    default:
+      return read_number(element, out);
   }
 }
 
 std::optional<Refusal> read_content(ByteView content, CertificationDeclaration& out) {
   TlvReader reader{content};
   const auto begin = reader.next();
-  if (!begin || begin->type != kStructure || begin->number) return malformed("the content is no TLV structure");
+  if (!begin || begin->type != kStructure || begin->number)
+    return malformed("the content is no TLV structure");
   std::array<bool, kFields> seen{};
   std::optional<unsigned> last;
   bool ended = false;
@@ -205,20 +240,25 @@ std::optional<Refusal> read_content(ByteView content, CertificationDeclaration& 
       break;
     }
     // Fields stand in the order of their numbers, so none can stand twice.
-    if (!element->number || (last && *element->number <= *last)) return malformed("fields without number or order");
+    if (!element->number || (last && *element->number <= *last))
+      return malformed("fields without number or order");
     last = element->number;
     if (*element->number >= kFields) {  // of a later specification
-      if (TlvReader::is_container(element->type) && !reader.skip_container()) return malformed("an unknown field");
+      if (TlvReader::is_container(element->type) && !reader.skip_container())
+        return malformed("an unknown field");
       continue;
     }
-    if (!read_field(*element, reader, out)) return malformed(fmt::format("field {}", *element->number));
+    if (!read_field(*element, reader, out))
+      return malformed(fmt::format("field {}", *element->number));
     seen[*element->number] = true;
   }
   if (!ended || !reader.at_end()) return malformed("the content does not end with its structure");
-  if (out.format_version != 1) return outside_profile(fmt::format("format version {}", out.format_version));
+  if (out.format_version != 1)
+    return outside_profile(fmt::format("format version {}", out.format_version));
   if (!std::all_of(seen.begin(), seen.begin() + kOriginVendor, [](bool there) { return there; }))
     return malformed("a field is missing");
-  if (seen[kOriginVendor] != seen[kOriginProduct]) return malformed("one of dac_origin's two fields is missing");
+  if (seen[kOriginVendor] != seen[kOriginProduct])
+    return malformed("one of dac_origin's two fields is missing");
   return std::nullopt;
 }
 
@@ -232,7 +272,8 @@ std::optional<Refusal> read_signer(ByteView signer_infos, CertificationDeclarati
   if (fields.peek() == der::context_constructed(0)) return outside_profile("signed attributes");
   const auto algorithm = fields.next(der::kSequence);
   const auto signature = fields.next(der::kOctetString);
-  if (!version || !equal(version->content, kVersion3) || !identifier || identifier->content.size() != kKeyIdentifierBytes)
+  if (!version || !equal(version->content, kVersion3) || !identifier ||
+      identifier->content.size() != kKeyIdentifierBytes)
     return outside_profile("the signer is not named by a subjectKeyIdentifier of 20 octets");
   if (!is_algorithm(digest, kSha256) || !is_algorithm(algorithm, kEcdsaWithSha256))
     return outside_profile("not signed with ecdsa-with-SHA256");
@@ -261,17 +302,21 @@ std::variant<CertificationDeclaration, Refusal> parse_certification_declaration(
   const auto version = fields.next(der::kInteger);
   const auto digests = fields.next(der::kSet);
   const auto content_info = fields.next(der::kSequence);
-  static_cast<void>(fields.next(der::context_constructed(0)));  // certificates: trusted ones come from elsewhere
+  static_cast<void>(
+      fields.next(der::context_constructed(0)));  // certificates: trusted ones come from elsewhere
   static_cast<void>(fields.next(der::context_constructed(1)));  // revocation information
   const auto signers = fields.next(der::kSet);
-  if (!version || !digests || !content_info || !signers || !fields.at_end()) return malformed("SignedData");
-  if (!equal(version->content, kVersion3) || !is_algorithm(der::only_element(digests->content, der::kSequence), kSha256))
+  if (!version || !digests || !content_info || !signers || !fields.at_end())
+    return malformed("SignedData");
+  if (!equal(version->content, kVersion3) ||
+      !is_algorithm(der::only_element(digests->content, der::kSequence), kSha256))
     return outside_profile("not version 3 with SHA-256");
   der::Reader inner{content_info->content};
   const auto content_type = inner.next(der::kOid);
   const auto content_wrapped = inner.next(der::context_constructed(0));
-  const auto content =
-      content_wrapped ? der::only_element(content_wrapped->content, der::kOctetString) : std::nullopt;
+  const auto content = content_wrapped
+                           ? der::only_element(content_wrapped->content, der::kOctetString)
+                           : std::nullopt;
   if (!content_type || !content || !inner.at_end()) return malformed("content");
   if (!equal(content_type->content, kData)) return outside_profile("content other than id-data");
   CertificationDeclaration out;
@@ -292,32 +337,39 @@ std::optional<Refusal> check_certification_declaration(ByteView cms,
   const std::uint16_t vendor = declaration.dac_origin_vendor_id.value_or(declaration.vendor_id);
   if (vendor != vendor_id) {
     return Refusal{"declaration-vendor",
-                   fmt::format("the certification declaration {} is for devices of vendor {}, the certificates are for {}",
-                               declaration.certificate_id, matter_hex(vendor), matter_hex(vendor_id)),
+                   fmt::format("the certification declaration {} is for devices of vendor {}, the "
+                               "certificates are for {}",
+                               declaration.certificate_id,
+                               matter_hex(vendor),
+                               matter_hex(vendor_id)),
                    "give the product's own declaration"};
   }
-  const bool listed = declaration.dac_origin_product_id
-                          ? *declaration.dac_origin_product_id == product_id
-                          : std::ranges::find(declaration.product_ids, product_id) != declaration.product_ids.end();
+  const bool listed =
+      declaration.dac_origin_product_id
+          ? *declaration.dac_origin_product_id == product_id
+          : std::ranges::find(declaration.product_ids, product_id) != declaration.product_ids.end();
   if (!listed) {
     return Refusal{"declaration-product",
                    fmt::format("the certification declaration {} does not name the product {}",
-                               declaration.certificate_id, matter_hex(product_id)),
+                               declaration.certificate_id,
+                               matter_hex(product_id)),
                    "give the product's own declaration"};
   }
   const auto& paas = declaration.authorized_paas;
   const auto is_paa = [&](const Bytes& paa) { return equal(paa, paa_key_identifier); };
   if (!paas.empty() && !paa_key_identifier.empty() && std::ranges::none_of(paas, is_paa)) {
     return Refusal{"declaration-paa",
-                   fmt::format("the certification declaration {} does not authorize the PAA with the key identifier {}",
-                               declaration.certificate_id, to_hex(paa_key_identifier)),
+                   fmt::format("the certification declaration {} does not authorize the PAA with "
+                               "the key identifier {}",
+                               declaration.certificate_id,
+                               to_hex(paa_key_identifier)),
                    "issue under a PAA that the declaration lists"};
   }
   return std::nullopt;
 }
 
-std::variant<DeclarationSignature, Refusal> check_declaration_signature(const CertificationDeclaration& declaration,
-                                                                        std::span<const Bytes> signers) {
+std::variant<DeclarationSignature, Refusal> check_declaration_signature(
+    const CertificationDeclaration& declaration, std::span<const Bytes> signers) {
   for (const Bytes& der : signers) {
     auto parsed = parse_certificate(der);
     if (auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
@@ -326,7 +378,8 @@ std::variant<DeclarationSignature, Refusal> check_declaration_signature(const Ce
     if (crypto::verify(signer.key, crypto::sha256(declaration.content), declaration.signature))
       return DeclarationSignature::Verified;
     return Refusal{"declaration-signature",
-                   fmt::format("the certification declaration {} is not signed by {}", declaration.certificate_id,
+                   fmt::format("the certification declaration {} is not signed by {}",
+                               declaration.certificate_id,
                                signer.subject)};
   }
   return DeclarationSignature::NotVerified;

@@ -25,8 +25,9 @@ UtcMillis whole_second(UtcMillis time) {
 }
 
 const ExtensionFacts* find_extension(const CertificateFacts& facts, ByteView oid) {
-  const auto it = std::ranges::find_if(
-      facts.extensions, [&](const ExtensionFacts& extension) { return equal(extension.oid, oid.subspan(2)); });
+  const auto it = std::ranges::find_if(facts.extensions, [&](const ExtensionFacts& extension) {
+    return equal(extension.oid, oid.subspan(2));
+  });
   return it == facts.extensions.end() ? nullptr : &*it;
 }
 
@@ -54,7 +55,8 @@ std::vector<Bytes> wanted_usages(const DeviceTemplate& device_template) {
   return usages;
 }
 
-std::vector<Bytes> wanted_alt_names(const DeviceTemplate& device_template, const SubjectFields& fields) {
+std::vector<Bytes> wanted_alt_names(const DeviceTemplate& device_template,
+                                    const SubjectFields& fields) {
   std::vector<Bytes> names;
   for (const AltNamePattern& pattern : alt_name_patterns(device_template)) {
     Bytes name;
@@ -75,7 +77,8 @@ bool has_policy(const CertificateFacts& facts, const std::string& policy) {
   });
 }
 
-std::optional<std::string> missing_extension(const CertificateFacts& facts, const DeviceTemplate& device_template) {
+std::optional<std::string> missing_extension(const CertificateFacts& facts,
+                                             const DeviceTemplate& device_template) {
   for (const std::string& policy : device_template.policies) {
     if (!has_policy(facts, policy)) return "policy " + policy;
   }
@@ -97,7 +100,8 @@ std::optional<Refusal> lint_extensions(const CertificateFacts& facts,
                                        const DeviceTemplate& device_template,
                                        const SubjectFields& fields) {
   if (facts.is_ca) return lint_refusal("basicConstraints", "a CA");
-  if (facts.key_usage != device_template.key_usage) return lint_refusal("keyUsage", "not the template's");
+  if (facts.key_usage != device_template.key_usage)
+    return lint_refusal("keyUsage", "not the template's");
   if (elements_of(facts, kOidExtendedKeyUsage) != wanted_usages(device_template))
     return lint_refusal("extendedKeyUsage", "not the template's");
   if (elements_of(facts, kOidSubjectAltName) != wanted_alt_names(device_template, fields))
@@ -110,10 +114,12 @@ std::optional<Refusal> lint_extensions(const CertificateFacts& facts,
     return lint_refusal("extensions", fmt::format("{} is missing or different", *missing));
   if (elements_of(facts, kOidCertificatePolicies).size() != device_template.policies.size())
     return lint_refusal("certificatePolicies", "not the template's");
-  const std::size_t wanted = kUsualExtensions + (device_template.extended_key_usage.empty() ? 0U : 1U) +
-                             (device_template.alt_names.empty() ? 0U : 1U) +
-                             (device_template.policies.empty() ? 0U : 1U) + device_template.extensions.size();
-  if (facts.extensions.size() != wanted) return lint_refusal("extensions", fmt::format("not {} of them", wanted));
+  const std::size_t wanted =
+      kUsualExtensions + (device_template.extended_key_usage.empty() ? 0U : 1U) +
+      (device_template.alt_names.empty() ? 0U : 1U) + (device_template.policies.empty() ? 0U : 1U) +
+      device_template.extensions.size();
+  if (facts.extensions.size() != wanted)
+    return lint_refusal("extensions", fmt::format("not {} of them", wanted));
   return std::nullopt;
 }
 
@@ -146,8 +152,13 @@ std::optional<Parts> cut(ByteView tbs) {
   }
   const auto list = der::only_element(wrapped->content, der::kSequence);
   if (!list) return std::nullopt;
-  return Parts{serial->content, algorithm->whole, issuer->whole, validity->whole,
-               subject->whole,  spki->whole,      list->content};
+  return Parts{serial->content,
+               algorithm->whole,
+               issuer->whole,
+               validity->whole,
+               subject->whole,
+               spki->whole,
+               list->content};
 }
 
 /// The same attribute types and string types in the same order.
@@ -229,21 +240,30 @@ std::optional<Refusal> check_ordered(const CertificateFacts& facts,
                                      UtcMillis not_before,
                                      UtcMillis not_after) {
   if (facts.key != key) {
-    return Refusal{"certificate-key", fmt::format("the certificate of {} is for another key than the request's", facts.subject),
-                   "ask the CA for the certificate of this very request"};
+    return Refusal{
+        "certificate-key",
+        fmt::format("the certificate of {} is for another key than the request's", facts.subject),
+        "ask the CA for the certificate of this very request"};
   }
   const auto wanted = name_text(subject_name);
   if (!wanted || facts.subject != *wanted) {
-    return Refusal{"certificate-subject",
-                   fmt::format("the certificate is for {}, but {} was requested", facts.subject, wanted.value_or("?")),
-                   "the CA must take the subject of the request as it is"};
+    return Refusal{
+        "certificate-subject",
+        fmt::format(
+            "the certificate is for {}, but {} was requested", facts.subject, wanted.value_or("?")),
+        "the CA must take the subject of the request as it is"};
   }
-  if (facts.not_after > whole_second(not_after) || facts.not_before.value < not_before.value - kMaxBackdatingMillis) {
-    return Refusal{"certificate-validity",
-                   fmt::format("the certificate of {} is valid from {} to {}, but {} to {} was ordered", facts.subject,
-                               to_rfc3339(facts.not_before), to_rfc3339(facts.not_after), to_rfc3339(not_before),
-                               to_rfc3339(not_after)),
-                   "set the validity at the CA to what the plan says"};
+  if (facts.not_after > whole_second(not_after) ||
+      facts.not_before.value < not_before.value - kMaxBackdatingMillis) {
+    return Refusal{
+        "certificate-validity",
+        fmt::format("the certificate of {} is valid from {} to {}, but {} to {} was ordered",
+                    facts.subject,
+                    to_rfc3339(facts.not_before),
+                    to_rfc3339(facts.not_after),
+                    to_rfc3339(not_before),
+                    to_rfc3339(not_after)),
+        "set the validity at the CA to what the plan says"};
   }
   return std::nullopt;
 }
@@ -316,75 +336,100 @@ std::optional<Refusal> check_outside_certificate(ByteView certificate,
   if (auto refusal = subject.check(fields)) return refusal;
   Bytes name;
   subject.append_name(name, fields);
-  if (auto refusal = check_ordered(facts, key, name, device_template.not_before, device_template.not_after))
+  if (auto refusal =
+          check_ordered(facts, key, name, device_template.not_before, device_template.not_after))
     return refusal;
   if (facts.is_ca)
-    return Refusal{"certificate-ca", fmt::format("the certificate of {} is a CA's", facts.subject), "ask for an end entity's"};
+    return Refusal{"certificate-ca",
+                   fmt::format("the certificate of {} is a CA's", facts.subject),
+                   "ask for an end entity's"};
   if (facts.key_usage != device_template.key_usage ||
       elements_of(facts, kOidExtendedKeyUsage) != wanted_usages(device_template)) {
-    return Refusal{"certificate-usage",
-                   fmt::format("the key usages of the certificate of {} are not the template's", facts.subject),
-                   "set keyUsage and extendedKeyUsage at the CA, or name in the template what it gives"};
+    return Refusal{
+        "certificate-usage",
+        fmt::format("the key usages of the certificate of {} are not the template's",
+                    facts.subject),
+        "set keyUsage and extendedKeyUsage at the CA, or name in the template what it gives"};
   }
   if (elements_of(facts, kOidSubjectAltName) != wanted_alt_names(device_template, fields)) {
-    return Refusal{"certificate-alt-name",
-                   fmt::format("the alternative names of the certificate of {} are not those requested", facts.subject),
-                   "the CA must take those of the request, and add none"};
+    return Refusal{
+        "certificate-alt-name",
+        fmt::format("the alternative names of the certificate of {} are not those requested",
+                    facts.subject),
+        "the CA must take those of the request, and add none"};
   }
   auto missing = missing_extension(facts, device_template);
   if (!missing && facts.subject_key_identifier.empty()) missing = "subjectKeyIdentifier";
   if (!missing && facts.authority_key_identifier.empty()) missing = "authorityKeyIdentifier";
   if (missing) {
-    return Refusal{"certificate-extension",
-                   fmt::format("the certificate of {}: {} is missing or different", facts.subject, *missing),
-                   "set it at the CA"};
+    return Refusal{
+        "certificate-extension",
+        fmt::format("the certificate of {}: {} is missing or different", facts.subject, *missing),
+        "set it at the CA"};
   }
   if (device_template.name == kMatterDacTemplateName) {
     if (certificate.size() > kMaxMatterCertificateBytes) {
-      return Refusal{"certificate-size", fmt::format("the certificate of {} has {} octets, Matter allows 600",
-                                                     facts.subject, certificate.size()),
+      return Refusal{"certificate-size",
+                     fmt::format("the certificate of {} has {} octets, Matter allows 600",
+                                 facts.subject,
+                                 certificate.size()),
                      "leave extensions out at the CA"};
     }
     if (!has_matter_ids(facts.subject_name, device_template.matter)) {
-      return Refusal{"certificate-subject",
-                     fmt::format("VendorID or ProductID of {} are not in the form that was requested", facts.subject),
-                     "Matter wants both as UTF8String: the CA must take the subject of the request as it is"};
+      return Refusal{
+          "certificate-subject",
+          fmt::format("VendorID or ProductID of {} are not in the form that was requested",
+                      facts.subject),
+          "Matter wants both as UTF8String: the CA must take the subject of the request as it is"};
     }
   }
   return std::nullopt;
 }
 
-std::optional<Refusal> check_outside_ca(ByteView certificate, const CaSpec& spec, const crypto::PublicKey& key) {
+std::optional<Refusal> check_outside_ca(ByteView certificate,
+                                        const CaSpec& spec,
+                                        const crypto::PublicKey& key) {
   auto parsed = parse_certificate(certificate);
   if (auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
   const auto& facts = std::get<CertificateFacts>(parsed);
   if (auto refusal = validate(spec)) return refusal;
-  if (auto refusal = check_ordered(facts, key, ca_name(spec), spec.not_before, spec.not_after)) return refusal;
+  if (auto refusal = check_ordered(facts, key, ca_name(spec), spec.not_before, spec.not_after))
+    return refusal;
   if (!facts.is_ca) {
-    return Refusal{"certificate-ca", fmt::format("the certificate of {} is not a CA's", facts.subject),
+    return Refusal{"certificate-ca",
+                   fmt::format("the certificate of {} is not a CA's", facts.subject),
                    "basicConstraints must say cA TRUE"};
   }
   const bool is_pai = spec.kind == CaKind::MatterPai;
-  const bool too_long = spec.path_length && (!facts.path_length || *facts.path_length > *spec.path_length);
+  const bool too_long =
+      spec.path_length && (!facts.path_length || *facts.path_length > *spec.path_length);
   if (too_long || (is_pai && facts.path_length != 0U)) {
-    return Refusal{"certificate-ca", fmt::format("the path length of {} is not what was ordered", facts.subject),
+    return Refusal{"certificate-ca",
+                   fmt::format("the path length of {} is not what was ordered", facts.subject),
                    "set the path length at the CA"};
   }
   constexpr std::uint16_t kNeeded = kKeyCertSign | kCrlSign;
   const std::uint16_t usage = facts.key_usage.value_or(0);
   if ((usage & kNeeded) != kNeeded || (usage & ~(kNeeded | kDigitalSignature)) != 0) {
-    return Refusal{"certificate-usage", fmt::format("keyUsage of {} must be keyCertSign and cRLSign", facts.subject),
+    return Refusal{"certificate-usage",
+                   fmt::format("keyUsage of {} must be keyCertSign and cRLSign", facts.subject),
                    "set keyUsage at the CA"};
   }
   if (facts.subject_key_identifier.empty() || facts.authority_key_identifier.empty()) {
-    return Refusal{"certificate-extension", fmt::format("{} has no key identifiers", facts.subject), "set them at the CA"};
+    return Refusal{"certificate-extension",
+                   fmt::format("{} has no key identifiers", facts.subject),
+                   "set them at the CA"};
   }
   if (!is_pai) return std::nullopt;
   if (certificate.size() > kMaxMatterCertificateBytes)
-    return Refusal{"certificate-size", fmt::format("{} has {} octets, Matter allows 600", facts.subject, certificate.size())};
+    return Refusal{
+        "certificate-size",
+        fmt::format("{} has {} octets, Matter allows 600", facts.subject, certificate.size())};
   if (!has_matter_ids(facts.subject_name, spec.matter)) {
-    return Refusal{"certificate-subject", fmt::format("VendorID or ProductID of {} are not as requested", facts.subject),
-                   "Matter wants them as UTF8String: the CA must take the subject of the request as it is"};
+    return Refusal{
+        "certificate-subject",
+        fmt::format("VendorID or ProductID of {} are not as requested", facts.subject),
+        "Matter wants them as UTF8String: the CA must take the subject of the request as it is"};
   }
   return std::nullopt;
 }

@@ -24,22 +24,30 @@ struct SubjectIds {
   [[nodiscard]] std::size_t count(std::string_view prefix) const {
     std::size_t found = 0;
     for (const std::string_view name : common_names) {
-      for (std::size_t at = name.find(prefix); at != std::string_view::npos; at = name.find(prefix, at + 1)) ++found;
+      for (std::size_t at = name.find(prefix); at != std::string_view::npos;
+           at = name.find(prefix, at + 1))
+        ++found;
     }
     return found;
   }
 
   /// Attributes, or where neither type is there the marks in the common name.
-  [[nodiscard]] std::size_t vendor_count() const { return has_attributes() ? vendors.size() : count(kMvidPrefix); }
+  [[nodiscard]] std::size_t vendor_count() const {
+    return has_attributes() ? vendors.size() : count(kMvidPrefix);
+  }
 
-  [[nodiscard]] std::size_t product_count() const { return has_attributes() ? products.size() : count(kMpidPrefix); }
+  [[nodiscard]] std::size_t product_count() const {
+    return has_attributes() ? products.size() : count(kMpidPrefix);
+  }
 };
 
 SubjectIds subject_ids(const LintView& view) {
   SubjectIds ids;
   for (const ViewAttribute& attribute : view.subject.attributes) {
-    if (equal(attribute.oid, rule_of(Attribute::MatterVendorId).oid.view())) ids.vendors.push_back(&attribute);
-    if (equal(attribute.oid, rule_of(Attribute::MatterProductId).oid.view())) ids.products.push_back(&attribute);
+    if (equal(attribute.oid, rule_of(Attribute::MatterVendorId).oid.view()))
+      ids.vendors.push_back(&attribute);
+    if (equal(attribute.oid, rule_of(Attribute::MatterProductId).oid.view()))
+      ids.products.push_back(&attribute);
     if (equal(attribute.oid, rule_of(Attribute::CommonName).oid.view()))
       ids.common_names.push_back(as_chars(attribute.value.content));
   }
@@ -61,18 +69,23 @@ class Matter {
 
   void common(bool needs_authority_key) {
     if (view_.version != 3) add(Rule::MatterVersion, fmt::format("version {}", view_.version));
-    if (!view_.is_ecdsa_sha256) add(Rule::MatterSignature, fmt::format("signed with {}", view_.algorithm_name));
+    if (!view_.is_ecdsa_sha256)
+      add(Rule::MatterSignature, fmt::format("signed with {}", view_.algorithm_name));
     if (!view_.is_p256) add(Rule::MatterKey, fmt::format("the key is {}", view_.key_name));
-    if (view_.der.size() > kMaxMatterCertificateBytes) add(Rule::MatterSize, fmt::format("{} octets", view_.der.size()));
-    if (view_.find(kOidSubjectKeyIdentifier) == nullptr) add(Rule::MatterSubjectKey, "there is none");
+    if (view_.der.size() > kMaxMatterCertificateBytes)
+      add(Rule::MatterSize, fmt::format("{} octets", view_.der.size()));
+    if (view_.find(kOidSubjectKeyIdentifier) == nullptr)
+      add(Rule::MatterSubjectKey, "there is none");
     if (needs_authority_key && view_.find(kOidAuthorityKeyIdentifier) == nullptr)
       add(Rule::MatterAuthorityKey, "there is none");
-    for (const ViewAttribute* vendor : ids_.vendors) value(*vendor, "VendorID", Rule::MatterVidUtf8, Rule::MatterVidDigits);
+    for (const ViewAttribute* vendor : ids_.vendors)
+      value(*vendor, "VendorID", Rule::MatterVidUtf8, Rule::MatterVidDigits);
     for (const ViewAttribute* product : ids_.products)
       value(*product, "ProductID", Rule::MatterPidUtf8, Rule::MatterPidDigits);
     const std::size_t marks = ids_.count(kMvidPrefix) + ids_.count(kMpidPrefix);
     if (ids_.has_attributes() && marks > 0)
-      add(Rule::MatterMixed, fmt::format("{}: a reader takes the attributes alone", view_.subject.text()));
+      add(Rule::MatterMixed,
+          fmt::format("{}: a reader takes the attributes alone", view_.subject.text()));
     if (!ids_.has_attributes()) {
       mark(kMvidPrefix);
       mark(kMpidPrefix);
@@ -93,7 +106,8 @@ class Matter {
     count(ids_.vendor_count(), 1, 1, Rule::PaiVendor);
     count(ids_.product_count(), 0, 1, Rule::PaiProduct);
     const auto& constraints = view_.constraints;
-    if (!constraints || !constraints->critical || !constraints->is_ca || constraints->path_length != 0U)
+    if (!constraints || !constraints->critical || !constraints->is_ca ||
+        constraints->path_length != 0U)
       add(Rule::PaiConstraints, constraints_text());
     if (!is_ca_usage()) add(Rule::PaiUsage, usage_text());
   }
@@ -104,7 +118,8 @@ class Matter {
     count(ids_.vendor_count(), 0, 1, Rule::PaaVendor);
     count(ids_.product_count(), 0, 0, Rule::PaaProduct);
     const auto& constraints = view_.constraints;
-    const bool length_fits = constraints && (!constraints->path_length || *constraints->path_length == 1);
+    const bool length_fits =
+        constraints && (!constraints->path_length || *constraints->path_length == 1);
     if (!constraints || !constraints->critical || !constraints->is_ca || !length_fits)
       add(Rule::PaaConstraints, constraints_text());
     if (!is_ca_usage()) add(Rule::PaaUsage, usage_text());
@@ -113,10 +128,15 @@ class Matter {
  private:
   void add(Rule rule, std::string text) { report_.add(index_, rule, std::move(text)); }
 
-  void value(const ViewAttribute& attribute, std::string_view what, Rule string_rule, Rule digits_rule) {
+  void value(const ViewAttribute& attribute,
+             std::string_view what,
+             Rule string_rule,
+             Rule digits_rule) {
     const std::string_view text = as_chars(attribute.value.content);
-    if (attribute.value.tag != der::kUtf8String) add(string_rule, fmt::format("{} has the string tag {:#04x}", what, attribute.value.tag));
-    if (!read_matter_hex(text)) add(digits_rule, fmt::format("{} is \"{}\"", what, printable(text)));
+    if (attribute.value.tag != der::kUtf8String)
+      add(string_rule, fmt::format("{} has the string tag {:#04x}", what, attribute.value.tag));
+    if (!read_matter_hex(text))
+      add(digits_rule, fmt::format("{} is \"{}\"", what, printable(text)));
   }
 
   void mark(std::string_view prefix) {
@@ -128,7 +148,8 @@ class Matter {
       if (at == std::string_view::npos) continue;
       const std::string_view digits = name.substr(at + prefix.size());
       if (!read_matter_hex(digits.substr(0, 4)))
-        add(Rule::MatterCommonName, fmt::format("behind {} stands \"{}\"", prefix, printable(digits)));
+        add(Rule::MatterCommonName,
+            fmt::format("behind {} stands \"{}\"", prefix, printable(digits)));
     }
   }
 
@@ -144,7 +165,8 @@ class Matter {
   [[nodiscard]] std::string constraints_text() const {
     const auto& found = view_.constraints;
     if (!found) return "there are none";
-    return fmt::format("{}, cA {}, path length {}", found->critical ? "critical" : "not critical",
+    return fmt::format("{}, cA {}, path length {}",
+                       found->critical ? "critical" : "not critical",
                        found->is_ca ? "TRUE" : "FALSE",
                        found->path_length ? std::to_string(*found->path_length) : "absent");
   }
@@ -190,7 +212,10 @@ void lint_matter(const LintView& view, LintProfile kind, std::size_t index, Lint
   }
 }
 
-void lint_matter_link(const LintView& view, const LintView& issuer, LintProfile kind, std::size_t index,
+void lint_matter_link(const LintView& view,
+                      const LintView& issuer,
+                      LintProfile kind,
+                      std::size_t index,
                       LintReport& report) {
   const auto ids = sound_ids(view);
   const auto above = sound_ids(issuer);
@@ -201,14 +226,21 @@ void lint_matter_link(const LintView& view, const LintView& issuer, LintProfile 
     return fmt::format("{}, but its issuer's is {}", matter_hex(below), matter_hex(over));
   };
   if (ids && above) {
-    const Rule vendor_rule = kind == LintProfile::MatterDac ? Rule::DacVendorMatch : Rule::PaiVendorMatch;
-    if (differs(ids->vendor_id, above->vendor_id)) report.add(index, vendor_rule, text(*ids->vendor_id, *above->vendor_id));
+    const Rule vendor_rule =
+        kind == LintProfile::MatterDac ? Rule::DacVendorMatch : Rule::PaiVendorMatch;
+    if (differs(ids->vendor_id, above->vendor_id))
+      report.add(index, vendor_rule, text(*ids->vendor_id, *above->vendor_id));
     if (kind == LintProfile::MatterDac && differs(ids->product_id, above->product_id))
       report.add(index, Rule::DacProductMatch, text(*ids->product_id, *above->product_id));
   }
-  if (kind == LintProfile::MatterDac && view.not_before && view.not_after && issuer.not_before && issuer.not_after &&
+  if (kind == LintProfile::MatterDac && view.not_before && view.not_after && issuer.not_before &&
+      issuer.not_after &&
       (*view.not_before < *issuer.not_before || *view.not_after > *issuer.not_after)) {
-    report.add(index, Rule::DacValidity, fmt::format("ends {}, its PAI {}", to_rfc3339(*view.not_after), to_rfc3339(*issuer.not_after)));
+    report.add(
+        index,
+        Rule::DacValidity,
+        fmt::format(
+            "ends {}, its PAI {}", to_rfc3339(*view.not_after), to_rfc3339(*issuer.not_after)));
   }
 }
 

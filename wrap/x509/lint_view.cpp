@@ -111,16 +111,23 @@ std::optional<UtcMillis> lenient_time(const der::Element& element) {
   const std::string_view text = as_chars(element.content);
   const std::string_view digits = text.substr(0, text.find_first_not_of("0123456789"));
   std::string full{digits};
-  if (element.tag == der::kUtcTime && digits.size() >= 10) full = (digits[0] >= '5' ? "19" : "20") + full;
+  if (element.tag == der::kUtcTime && digits.size() >= 10)
+    full = (digits[0] >= '5' ? "19" : "20") + full;
   if (full.size() == 12) full += "00";
   if (full.size() != 14) return std::nullopt;
-  return from_rfc3339(fmt::format("{}-{}-{}T{}:{}:{}Z", full.substr(0, 4), full.substr(4, 2), full.substr(6, 2),
-                                  full.substr(8, 2), full.substr(10, 2), full.substr(12, 2)));
+  return from_rfc3339(fmt::format("{}-{}-{}T{}:{}:{}Z",
+                                  full.substr(0, 4),
+                                  full.substr(4, 2),
+                                  full.substr(6, 2),
+                                  full.substr(8, 2),
+                                  full.substr(10, 2),
+                                  full.substr(12, 2)));
 }
 
 class Reading {
  public:
-  Reading(LintView& view, std::size_t index, LintReport& report) : view_{view}, index_{index}, report_{report} {}
+  Reading(LintView& view, std::size_t index, LintReport& report)
+      : view_{view}, index_{index}, report_{report} {}
 
   void certificate() {
     const auto outer = der::only_element(view_.der, der::kSequence);
@@ -164,7 +171,8 @@ class Reading {
     der::Reader times{validity->content};
     view_.first_time = times.next();
     view_.last_time = times.next();
-    if (!view_.first_time || !view_.last_time || !times.at_end()) add(Rule::TimeForm, "the validity is not two times");
+    if (!view_.first_time || !view_.last_time || !times.at_end())
+      add(Rule::TimeForm, "the validity is not two times");
     if (view_.first_time) view_.not_before = lenient_time(*view_.first_time);
     if (view_.last_time) view_.not_after = lenient_time(*view_.last_time);
     view_.is_p256 = crypto::PublicKey::from_spki(spki->whole).has_value();
@@ -181,43 +189,56 @@ class Reading {
   void extensions(ByteView content) {
     view_.has_extensions = true;
     const auto list = der::only_element(content, der::kSequence);
-    if (!list || list->content.empty()) return add(Rule::ExtensionsForm, "not a SEQUENCE with an Extension in it");
+    if (!list || list->content.empty())
+      return add(Rule::ExtensionsForm, "not a SEQUENCE with an Extension in it");
     der::Reader reader{list->content};
     while (!reader.at_end()) {
       const auto whole = reader.next(der::kSequence);
       if (!whole || view_.extensions.size() == kMaxExtensions)
-        return add(Rule::ExtensionsForm, fmt::format("Extension {} cannot be read", view_.extensions.size() + 1));
+        return add(Rule::ExtensionsForm,
+                   fmt::format("Extension {} cannot be read", view_.extensions.size() + 1));
       der::Reader fields{whole->content};
       const auto type = fields.next(der::kOid);
       const auto flag = fields.next(der::kBoolean);
       const auto value = fields.next(der::kOctetString);
       if (!type || !oid_text(type->content) || !value || !fields.at_end()) {
-        add(Rule::ExtensionsForm, fmt::format("Extension {} is not an OID, a flag and an OCTET STRING", view_.extensions.size() + 1));
+        add(Rule::ExtensionsForm,
+            fmt::format("Extension {} is not an OID, a flag and an OCTET STRING",
+                        view_.extensions.size() + 1));
         continue;
       }
       if (flag && (flag->content.size() != 1 || flag->content[0] != 0xff))
-        add(Rule::ExtensionFlag, fmt::format("the critical flag of {} is {}", oid_text(type->content).value(), to_hex(flag->content)));
+        add(Rule::ExtensionFlag,
+            fmt::format("the critical flag of {} is {}",
+                        oid_text(type->content).value(),
+                        to_hex(flag->content)));
       const bool critical = flag && flag->content.size() == 1 && flag->content[0] != 0;
       extension({type->content, critical, value->content});
     }
   }
 
   void extension(const ViewExtension& extension) {
-    if (std::ranges::any_of(view_.extensions, [&](const ViewExtension& known) { return equal(known.oid, extension.oid); }))
-      return add(Rule::ExtensionTwice, fmt::format("{} stands twice", oid_text(extension.oid).value()));
+    if (std::ranges::any_of(view_.extensions, [&](const ViewExtension& known) {
+          return equal(known.oid, extension.oid);
+        }))
+      return add(Rule::ExtensionTwice,
+                 fmt::format("{} stands twice", oid_text(extension.oid).value()));
     view_.extensions.push_back(extension);
     const auto is = [&](ByteView oid) { return equal(extension.oid, oid.subspan(2)); };
     if (is(kOidBasicConstraints)) constraints(extension);
     if (is(kOidKeyUsage)) usage(extension);
     if (is(kOidSubjectKeyIdentifier)) {
       const auto octets = der::only_element(extension.value, der::kOctetString);
-      if (!octets || octets->content.empty()) return add(Rule::SubjectKeyIdentifier, "not an OCTET STRING with something in it");
+      if (!octets || octets->content.empty())
+        return add(Rule::SubjectKeyIdentifier, "not an OCTET STRING with something in it");
       view_.subject_key = octets->content;
     }
     if (is(kOidAuthorityKeyIdentifier)) {
       const auto sequence = der::only_element(extension.value, der::kSequence);
-      const auto identifier = sequence ? der::Reader{sequence->content}.next(der::context_primitive(0)) : std::nullopt;
-      if (!identifier || identifier->content.empty()) return add(Rule::AuthorityKeyIdentifier, "no keyIdentifier in it");
+      const auto identifier =
+          sequence ? der::Reader{sequence->content}.next(der::context_primitive(0)) : std::nullopt;
+      if (!identifier || identifier->content.empty())
+        return add(Rule::AuthorityKeyIdentifier, "no keyIdentifier in it");
       view_.authority_key = identifier->content;
     }
   }
@@ -234,7 +255,8 @@ class Reading {
     }
     if (const auto length = fields.next(der::kInteger)) {
       found.path_length = der::small_unsigned(length->content);
-      if (!found.path_length) add(Rule::BasicConstraints, "the path length is no small number in shortest form");
+      if (!found.path_length)
+        add(Rule::BasicConstraints, "the path length is no small number in shortest form");
     }
     if (!fields.at_end()) add(Rule::BasicConstraints, "something behind cA and path length");
     view_.constraints = found;
@@ -254,7 +276,8 @@ class Reading {
     const unsigned lowest = 1U << bits->content[0];
     if (found.bits == 0) return add(Rule::KeyUsage, "no bit is set");
     if ((bits->content.back() & (lowest - 1)) != 0) add(Rule::KeyUsage, "unused bits are set");
-    if ((bits->content.back() & lowest) == 0) add(Rule::KeyUsage, "zero bits at the end are not left out");
+    if ((bits->content.back() & lowest) == 0)
+      add(Rule::KeyUsage, "zero bits at the end are not left out");
   }
 
   LintView& view_;
@@ -283,8 +306,9 @@ std::string ViewName::text() const {
 }
 
 const ViewExtension* LintView::find(ByteView der_oid) const {
-  const auto it = std::ranges::find_if(
-      extensions, [&](const ViewExtension& extension) { return equal(extension.oid, der_oid.subspan(2)); });
+  const auto it = std::ranges::find_if(extensions, [&](const ViewExtension& extension) {
+    return equal(extension.oid, der_oid.subspan(2));
+  });
   return it == extensions.end() ? nullptr : &*it;
 }
 

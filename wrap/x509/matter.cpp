@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t kDigits = 4;
 
-Refusal name_refusal(std::string text) { return Refusal{"matter-name", std::move(text)}; }
+Refusal name_refusal(std::string text) {
+  return Refusal{"matter-name", std::move(text)};
+}
 
 /// The id behind `prefix` in a common name; nothing when the prefix is not there.
 std::variant<std::optional<std::uint16_t>, Refusal> in_common_name(std::string_view text,
@@ -36,14 +38,15 @@ std::optional<Refusal> take_attribute(const der::Element& value,
   if (value.tag != der::kUtf8String) return name_refusal(fmt::format("{} is no UTF8String", what));
   out = read_matter_hex(as_chars(value.content));
   if (out) return std::nullopt;
-  return name_refusal(fmt::format("{} \"{}\" is not four upper-case hex digits",
-                                  what,
-                                  printable(as_chars(value.content))));
+  return name_refusal(fmt::format(
+      "{} \"{}\" is not four upper-case hex digits", what, printable(as_chars(value.content))));
 }
 
 }  // namespace
 
-std::string matter_hex(std::uint16_t id) { return fmt::format("{:04X}", id); }
+std::string matter_hex(std::uint16_t id) {
+  return fmt::format("{:04X}", id);
+}
 
 std::optional<std::uint16_t> read_matter_hex(std::string_view text) {
   if (text.size() != kDigits) return std::nullopt;

@@ -1,7 +1,8 @@
-// What Matter's attestation certificates say in their names: vendor and product. Two forms, never mixed: the attribute
-// types matter-oid-vid (1.3.6.1.4.1.37244.2.1) and matter-oid-pid (.2.2), each a UTF8String of exactly four upper-case
-// hex digits; or, only when neither type is present, "Mvid:" and "Mpid:" with four upper-case hex digits each inside
-// the common name (Matter Core Specification, "Device Attestation", section 6.2.2).
+// What Matter's attestation certificates say in their names: vendor and product. Two forms, never
+// mixed: the attribute types matter-oid-vid (1.3.6.1.4.1.37244.2.1) and matter-oid-pid (.2.2), each
+// a UTF8String of exactly four upper-case hex digits; or, only when neither type is present,
+// "Mvid:" and "Mpid:" with four upper-case hex digits each inside the common name (Matter Core
+// Specification, "Device Attestation", section 6.2.2).
 #pragma once
 
 #include <cstdint>
@@ -40,9 +41,10 @@ struct MatterIds {
 /// Nothing unless `text` is exactly what matter_hex gives.
 [[nodiscard]] std::optional<std::uint16_t> read_matter_hex(std::string_view text);
 
-/// What stands in a DER Name; neither id for a name that has nothing of Matter in it. Where an attribute type is
-/// present the common name is not looked at. Refusal "matter-name": a type twice, another string type, digits of
-/// another form, "Mvid:" or "Mpid:" twice or without its digits, or no Name.
+/// What stands in a DER Name; neither id for a name that has nothing of Matter in it. Where an
+/// attribute type is present the common name is not looked at. Refusal "matter-name": a type twice,
+/// another string type, digits of another form, "Mvid:" or "Mpid:" twice or without its digits, or
+/// no Name.
 [[nodiscard]] std::variant<MatterIds, Refusal> matter_ids(ByteView name);
 
 }  // namespace keyferry::x509

@@ -42,9 +42,9 @@ struct AttributeRule {
   std::size_t max_chars;  ///< RFC 5280 appendix A: ub-common-name and its like
 };
 
-/// In the order of the enumeration. serialNumber and C are PrintableString by RFC 5280 appendix A, DC is IA5String
-/// by RFC 4519 2.4. The types of X.520 are id-at (2.5.4). VendorID and ProductID are Matter's (matter.h): they are
-/// never in a pattern, templates add them.
+/// In the order of the enumeration. serialNumber and C are PrintableString by RFC 5280 appendix A,
+/// DC is IA5String by RFC 4519 2.4. The types of X.520 are id-at (2.5.4). VendorID and ProductID
+/// are Matter's (matter.h): they are never in a pattern, templates add them.
 inline constexpr std::array kAttributeRules{
     AttributeRule{Attribute::CommonName, "CN", {{0x55, 0x04, 0x03}, 3}, der::kUtf8String, 1, 64},
     AttributeRule{Attribute::Organization, "O", {{0x55, 0x04, 0x0a}, 3}, der::kUtf8String, 1, 64},
@@ -93,8 +93,8 @@ void append_rdn(Bytes& out, Attribute attribute, std::string_view value);
 /// An empty Name is the empty text.
 [[nodiscard]] std::optional<std::string> name_text(ByteView name);
 
-/// Dotted decimal of an OID's content octets; nothing when it is no OID in shortest form or an arc has more than 63
-/// bits.
+/// Dotted decimal of an OID's content octets; nothing when it is no OID in shortest form or an arc
+/// has more than 63 bits.
 [[nodiscard]] std::optional<std::string> oid_text(ByteView oid_content);
 
 }  // namespace keyferry::x509

@@ -95,9 +95,9 @@ std::optional<Refusal> check_value(Attribute attribute, std::string_view value) 
 /// Types that a person may write; Matter's are added by templates.
 const AttributeRule* written_rule(std::string_view type) {
   const auto* rule = std::ranges::find(kAttributeRules, type, &AttributeRule::text);
-  const bool is_matter = rule != kAttributeRules.end() &&
-                         (rule->attribute == Attribute::MatterVendorId ||
-                          rule->attribute == Attribute::MatterProductId);
+  const bool is_matter =
+      rule != kAttributeRules.end() && (rule->attribute == Attribute::MatterVendorId ||
+                                        rule->attribute == Attribute::MatterProductId);
   return rule == kAttributeRules.end() || is_matter ? nullptr : rule;
 }
 
@@ -125,7 +125,8 @@ std::variant<ValuePattern, Refusal> ValuePattern::parse(std::string_view pattern
     } else {
       return pattern_refusal(
           fmt::format("{}: unknown placeholder {}", what, printable(pattern.substr(0, 40))),
-          "use {device_serial}, {se_serial}, {key_name}, {part} or {lot}; {vid} and {pid} where the template has "
+          "use {device_serial}, {se_serial}, {key_name}, {part} or {lot}; {vid} and {pid} where "
+          "the template has "
           "them");
     }
     pattern.remove_prefix(close + 1);
@@ -230,8 +231,7 @@ std::variant<SubjectPattern, Refusal> SubjectPattern::parse(std::string_view pat
 }
 
 std::optional<Refusal> SubjectPattern::add_matter_ids(const MatterIds& ids) {
-  const auto common_name =
-      std::ranges::find(parts_, Attribute::CommonName, &Part::attribute);
+  const auto common_name = std::ranges::find(parts_, Attribute::CommonName, &Part::attribute);
   if (common_name != parts_.end()) {
     const std::string text = common_name->value.fixed_text();
     if (text.find("Mvid") != std::string::npos || text.find("Mpid") != std::string::npos) {

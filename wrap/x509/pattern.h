@@ -1,16 +1,16 @@
 // Patterns: text with placeholders that a template fills from one entry of a plan.
 //
-// Placeholders: {device_serial} {se_serial} {key_name} {part} {lot}; {se_serial} is the serial's lower-case hex. In
-// templates with a Matter vendor or product id also {vid} and {pid}: four upper-case hex digits. `{` and `}` stand for
-// nothing else.
+// Placeholders: {device_serial} {se_serial} {key_name} {part} {lot}; {se_serial} is the serial's
+// lower-case hex. In templates with a Matter vendor or product id also {vid} and {pid}: four
+// upper-case hex digits. `{` and `}` stand for nothing else.
 //
 // A subject pattern is a list of `TYPE=text` joined by commas, e.g.
 // "CN={device_serial},O=ACME,serialNumber={se_serial}". One attribute = one RDN, encoded in the
-// order written. Types: CN, O, OU, C, serialNumber, ST, L, each at most once, and DC. C and serialNumber are
-// PrintableString (RFC 5280 appendix A: X520countryName, X520SerialNumber), DC is IA5String, the others UTF8String.
-// Text outside of placeholders is UTF-8 without control characters and without , =
-// + " \ < > ; # { }. Bounds: 1 to 64 characters a value (X.520 ub-common-name and the like; ST and L 128), C two
-// capital letters, pattern 512 octets.
+// order written. Types: CN, O, OU, C, serialNumber, ST, L, each at most once, and DC. C and
+// serialNumber are PrintableString (RFC 5280 appendix A: X520countryName, X520SerialNumber), DC is
+// IA5String, the others UTF8String. Text outside of placeholders is UTF-8 without control
+// characters and without , = + " \ < > ; # { }. Bounds: 1 to 64 characters a value (X.520
+// ub-common-name and the like; ST and L 128), C two capital letters, pattern 512 octets.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ enum class Placeholder : std::uint8_t { DeviceSerial, SeSerial, KeyName, Part, L
 /// A parsed pattern of one value.
 class ValuePattern {
  public:
-  /// {vid} and {pid} become text here. Refusal "subject-pattern": a brace or placeholder that there is not, or {vid}
-  /// or {pid} where `ids` has none. `what` names the value in refusals, e.g. "CN".
+  /// {vid} and {pid} become text here. Refusal "subject-pattern": a brace or placeholder that there
+  /// is not, or {vid} or {pid} where `ids` has none. `what` names the value in refusals, e.g. "CN".
   [[nodiscard]] static std::variant<ValuePattern, Refusal> parse(std::string_view pattern,
                                                                  std::string_view what,
                                                                  const MatterIds& ids = {});
@@ -59,7 +59,8 @@ class ValuePattern {
   /// Most octets that the placeholders of a value can add: all of them are ASCII.
   [[nodiscard]] std::size_t max_placeholder_bytes() const;
 
-  /// Replaces `out` by the value. Refusal "device-serial-missing": the pattern uses {device_serial}, the entry has none.
+  /// Replaces `out` by the value. Refusal "device-serial-missing": the pattern uses
+  /// {device_serial}, the entry has none.
   [[nodiscard]] std::optional<Refusal> render(const SubjectFields& fields, std::string& out) const;
 
   /// Appends fixed text.
@@ -82,9 +83,9 @@ class SubjectPattern {
   [[nodiscard]] static std::variant<SubjectPattern, Refusal> parse(std::string_view pattern,
                                                                    const MatterIds& ids = {});
 
-  /// Matter's ids in the form that `ids` says: two attributes behind those of the pattern, or " Mvid:FFF1 Mpid:8000"
-  /// behind the common name. Refusal "subject-pattern": no common name to hold them, or one that holds such text
-  /// already; "subject-value": it becomes too long.
+  /// Matter's ids in the form that `ids` says: two attributes behind those of the pattern, or "
+  /// Mvid:FFF1 Mpid:8000" behind the common name. Refusal "subject-pattern": no common name to hold
+  /// them, or one that holds such text already; "subject-value": it becomes too long.
   [[nodiscard]] std::optional<Refusal> add_matter_ids(const MatterIds& ids);
 
   [[nodiscard]] bool uses(Placeholder placeholder) const;

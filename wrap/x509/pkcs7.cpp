@@ -11,7 +11,9 @@ namespace keyferry::x509 {
 namespace {
 
 Refusal pkcs7_refusal(const char* why) {
-  return Refusal{"pkcs7", std::string{"the PKCS#7 file "} + why, "give a PKCS#7 with certificates in it, or PEM"};
+  return Refusal{"pkcs7",
+                 std::string{"the PKCS#7 file "} + why,
+                 "give a PKCS#7 with certificates in it, or PEM"};
 }
 
 struct Free {
@@ -22,11 +24,12 @@ struct Free {
 
 }  // namespace
 
-std::optional<Refusal> visit_pkcs7(ByteView octets,
-                                   const std::function<std::optional<Refusal>(ByteView certificate)>& visit) {
+std::optional<Refusal> visit_pkcs7(
+    ByteView octets, const std::function<std::optional<Refusal>(ByteView certificate)>& visit) {
   if (octets.empty() || octets.size() > LONG_MAX) return pkcs7_refusal("is empty");
   const unsigned char* at = octets.data();
-  const std::unique_ptr<PKCS7, Free> pkcs7{d2i_PKCS7(nullptr, &at, static_cast<long>(octets.size()))};
+  const std::unique_ptr<PKCS7, Free> pkcs7{
+      d2i_PKCS7(nullptr, &at, static_cast<long>(octets.size()))};
   ERR_clear_error();
   if (!pkcs7 || at != octets.data() + octets.size()) return pkcs7_refusal("is malformed");
   if (!PKCS7_type_is_signed(pkcs7.get()) || pkcs7->d.sign == nullptr)

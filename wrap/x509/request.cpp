@@ -26,7 +26,8 @@ Bytes request_info(ByteView name, const crypto::PublicKey& key, ByteView extensi
 }
 
 Refusal malformed(std::string_view what) {
-  return Refusal{"request-malformed", "the certification request is malformed: " + std::string{what}};
+  return Refusal{"request-malformed",
+                 "the certification request is malformed: " + std::string{what}};
 }
 
 std::optional<Refusal> read_extensions(ByteView list, RequestFacts& out) {
@@ -51,7 +52,8 @@ std::optional<Refusal> read_extensions(ByteView list, RequestFacts& out) {
   return std::nullopt;
 }
 
-/// [0] Attributes: those that are not extensionRequest are skipped (challengePassword and its like).
+/// [0] Attributes: those that are not extensionRequest are skipped (challengePassword and its
+/// like).
 std::optional<Refusal> read_attributes(ByteView attributes, RequestFacts& out) {
   der::Reader reader{attributes};
   bool seen = false;
@@ -125,9 +127,12 @@ std::variant<RequestFacts, Refusal> parse_request(ByteView octets) {
   auto text = name_text(subject->whole);
   if (!text) return malformed("subject");
   if (!equal(algorithm->whole, kEcdsaWithSha256))
-    return Refusal{"request-profile", "the certification request is not signed with ecdsa-with-SHA256"};
+    return Refusal{"request-profile",
+                   "the certification request is not signed with ecdsa-with-SHA256"};
   const auto key = crypto::PublicKey::from_spki(spki->whole);
-  if (!key) return Refusal{"request-profile", "the certification request is for no P-256 key in the usual form"};
+  if (!key)
+    return Refusal{"request-profile",
+                   "the certification request is for no P-256 key in the usual form"};
   RequestFacts facts{.subject = std::move(*text),
                      .subject_name = to_bytes(subject->whole),
                      .key = *key,
@@ -138,11 +143,13 @@ std::variant<RequestFacts, Refusal> parse_request(ByteView octets) {
     if (auto refusal = read_attributes(attributes->content, facts)) return *refusal;
   }
   const bool whole_octets = !signature_bits->content.empty() && signature_bits->content[0] == 0;
-  const auto signature =
-      whole_octets ? crypto::der_to_raw_signature(signature_bits->content.subspan(1)) : std::nullopt;
+  const auto signature = whole_octets
+                             ? crypto::der_to_raw_signature(signature_bits->content.subspan(1))
+                             : std::nullopt;
   if (!signature || !crypto::verify(facts.key, crypto::sha256(facts.tbs), *signature)) {
-    return Refusal{"request-signature",
-                   "the certification request of " + facts.subject + " is not signed by its own key"};
+    return Refusal{
+        "request-signature",
+        "the certification request of " + facts.subject + " is not signed by its own key"};
   }
   return facts;
 }

@@ -1,8 +1,10 @@
-// Certification requests (PKCS#10, RFC 2986) to an outside CA, with P-256 keys and ecdsa-with-SHA256. Signing is
-// somebody else's: sign SHA-256 of the to-be-signed part and assemble() both (certificate_builder.h).
+// Certification requests (PKCS#10, RFC 2986) to an outside CA, with P-256 keys and
+// ecdsa-with-SHA256. Signing is somebody else's: sign SHA-256 of the to-be-signed part and
+// assemble() both (certificate_builder.h).
 //
-// The wanted extensions travel in the attribute extensionRequest (RFC 2985 5.4.2): basicConstraints, keyUsage and what
-// the template has of extendedKeyUsage, policies, alternative names and further ones. Key identifiers are the CA's.
+// The wanted extensions travel in the attribute extensionRequest (RFC 2985 5.4.2):
+// basicConstraints, keyUsage and what the template has of extendedKeyUsage, policies, alternative
+// names and further ones. Key identifiers are the CA's.
 #pragma once
 
 #include <string>
@@ -22,7 +24,8 @@ namespace keyferry::x509 {
 inline constexpr std::size_t kMaxRequestBytes = 16U * 1024;
 inline constexpr std::string_view kPemRequest = "CERTIFICATE REQUEST";  // RFC 7468 section 7
 
-/// Requests of one template; its issuer and validity are not used. Several threads may use one at the same time.
+/// Requests of one template; its issuer and validity are not used. Several threads may use one at
+/// the same time.
 class RequestBuilder {
  public:
   /// Error{Refused} when check_template refuses.
@@ -41,8 +44,9 @@ class RequestBuilder {
   Bytes extra_;
 };
 
-/// DER CertificationRequestInfo for a CA of ours that an outside CA (a PAA, a root) certifies: basicConstraints and
-/// keyUsage as ca_to_be_signed has them. Error{Refused}: what validate(spec) refuses.
+/// DER CertificationRequestInfo for a CA of ours that an outside CA (a PAA, a root) certifies:
+/// basicConstraints and keyUsage as ca_to_be_signed has them. Error{Refused}: what validate(spec)
+/// refuses.
 [[nodiscard]] Bytes ca_request_to_be_signed(const CaSpec& spec, const crypto::PublicKey& key);
 
 struct RequestedExtension {

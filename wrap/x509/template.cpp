@@ -60,7 +60,8 @@ Refusal field_refusal(std::string_view field, std::string_view why, std::string 
 
 /// Dotted decimal in its one form: without leading zeros.
 bool is_short_oid(std::string_view text) {
-  return text.size() <= kMaxOidChars && der::is_oid(text) && oid_text(ByteView{der::oid(text)}.subspan(2)) == text;
+  return text.size() <= kMaxOidChars && der::is_oid(text) &&
+         oid_text(ByteView{der::oid(text)}.subspan(2)) == text;
 }
 
 bool has_twice(const std::vector<std::string>& list) {
@@ -70,16 +71,18 @@ bool has_twice(const std::vector<std::string>& list) {
 std::optional<Refusal> check_usage(const DeviceTemplate& device_template) {
   const std::uint16_t usage = device_template.key_usage;
   if ((usage & kDigitalSignature) == 0 || (usage & ~kLeafUsages) != 0) {
-    return field_refusal("key_usage",
-                         "must hold digitalSignature and may hold contentCommitment, keyAgreement, encipherOnly and "
-                         "decipherOnly",
-                         "an EC key of a device has no other uses (RFC 5480 section 3)");
+    return field_refusal(
+        "key_usage",
+        "must hold digitalSignature and may hold contentCommitment, keyAgreement, encipherOnly and "
+        "decipherOnly",
+        "an EC key of a device has no other uses (RFC 5480 section 3)");
   }
   if ((usage & (kEncipherOnly | kDecipherOnly)) != 0 && (usage & kKeyAgreement) == 0) {
     return field_refusal("key_usage", "has encipherOnly or decipherOnly without keyAgreement");
   }
   if (device_template.name != kCustomTemplateName && usage != kDigitalSignature) {
-    return field_refusal("key_usage", "must be digitalSignature alone", "use the template \"custom\"");
+    return field_refusal(
+        "key_usage", "must be digitalSignature alone", "use the template \"custom\"");
   }
   return std::nullopt;
 }
@@ -87,30 +90,43 @@ std::optional<Refusal> check_usage(const DeviceTemplate& device_template) {
 std::optional<Refusal> check_lists(const DeviceTemplate& device_template) {
   const auto& usages = device_template.extended_key_usage;
   if (usages.size() > kMaxExtendedKeyUsages || has_twice(usages) ||
-      !std::ranges::all_of(usages, [](const std::string& usage) { return extended_key_usage_oid(usage).has_value(); })) {
-    return field_refusal("extended_key_usage",
-                         fmt::format("must hold at most {} different usages", kMaxExtendedKeyUsages),
-                         "use names such as clientAuth, or dotted OIDs");
+      !std::ranges::all_of(usages, [](const std::string& usage) {
+        return extended_key_usage_oid(usage).has_value();
+      })) {
+    return field_refusal(
+        "extended_key_usage",
+        fmt::format("must hold at most {} different usages", kMaxExtendedKeyUsages),
+        "use names such as clientAuth, or dotted OIDs");
   }
   const auto& policies = device_template.policies;
-  if (policies.size() > kMaxPolicies || has_twice(policies) || !std::ranges::all_of(policies, is_short_oid)) {
-    return field_refusal("policies", fmt::format("must hold at most {} different dotted OIDs", kMaxPolicies));
+  if (policies.size() > kMaxPolicies || has_twice(policies) ||
+      !std::ranges::all_of(policies, is_short_oid)) {
+    return field_refusal("policies",
+                         fmt::format("must hold at most {} different dotted OIDs", kMaxPolicies));
   }
   const auto& extensions = device_template.extensions;
   if (extensions.size() > kMaxExtraExtensions)
-    return field_refusal("extensions", fmt::format("has more than {} entries", kMaxExtraExtensions));
+    return field_refusal("extensions",
+                         fmt::format("has more than {} entries", kMaxExtraExtensions));
   std::set<std::string> seen;
   for (const ExtraExtension& extra : extensions) {
     if (!is_short_oid(extra.oid) || !seen.insert(to_hex(der::oid(extra.oid))).second)
-      return field_refusal("extensions", fmt::format("has \"{}\", no dotted OID or one twice", printable(extra.oid)));
+      return field_refusal(
+          "extensions",
+          fmt::format("has \"{}\", no dotted OID or one twice", printable(extra.oid)));
     if (std::ranges::find(kOwnExtensions, extra.oid) != kOwnExtensions.end()) {
-      return field_refusal("extensions", fmt::format("has {}, which is made elsewhere or not for devices", extra.oid),
-                           "use alt_names, key_usage, extended_key_usage or policies");
+      return field_refusal(
+          "extensions",
+          fmt::format("has {}, which is made elsewhere or not for devices", extra.oid),
+          "use alt_names, key_usage, extended_key_usage or policies");
     }
     der::Reader reader{extra.value};
     if (extra.value.size() > kMaxExtraExtensionBytes || !reader.next() || !reader.at_end()) {
-      return field_refusal("extensions", fmt::format("has a value of {} that is not one DER value of at most {} octets",
-                                                     extra.oid, kMaxExtraExtensionBytes));
+      return field_refusal(
+          "extensions",
+          fmt::format("has a value of {} that is not one DER value of at most {} octets",
+                      extra.oid,
+                      kMaxExtraExtensionBytes));
     }
   }
   return std::nullopt;
@@ -121,12 +137,14 @@ std::optional<Refusal> check_matter(const DeviceTemplate& device_template) {
   const bool is_dac = device_template.name == kMatterDacTemplateName;
   if (!is_dac && (ids.vendor_id || ids.product_id || device_template.certification_declaration ||
                   ids.form != MatterForm::Attributes)) {
-    return field_refusal(ids.vendor_id ? "vendor_id" : "product_id", "and its like belong to Matter",
+    return field_refusal(ids.vendor_id ? "vendor_id" : "product_id",
+                         "and its like belong to Matter",
                          "use the template \"matter-dac\"");
   }
   if (!is_dac) return std::nullopt;
   if (!ids.vendor_id) return field_refusal("vendor_id", "is missing", "e.g. vendor_id = \"FFF1\"");
-  if (!ids.product_id) return field_refusal("product_id", "is missing", "e.g. product_id = \"8000\"");
+  if (!ids.product_id)
+    return field_refusal("product_id", "is missing", "e.g. product_id = \"8000\"");
   // Matter Core Specification 2.5.2, 2.5.3: vendor and product id 0 name nobody.
   if (*ids.vendor_id == 0) return field_refusal("vendor_id", "is 0000, which is no vendor");
   if (*ids.product_id == 0) return field_refusal("product_id", "is 0000, which is no product");
@@ -153,35 +171,42 @@ std::optional<Refusal> check_validity(const DeviceTemplate& device_template) {
   return std::nullopt;
 }
 
-std::optional<Refusal> check_matter_issuer(const DeviceTemplate& device_template, const CertificateFacts& issuer) {
+std::optional<Refusal> check_matter_issuer(const DeviceTemplate& device_template,
+                                           const CertificateFacts& issuer) {
   constexpr std::uint16_t kPaiUsages = kKeyCertSign | kCrlSign;
   const bool usages = issuer.key_usage && (*issuer.key_usage & kPaiUsages) == kPaiUsages &&
                       (*issuer.key_usage & ~(kPaiUsages | kDigitalSignature)) == 0;
   if (issuer.path_length != 0U || !usages) {
-    return Refusal{"matter-pai",
-                   fmt::format("{} is no Product Attestation Intermediate: that has path length 0 and keyUsage "
-                               "keyCertSign and cRLSign",
-                               issuer.subject),
-                   "issue device attestation certificates under a CA of kind matter-pai"};
+    return Refusal{
+        "matter-pai",
+        fmt::format(
+            "{} is no Product Attestation Intermediate: that has path length 0 and keyUsage "
+            "keyCertSign and cRLSign",
+            issuer.subject),
+        "issue device attestation certificates under a CA of kind matter-pai"};
   }
   const auto found = matter_ids(issuer.subject_name);
   if (const auto* refusal = std::get_if<Refusal>(&found)) {
-    return Refusal{"matter-pai", fmt::format("the subject of {}: {}", issuer.subject, refusal->text)};
+    return Refusal{"matter-pai",
+                   fmt::format("the subject of {}: {}", issuer.subject, refusal->text)};
   }
   const auto& ids = std::get<MatterIds>(found);
   if (!ids.vendor_id)
-    return Refusal{"matter-pai", fmt::format("{} has no VendorID", issuer.subject), "a PAI names its vendor"};
+    return Refusal{
+        "matter-pai", fmt::format("{} has no VendorID", issuer.subject), "a PAI names its vendor"};
   if (*ids.vendor_id != device_template.matter.vendor_id) {
     return Refusal{"matter-vendor",
                    fmt::format("the template is for vendor {}, but {} is of vendor {}",
-                               matter_hex(device_template.matter.vendor_id.value()), issuer.subject,
+                               matter_hex(device_template.matter.vendor_id.value()),
+                               issuer.subject,
                                matter_hex(*ids.vendor_id)),
                    "use the vendor's own PAI"};
   }
   if (ids.product_id && *ids.product_id != device_template.matter.product_id) {
     return Refusal{"matter-product",
                    fmt::format("the template is for product {}, but {} is for product {} alone",
-                               matter_hex(device_template.matter.product_id.value()), issuer.subject,
+                               matter_hex(device_template.matter.product_id.value()),
+                               issuer.subject,
                                matter_hex(*ids.product_id)),
                    "use the product's own PAI, or one without a ProductID"};
   }
@@ -209,7 +234,8 @@ std::variant<SubjectPattern, Refusal> subject_pattern(const DeviceTemplate& devi
 
 std::optional<Refusal> check_template(const DeviceTemplate& device_template) {
   const bool is_device = device_template.name == kDeviceTemplateName;
-  if (!is_device && device_template.name != kMatterDacTemplateName && device_template.name != kCustomTemplateName) {
+  if (!is_device && device_template.name != kMatterDacTemplateName &&
+      device_template.name != kCustomTemplateName) {
     return Refusal{"template-unknown",
                    fmt::format("no certificate template \"{}\"", printable(device_template.name)),
                    "use \"device\", \"matter-dac\" or \"custom\""};
@@ -218,12 +244,15 @@ std::optional<Refusal> check_template(const DeviceTemplate& device_template) {
   const auto pattern = subject_pattern(device_template);
   if (const auto* refusal = std::get_if<Refusal>(&pattern)) return *refusal;
   if (is_device && has_device_extras(device_template)) {
-    return field_refusal("template", "is \"device\", which has no alternative names, extended key usages, policies "
-                                     "or further extensions",
-                         "use the template \"custom\"");
+    return field_refusal(
+        "template",
+        "is \"device\", which has no alternative names, extended key usages, policies "
+        "or further extensions",
+        "use the template \"custom\"");
   }
   if (device_template.alt_names.size() > kMaxAltNames || has_twice(device_template.alt_names))
-    return field_refusal("alt_names", fmt::format("must hold at most {} different names", kMaxAltNames));
+    return field_refusal("alt_names",
+                         fmt::format("must hold at most {} different names", kMaxAltNames));
   std::vector<AltNamePattern> alt_names;
   for (const std::string& text : device_template.alt_names) {
     auto parsed = AltNamePattern::parse(text, device_template.matter);
@@ -253,10 +282,13 @@ std::optional<Refusal> validate(const DeviceTemplate& device_template) {
   const bool is_dac = device_template.name == kMatterDacTemplateName;
   const std::size_t limit = is_dac ? kMaxMatterCertificateBytes : kMaxCertificateBytes;
   if (most > limit) {
-    return Refusal{"certificate-size",
-                   fmt::format("a certificate of this template may have {} octets, but {} has at most {}", most,
-                               is_dac ? "a Matter attestation certificate" : "a certificate", limit),
-                   "shorten the subject, or leave out alternative names, policies or extensions"};
+    return Refusal{
+        "certificate-size",
+        fmt::format("a certificate of this template may have {} octets, but {} has at most {}",
+                    most,
+                    is_dac ? "a Matter attestation certificate" : "a certificate",
+                    limit),
+        "shorten the subject, or leave out alternative names, policies or extensions"};
   }
   return std::nullopt;
 }
@@ -307,17 +339,19 @@ std::size_t max_certificate_bytes(const DeviceTemplate& device_template) {
   constexpr std::size_t kAlgorithm = 12;
   constexpr std::size_t kMostSignature = 75;  // BIT STRING of two INTEGERs of 33 octets
   std::size_t alt_names = 0;
-  for (const AltNamePattern& name : alt_name_patterns(device_template)) alt_names += name.max_bytes();
+  for (const AltNamePattern& name : alt_name_patterns(device_template))
+    alt_names += name.max_bytes();
   if (alt_names > 0) alt_names = framed(framed(framed(alt_names)) + sizeof kOidSubjectAltName);
-  const std::size_t extensions = usage_extensions(device_template).size() + alt_names +
-                                 extra_extensions(device_template).size() +
-                                 subject_key_extension(Bytes(KeyIdentifier::kSizeBytes)).size() +
-                                 authority_key_extension(device_template.issuer_key_identifier).size();
-  const std::size_t validity =
-      framed(der::time(device_template.not_before).size() + der::time(device_template.not_after).size());
-  const std::size_t tbs = kVersion + kSerial + kAlgorithm + device_template.issuer_name.size() + validity +
-                          std::get<SubjectPattern>(pattern).max_name_bytes() + crypto::PublicKey::kSpkiBytes +
-                          framed(framed(extensions));
+  const std::size_t extensions =
+      usage_extensions(device_template).size() + alt_names +
+      extra_extensions(device_template).size() +
+      subject_key_extension(Bytes(KeyIdentifier::kSizeBytes)).size() +
+      authority_key_extension(device_template.issuer_key_identifier).size();
+  const std::size_t validity = framed(der::time(device_template.not_before).size() +
+                                      der::time(device_template.not_after).size());
+  const std::size_t tbs = kVersion + kSerial + kAlgorithm + device_template.issuer_name.size() +
+                          validity + std::get<SubjectPattern>(pattern).max_name_bytes() +
+                          crypto::PublicKey::kSpkiBytes + framed(framed(extensions));
   return framed(framed(tbs) + kAlgorithm + kMostSignature);
 }
 

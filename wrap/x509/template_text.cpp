@@ -20,7 +20,8 @@ class Fields {
 
   void refuse(std::string_view field, std::string_view why) {
     if (refusal_) return;
-    refusal_ = Refusal{"template-field", fmt::format("template field \"{}\" {}", printable(field), why),
+    refusal_ = Refusal{"template-field",
+                       fmt::format("template field \"{}\" {}", printable(field), why),
                        "correct the template file"};
   }
 
@@ -92,8 +93,10 @@ void read_usage(Fields& fields, DeviceTemplate& out) {
   for (const std::string& name : names) {
     const auto* known = std::ranges::find(kKeyUsageNames, name);
     if (known == kKeyUsageNames.end())
-      return fields.refuse("key_usage", fmt::format("holds \"{}\", which is none", printable(name)));
-    out.key_usage = static_cast<std::uint16_t>(out.key_usage | (1U << (known - kKeyUsageNames.begin())));
+      return fields.refuse("key_usage",
+                           fmt::format("holds \"{}\", which is none", printable(name)));
+    out.key_usage =
+        static_cast<std::uint16_t>(out.key_usage | (1U << (known - kKeyUsageNames.begin())));
   }
 }
 
@@ -107,7 +110,8 @@ void read_matter(Fields& fields, DeviceTemplate& out) {
   }
   if (const auto digest = fields.text("certification_declaration")) {
     out.certification_declaration = Digest::from_hex(*digest);
-    if (!out.certification_declaration) fields.refuse("certification_declaration", "is no SHA-256 of 64 hex digits");
+    if (!out.certification_declaration)
+      fields.refuse("certification_declaration", "is no SHA-256 of 64 hex digits");
   }
 }
 
@@ -123,13 +127,17 @@ void read_extensions(Fields& fields, DeviceTemplate& out) {
     const auto value = inner.text("value");
     const toml::node* critical = inner.take("critical");
     const auto octets = value ? from_hex(*value) : std::nullopt;
-    if (!oid || !octets) return fields.refuse("extensions", "holds one without oid or without value in hex");
+    if (!oid || !octets)
+      return fields.refuse("extensions", "holds one without oid or without value in hex");
     if (critical != nullptr && critical->value_exact<bool>() != false) {
-      return fields.refuse("extensions", fmt::format("holds {} as critical: no verifier at the line would know it, so "
-                                                     "every device would fail",
-                                                     printable(*oid)));
+      return fields.refuse(
+          "extensions",
+          fmt::format("holds {} as critical: no verifier at the line would know it, so "
+                      "every device would fail",
+                      printable(*oid)));
     }
-    if (const auto refusal = inner.finish()) return fields.refuse("extensions", "holds one with: " + refusal->text);
+    if (const auto refusal = inner.finish())
+      return fields.refuse("extensions", "holds one with: " + refusal->text);
     out.extensions.push_back({*oid, *octets});
   }
 }
@@ -158,27 +166,33 @@ void append_list(std::string& out, std::string_view key, const std::vector<std::
 
 std::variant<DeviceTemplate, Refusal> parse_template(std::string_view text) {
   if (text.size() > kMaxTemplateBytes)
-    return Refusal{"template-syntax", fmt::format("a template file has at most {} octets", kMaxTemplateBytes)};
+    return Refusal{"template-syntax",
+                   fmt::format("a template file has at most {} octets", kMaxTemplateBytes)};
   toml::table table;
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {  // the parser's only way to say no
-    return Refusal{"template-syntax", fmt::format("the template is no TOML: line {}: {}", error.source().begin.line,
-                                                  printable(error.description()))};
+    return Refusal{"template-syntax",
+                   fmt::format("the template is no TOML: line {}: {}",
+                               error.source().begin.line,
+                               printable(error.description()))};
   }
   Fields fields{table};
   DeviceTemplate read;
   const auto name = fields.text("template");
   const auto subject = fields.text("subject");
   if (!name) fields.refuse("template", "is missing: \"device\", \"matter-dac\" or \"custom\"");
-  if (!subject) fields.refuse("subject", "is missing, e.g. subject = \"CN={device_serial},O=ACME\"");
+  if (!subject)
+    fields.refuse("subject", "is missing, e.g. subject = \"CN={device_serial},O=ACME\"");
   read.name = name.value_or("");
   read.subject = subject.value_or("");
   const auto not_before = fields.time("not_before");
   const auto not_after = fields.time("not_after");
   if (not_before.has_value() != not_after.has_value())
-    fields.refuse(not_before ? "not_after" : "not_before", "is missing: give both, or leave them to the plan");
-  if (not_before && not_after && *not_after <= *not_before) fields.refuse("not_after", "is not after not_before");
+    fields.refuse(not_before ? "not_after" : "not_before",
+                  "is missing: give both, or leave them to the plan");
+  if (not_before && not_after && *not_after <= *not_before)
+    fields.refuse("not_after", "is not after not_before");
   read.not_before = not_before.value_or(UtcMillis{});
   read.not_after = not_after.value_or(UtcMillis{});
   read_matter(fields, read);
@@ -193,16 +207,22 @@ std::variant<DeviceTemplate, Refusal> parse_template(std::string_view text) {
 }
 
 std::string template_text(const DeviceTemplate& from) {
-  std::string out = fmt::format("template = {}\nsubject = {}\n", quoted(from.name), quoted(from.subject));
+  std::string out =
+      fmt::format("template = {}\nsubject = {}\n", quoted(from.name), quoted(from.subject));
   if (from.not_before != UtcMillis{} || from.not_after != UtcMillis{}) {
-    out += fmt::format("not_before = \"{}\"\nnot_after = \"{}\"\n", to_rfc3339(from.not_before),
+    out += fmt::format("not_before = \"{}\"\nnot_after = \"{}\"\n",
+                       to_rfc3339(from.not_before),
                        to_rfc3339(from.not_after));
   }
-  if (from.matter.vendor_id) out += fmt::format("vendor_id = \"{}\"\n", matter_hex(*from.matter.vendor_id));
-  if (from.matter.product_id) out += fmt::format("product_id = \"{}\"\n", matter_hex(*from.matter.product_id));
-  if (from.matter.form == MatterForm::CommonName) out += fmt::format("matter_form = \"{}\"\n", kCommonNameForm);
+  if (from.matter.vendor_id)
+    out += fmt::format("vendor_id = \"{}\"\n", matter_hex(*from.matter.vendor_id));
+  if (from.matter.product_id)
+    out += fmt::format("product_id = \"{}\"\n", matter_hex(*from.matter.product_id));
+  if (from.matter.form == MatterForm::CommonName)
+    out += fmt::format("matter_form = \"{}\"\n", kCommonNameForm);
   if (from.certification_declaration)
-    out += fmt::format("certification_declaration = \"{}\"\n", from.certification_declaration->hex());
+    out +=
+        fmt::format("certification_declaration = \"{}\"\n", from.certification_declaration->hex());
   append_list(out, "alt_names", from.alt_names);
   if (from.key_usage != kDigitalSignature) {
     std::vector<std::string> names;
@@ -216,7 +236,9 @@ std::string template_text(const DeviceTemplate& from) {
   if (!from.extensions.empty()) {
     out += "extensions = [";
     for (std::size_t i = 0; i < from.extensions.size(); ++i) {
-      out += fmt::format("{}{{ oid = {}, value = \"{}\" }}", i == 0 ? "" : ", ", quoted(from.extensions[i].oid),
+      out += fmt::format("{}{{ oid = {}, value = \"{}\" }}",
+                         i == 0 ? "" : ", ",
+                         quoted(from.extensions[i].oid),
                          to_hex(from.extensions[i].value));
     }
     out += "]\n";

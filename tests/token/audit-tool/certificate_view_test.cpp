@@ -15,21 +15,26 @@ namespace {
 const std::string kVectors = std::string{KEYFERRY_VECTORS_DIR} + "/matter/";
 
 test::CommandResult lint(const std::string& arguments) {
-  return test::run_command(std::string{KEYFERRY_BIN_DIR} + "/keyferry-audit cert lint " + arguments);
+  return test::run_command(std::string{KEYFERRY_BIN_DIR} + "/keyferry-audit cert lint " +
+                           arguments);
 }
 
 TEST(CertLint, FindsNothingInTheSpecificationsChain) {
   const auto result = lint(kVectors + "chain.pem");
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_NE(result.output.find("profile  matter-dac\n"), std::string::npos) << result.output;
-  EXPECT_NE(result.output.find("CN=Matter Test DAC 0001,VendorID=FFF1,ProductID=8000"), std::string::npos);
+  EXPECT_NE(result.output.find("CN=Matter Test DAC 0001,VendorID=FFF1,ProductID=8000"),
+            std::string::npos);
   EXPECT_NE(result.output.find("\nno finding\n"), std::string::npos);
 }
 
 TEST(CertLint, NamesRuleAndClauseAndEndsWithOne) {
   const auto result = lint(kVectors + "another-pai.pem");
   EXPECT_EQ(result.status, 1) << result.output;
-  EXPECT_NE(result.output.find("another-pai.pem #1: chain-signature: not signed by CN=Matter Test PAI"), std::string::npos) << result.output;
+  EXPECT_NE(
+      result.output.find("another-pai.pem #1: chain-signature: not signed by CN=Matter Test PAI"),
+      std::string::npos)
+      << result.output;
   EXPECT_NE(result.output.find("(RFC 5280 6.1.3 (a)(1))"), std::string::npos);
   EXPECT_NE(result.output.find("2 findings"), std::string::npos);
 }
@@ -48,10 +53,13 @@ TEST(CertLint, SaysTheSameAsJson) {
 
 TEST(CertLint, TakesFilesOfEveryFormAsOneChain) {
   const test::TempFolder folder;
-  const auto made = test::run_command("cd " + folder.path().string() +
-                                      " && openssl x509 -in " + kVectors + "chain.pem -outform DER -out dac.der"
-                                      " && openssl crl2pkcs7 -nocrl -certfile " + kVectors + "chain.pem -out all.p7b"
-                                      " && ln -s dac.der link.der");
+  const auto made =
+      test::run_command("cd " + folder.path().string() + " && openssl x509 -in " + kVectors +
+                        "chain.pem -outform DER -out dac.der"
+                        " && openssl crl2pkcs7 -nocrl -certfile " +
+                        kVectors +
+                        "chain.pem -out all.p7b"
+                        " && ln -s dac.der link.der");
   ASSERT_EQ(made.status, 0) << made.output;
   const std::string in = folder.path().string() + "/";
   EXPECT_EQ(lint(in + "dac.der").status, 0);
@@ -62,11 +70,15 @@ TEST(CertLint, TakesFilesOfEveryFormAsOneChain) {
 
 TEST(CertLint, LintsACertificateOfAnybody) {
   const test::TempFolder folder;
-  const auto made = test::run_command("cd " + folder.path().string() + " && openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c.pem -days 9 -subj /CN=anybody -sha1");
+  const auto made = test::run_command("cd " + folder.path().string() +
+                                      " && openssl req -x509 -newkey rsa:2048 -nodes -keyout k "
+                                      "-out c.pem -days 9 -subj /CN=anybody -sha1");
   ASSERT_EQ(made.status, 0) << made.output;
   const auto result = lint((folder / "c.pem").string());
   EXPECT_EQ(result.status, 1);
-  for (const char* part : {"profile  general", "x509-weak-hash: signed with sha1WithRSAEncryption", "profile-key: the key is RSA 2048"})
+  for (const char* part : {"profile  general",
+                           "x509-weak-hash: signed with sha1WithRSAEncryption",
+                           "profile-key: the key is RSA 2048"})
     EXPECT_NE(result.output.find(part), std::string::npos) << part << "\n" << result.output;
 }
 
@@ -99,7 +111,8 @@ TEST(CertLint, LintsDerThatIsNoCertificateAndRefusesFilesThatAreNone) {
 }
 
 TEST(CertRules, AreListedWithTheirClauses) {
-  const auto result = test::run_command(std::string{KEYFERRY_BIN_DIR} + "/keyferry-audit cert rules");
+  const auto result =
+      test::run_command(std::string{KEYFERRY_BIN_DIR} + "/keyferry-audit cert rules");
   EXPECT_EQ(result.status, 0);
   for (const x509::LintRule& rule : x509::lint_rules())
     EXPECT_NE(result.output.find(std::string{rule.name} + "\n"), std::string::npos) << rule.name;

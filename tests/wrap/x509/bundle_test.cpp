@@ -42,7 +42,8 @@ class Bundles : public testing::Test {
   }
 
   std::string make(const std::string& command) {
-    const auto done = keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
+    const auto done =
+        keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
     EXPECT_EQ(done.status, 0) << done.output;
     std::ifstream in{folder_ / "out", std::ios::binary};
     std::stringstream text;
@@ -67,12 +68,14 @@ TEST_F(Bundles, OfPemWithTextAndCrLfAreRead) {
 
 TEST_F(Bundles, OfPkcs7AreReadInEveryForm) {
   EXPECT_EQ(read(make("openssl crl2pkcs7 -nocrl -certfile chain.pem -out out")), pki_.chain());
-  EXPECT_EQ(read(make("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out out")), pki_.chain());
-  const std::string labelled = make(
-      "openssl crl2pkcs7 -nocrl -certfile chain.pem | sed s/PKCS7/CERTIFICATE/ > out");
+  EXPECT_EQ(read(make("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out out")),
+            pki_.chain());
+  const std::string labelled =
+      make("openssl crl2pkcs7 -nocrl -certfile chain.pem | sed s/PKCS7/CERTIFICATE/ > out");
   EXPECT_EQ(read(labelled), pki_.chain());
   // BER with indefinite lengths, as BouncyCastle writes it: only the frame around the certificates.
-  const Bytes der = to_bytes(as_bytes(make("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out out")));
+  const Bytes der = to_bytes(
+      as_bytes(make("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out out")));
   der::Reader info{der::only_element(der, der::kSequence)->content};
   const auto oid = info.next();
   const auto wrapped = info.next();
@@ -86,11 +89,17 @@ TEST_F(Bundles, OfPkcs7AreReadInEveryForm) {
 }
 
 TEST_F(Bundles, ThatHoldSomethingElseAreRefused) {
-  EXPECT_EQ(reason(read_certificates(as_bytes("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))), "pem");
+  EXPECT_EQ(reason(read_certificates(
+                as_bytes("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"))),
+            "pem");
   EXPECT_EQ(reason(read_certificates(as_bytes("hello"))), "pem");
   EXPECT_EQ(reason(read_certificates(as_bytes(pem_.substr(0, pem_.size() - 10)))), "pem");
-  EXPECT_EQ(reason(read_certificates(as_bytes("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"))), "pem");
-  EXPECT_EQ(reason(read_certificates(as_bytes("-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n"))), "pem");
+  EXPECT_EQ(reason(read_certificates(
+                as_bytes("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"))),
+            "pem");
+  EXPECT_EQ(
+      reason(read_certificates(as_bytes("-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n"))),
+      "pem");
   std::string cut = make("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out out");
   cut.pop_back();
   EXPECT_EQ(reason(read_certificates(as_bytes(cut))), "pkcs7");
@@ -128,7 +137,8 @@ TEST_F(Bundles, EndWithTheVisitorsRefusal) {
 
 TEST(ReadCertificates, RefusesMoreThanItKeeps) {
   std::string many;
-  for (std::size_t i = 0; i <= kMaxBundleCertificates; ++i) many += to_pem(kPemCertificate, Bytes{0x30, 0x00});
+  for (std::size_t i = 0; i <= kMaxBundleCertificates; ++i)
+    many += to_pem(kPemCertificate, Bytes{0x30, 0x00});
   EXPECT_EQ(reason(read_certificates(as_bytes(many))), "bundle-size");
 }
 

@@ -37,7 +37,9 @@ const std::map<std::string, Bytes>& vectors() {
   return kAll;
 }
 
-const Bytes& declaration(int number) { return vectors().at("declaration-" + std::to_string(number)); }
+const Bytes& declaration(int number) {
+  return vectors().at("declaration-" + std::to_string(number));
+}
 
 CertificationDeclaration parsed(ByteView cms) {
   auto read = parse_certification_declaration(cms);
@@ -75,41 +77,61 @@ TEST(DeclarationVectors, AreSignedByTheCertificateOfTheirSource) {
   EXPECT_EQ(reason(check_declaration_signature(bent, signers)), "declaration-signature");
   const test::MatterPki pki;
   const std::vector<Bytes> strangers{pki.paa};
-  EXPECT_EQ(std::get<DeclarationSignature>(check_declaration_signature(parsed(declaration(1)), strangers)),
+  EXPECT_EQ(std::get<DeclarationSignature>(
+                check_declaration_signature(parsed(declaration(1)), strangers)),
             DeclarationSignature::NotVerified);
 }
 
 TEST(Declaration, IsHeldAgainstVendorAndProductOfTheDac) {
   EXPECT_EQ(reason(check_certification_declaration(declaration(1), 0xfff1, 0x8000)), "");
-  EXPECT_EQ(reason(check_certification_declaration(declaration(1), 0xfff2, 0x8000)), "declaration-vendor");
-  EXPECT_EQ(reason(check_certification_declaration(declaration(1), 0xfff1, 0x8001)), "declaration-product");
+  EXPECT_EQ(reason(check_certification_declaration(declaration(1), 0xfff2, 0x8000)),
+            "declaration-vendor");
+  EXPECT_EQ(reason(check_certification_declaration(declaration(1), 0xfff1, 0x8001)),
+            "declaration-product");
   // With dac_origin the DAC is of that vendor and product, whatever the product itself says.
   EXPECT_EQ(reason(check_certification_declaration(declaration(2), 0xfff1, 0x8000)), "");
-  EXPECT_EQ(reason(check_certification_declaration(declaration(2), 0xfff2, 0x8001)), "declaration-vendor");
-  EXPECT_EQ(reason(check_certification_declaration(declaration(2), 0xfff1, 0x8001)), "declaration-product");
+  EXPECT_EQ(reason(check_certification_declaration(declaration(2), 0xfff2, 0x8001)),
+            "declaration-vendor");
+  EXPECT_EQ(reason(check_certification_declaration(declaration(2), 0xfff1, 0x8001)),
+            "declaration-product");
 }
 
 /// TLV of a declaration of vendor FFF1 and product 8000, with a part replaced or added.
-std::string content(const std::string& vendor = "2501f1ff", const std::string& more = "", const std::string& version = "240001") {
-  return "15" + version + vendor + "3602050080" "18" "25033412" "2c04135a494732303134315a423333303030312d3234" "240500" "240600" "25079426" "240800" + more + "18";
+std::string content(const std::string& vendor = "2501f1ff",
+                    const std::string& more = "",
+                    const std::string& version = "240001") {
+  return "15" + version + vendor +
+         "3602050080"
+         "18"
+         "25033412"
+         "2c04135a494732303134315a423333303030312d3234"
+         "240500"
+         "240600"
+         "25079426"
+         "240800" +
+         more + "18";
 }
 
 /// Signed by `openssl cms`, the second implementation.
 class SignedByOpenssl : public testing::Test {
  protected:
   void SetUp() override {
-    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -out c.pem -days 9 -subj /CN=signer");
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -out c.pem "
+        "-days 9 -subj /CN=signer");
   }
 
   void run(const std::string& command) {
-    const auto done = keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
+    const auto done =
+        keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
     ASSERT_EQ(done.status, 0) << done.output;
   }
 
   Bytes sign(const std::string& tlv_hex, const std::string& options = "-noattr -nocerts -keyid") {
     const Bytes tlv = *from_hex(tlv_hex);
     std::ofstream{folder_ / "tlv", std::ios::binary} << as_chars(tlv);
-    run("openssl cms -sign -binary -nodetach -md sha256 -in tlv -signer c.pem -inkey k -outform DER -out cd " + options);
+    run("openssl cms -sign -binary -nodetach -md sha256 -in tlv -signer c.pem -inkey k -outform "
+        "DER -out cd " +
+        options);
     return read("cd");
   }
 
@@ -132,7 +154,8 @@ TEST_F(SignedByOpenssl, IsReadAndVerified) {
   const Bytes cms = sign(content());
   EXPECT_EQ(reason(check_certification_declaration(cms, 0xfff1, 0x8000)), "");
   const std::vector<Bytes> signers{signer()};
-  EXPECT_EQ(std::get<DeclarationSignature>(check_declaration_signature(parsed(cms), signers)), DeclarationSignature::Verified);
+  EXPECT_EQ(std::get<DeclarationSignature>(check_declaration_signature(parsed(cms), signers)),
+            DeclarationSignature::Verified);
 }
 
 TEST_F(SignedByOpenssl, ListsTheAuthorizedPaas) {
@@ -140,28 +163,44 @@ TEST_F(SignedByOpenssl, ListsTheAuthorizedPaas) {
   const Bytes cms = sign(content("2501f1ff", "360b1014" + paa + "18"));
   EXPECT_EQ(reason(check_certification_declaration(cms, 0xfff1, 0x8000)), "");
   EXPECT_EQ(reason(check_certification_declaration(cms, 0xfff1, 0x8000, *from_hex(paa))), "");
-  EXPECT_EQ(reason(check_certification_declaration(cms, 0xfff1, 0x8000, Bytes(20, 7))), "declaration-paa");
+  EXPECT_EQ(reason(check_certification_declaration(cms, 0xfff1, 0x8000, Bytes(20, 7))),
+            "declaration-paa");
 }
 
 TEST_F(SignedByOpenssl, SkipsFieldsOfALaterSpecification) {
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "350c240001360118" "18")))), "");
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "2c0c0161" "290d")))), "");
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff",
+                                                                "350c240001360118"
+                                                                "18")))),
+            "");
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff",
+                                                                "2c0c0161"
+                                                                "290d")))),
+            "");
 }
 
 TEST_F(SignedByOpenssl, IsRefusedInAnotherForm) {
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content(), "-nocerts -keyid"))), "declaration-profile");   // signed attributes
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content(), "-noattr -nocerts"))), "declaration-profile");  // issuer and serial
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "", "240002")))), "declaration-profile");
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content(), "-nocerts -keyid"))),
+            "declaration-profile");  // signed attributes
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content(), "-noattr -nocerts"))),
+            "declaration-profile");  // issuer and serial
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "", "240002")))),
+            "declaration-profile");
 }
 
 TEST_F(SignedByOpenssl, IsRefusedWithBrokenContent) {
   const char* broken[] = {"", "15", "18", "2601f1ffff00"};
-  for (const char* text : broken) EXPECT_EQ(reason(parse_certification_declaration(sign(text))), "declaration-malformed") << text;
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2601f1ffff00")))), "declaration-malformed");  // above 16 bits
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("")))), "declaration-malformed");              // no vendor
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff2501f1ff")))), "declaration-malformed");
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "2509f1ff")))), "declaration-malformed");
-  EXPECT_EQ(reason(parse_certification_declaration(sign(content() + "18"))), "declaration-malformed");
+  for (const char* text : broken)
+    EXPECT_EQ(reason(parse_certification_declaration(sign(text))), "declaration-malformed") << text;
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2601f1ffff00")))),
+            "declaration-malformed");  // above 16 bits
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("")))),
+            "declaration-malformed");  // no vendor
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff2501f1ff")))),
+            "declaration-malformed");
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content("2501f1ff", "2509f1ff")))),
+            "declaration-malformed");
+  EXPECT_EQ(reason(parse_certification_declaration(sign(content() + "18"))),
+            "declaration-malformed");
 }
 
 TEST(Declaration, RefusesOtherSizesAndEveryCut) {

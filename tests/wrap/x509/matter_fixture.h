@@ -1,5 +1,5 @@
-// A PAA, a PAI and DACs in software, made by the product's builders; and certificates cut into their parts, to break
-// one at a time.
+// A PAA, a PAI and DACs in software, made by the product's builders; and certificates cut into
+// their parts, to break one at a time.
 #pragma once
 
 #include <array>
@@ -15,7 +15,8 @@ inline CertificateFacts facts_of(const Bytes& certificate) {
   return std::get<CertificateFacts>(parse_certificate(certificate));
 }
 
-inline MatterIds matter(std::optional<std::uint16_t> vendor, std::optional<std::uint16_t> product = std::nullopt) {
+inline MatterIds matter(std::optional<std::uint16_t> vendor,
+                        std::optional<std::uint16_t> product = std::nullopt) {
   return MatterIds{vendor, product, MatterForm::Attributes};
 }
 
@@ -23,10 +24,18 @@ struct MatterPki {
   crypto::SoftKey paa_key = crypto::SoftKey::generate();
   crypto::SoftKey pai_key = crypto::SoftKey::generate();
   crypto::SoftKey dac_key = crypto::SoftKey::generate();
-  CaSpec paa_spec{"CN=ACME PAA", at("2026-01-01T00:00:00Z"), at("9999-12-31T23:59:59Z"), std::uint8_t{1},
-                  CaKind::MatterPaa, matter(0xfff1)};
-  CaSpec pai_spec{"CN=ACME PAI", at("2026-02-01T00:00:00Z"), at("9999-12-31T23:59:59Z"), std::uint8_t{0},
-                  CaKind::MatterPai, matter(0xfff1, 0x8000)};
+  CaSpec paa_spec{"CN=ACME PAA",
+                  at("2026-01-01T00:00:00Z"),
+                  at("9999-12-31T23:59:59Z"),
+                  std::uint8_t{1},
+                  CaKind::MatterPaa,
+                  matter(0xfff1)};
+  CaSpec pai_spec{"CN=ACME PAI",
+                  at("2026-02-01T00:00:00Z"),
+                  at("9999-12-31T23:59:59Z"),
+                  std::uint8_t{0},
+                  CaKind::MatterPai,
+                  matter(0xfff1, 0x8000)};
   Bytes paa = make_paa();
   Bytes pai = make_pai();
   DeviceTemplate dac_template = make_template();
@@ -39,7 +48,9 @@ struct MatterPki {
 
   Bytes make_pai() {
     SystemRandom random;
-    return sign_tbs(ca_to_be_signed(pai_spec, make_serial(random), pai_key.public_key(), facts_of(paa)), paa_key);
+    return sign_tbs(
+        ca_to_be_signed(pai_spec, make_serial(random), pai_key.public_key(), facts_of(paa)),
+        paa_key);
   }
 
   DeviceTemplate make_template() const {
@@ -55,8 +66,9 @@ struct MatterPki {
 
   Bytes make_dac() {
     SystemRandom random;
-    return sign_tbs(
-        CertificateBuilder{dac_template}.to_be_signed(make_serial(random), fields(), dac_key.public_key()), pai_key);
+    return sign_tbs(CertificateBuilder{dac_template}.to_be_signed(
+                        make_serial(random), fields(), dac_key.public_key()),
+                    pai_key);
   }
 
   std::vector<Bytes> chain() const { return {dac, pai, paa}; }
@@ -81,12 +93,18 @@ struct Parts {
     const CertificateFacts facts = facts_of(certificate);
     der::Reader fields{der::only_element(facts.tbs, der::kSequence)->content};
     Parts parts;
-    for (Bytes* part : {&parts.version, &parts.serial, &parts.algorithm, &parts.issuer, &parts.validity, &parts.subject,
+    for (Bytes* part : {&parts.version,
+                        &parts.serial,
+                        &parts.algorithm,
+                        &parts.issuer,
+                        &parts.validity,
+                        &parts.subject,
                         &parts.spki}) {
       *part = to_bytes(fields.next()->whole);
     }
     der::Reader list{der::only_element(fields.next()->content, der::kSequence)->content};
-    while (const auto extension = list.next()) parts.extensions.push_back(to_bytes(extension->whole));
+    while (const auto extension = list.next())
+      parts.extensions.push_back(to_bytes(extension->whole));
     return parts;
   }
 
@@ -94,10 +112,18 @@ struct Parts {
     Bytes list;
     for (const Bytes& extension : extensions) append(list, extension);
     const Bytes wrapped = der::tlv(der::context_constructed(3), der::sequence({list}));
-    const Bytes tbs = der::sequence({version, serial, algorithm, issuer, validity, subject, spki, unique_id,
+    const Bytes tbs = der::sequence({version,
+                                     serial,
+                                     algorithm,
+                                     issuer,
+                                     validity,
+                                     subject,
+                                     spki,
+                                     unique_id,
                                      has_extensions ? wrapped : Bytes{}});
     const Bytes real = crypto::raw_to_der_signature(signer.sign_digest(crypto::sha256(tbs)));
-    const Bytes bits = signature_bits.empty() ? der::bit_string(real) : der::tlv(der::kBitString, signature_bits);
+    const Bytes bits =
+        signature_bits.empty() ? der::bit_string(real) : der::tlv(der::kBitString, signature_bits);
     return der::sequence({tbs, outer_algorithm.empty() ? algorithm : outer_algorithm, bits});
   }
 
@@ -121,7 +147,8 @@ struct Parts {
 
 /// RDN of one attribute, any OID and string type.
 inline Bytes rdn(std::string_view oid, std::uint8_t tag, std::string_view value) {
-  return der::constructed(der::kSet, {der::sequence({der::oid(oid), der::tlv(tag, as_bytes(value))})});
+  return der::constructed(der::kSet,
+                          {der::sequence({der::oid(oid), der::tlv(tag, as_bytes(value))})});
 }
 
 inline constexpr std::string_view kCn = "2.5.4.3";

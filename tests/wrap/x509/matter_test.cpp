@@ -1,5 +1,5 @@
-// Matter's certificates as they are set up and made: what is refused before a key is made, and what others say of what
-// we make.
+// Matter's certificates as they are set up and made: what is refused before a key is made, and what
+// others say of what we make.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,7 +21,9 @@ using test::matter;
 using test::MatterPki;
 using test::reason;
 
-void write(const std::filesystem::path& file, std::string_view text) { std::ofstream{file, std::ios::binary} << text; }
+void write(const std::filesystem::path& file, std::string_view text) {
+  std::ofstream{file, std::ios::binary} << text;
+}
 
 bool holds(const Bytes& whole, const Bytes& part) {
   return std::search(whole.begin(), whole.end(), part.begin(), part.end()) != whole.end();
@@ -82,18 +84,47 @@ TEST_P(RefusedDacTemplate, IsRefusedAtSetUp) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Cases, RefusedDacTemplate,
-    testing::Values(
-        TemplateCase{"template-field", "\"vendor_id\" is missing", [](DeviceTemplate& dac) { dac.matter.vendor_id.reset(); }},
-        TemplateCase{"template-field", "\"product_id\" is missing", [](DeviceTemplate& dac) { dac.matter.product_id.reset(); }},
-        TemplateCase{"template-field", "is 0000, which is no vendor", [](DeviceTemplate& dac) { dac.matter.vendor_id = 0; }},
-        TemplateCase{"matter-vendor", "for vendor FFF2", [](DeviceTemplate& dac) { dac.matter.vendor_id = 0xfff2; }},
-        TemplateCase{"matter-product", "for product 8001", [](DeviceTemplate& dac) { dac.matter.product_id = 0x8001; }},
-        TemplateCase{"template-field", "must be digitalSignature alone", [](DeviceTemplate& dac) { dac.key_usage = kDigitalSignature | kKeyAgreement; }},
-        TemplateCase{"subject-pattern", "\"Mvid\" or \"Mpid\"", [](DeviceTemplate& dac) { dac.subject = "CN={device_serial} Mvid:FFF2"; }},
-        TemplateCase{"subject-pattern", "no CN", [](DeviceTemplate& dac) { dac.matter.form = MatterForm::CommonName; dac.subject = "O={device_serial}"; }},
-        TemplateCase{"certificate-size", "at most 600", [](DeviceTemplate& dac) { dac.subject = "CN={device_serial}{part},O={lot}{key_name},OU={part}"; }},
-        TemplateCase{"validity", "would outlive", [](DeviceTemplate& dac) { dac.not_before = at("2026-01-15T00:00:00Z"); }}));
+    Cases,
+    RefusedDacTemplate,
+    testing::Values(TemplateCase{"template-field",
+                                 "\"vendor_id\" is missing",
+                                 [](DeviceTemplate& dac) { dac.matter.vendor_id.reset(); }},
+                    TemplateCase{"template-field",
+                                 "\"product_id\" is missing",
+                                 [](DeviceTemplate& dac) { dac.matter.product_id.reset(); }},
+                    TemplateCase{"template-field",
+                                 "is 0000, which is no vendor",
+                                 [](DeviceTemplate& dac) { dac.matter.vendor_id = 0; }},
+                    TemplateCase{"matter-vendor",
+                                 "for vendor FFF2",
+                                 [](DeviceTemplate& dac) { dac.matter.vendor_id = 0xfff2; }},
+                    TemplateCase{"matter-product",
+                                 "for product 8001",
+                                 [](DeviceTemplate& dac) { dac.matter.product_id = 0x8001; }},
+                    TemplateCase{"template-field",
+                                 "must be digitalSignature alone",
+                                 [](DeviceTemplate& dac) {
+                                   dac.key_usage = kDigitalSignature | kKeyAgreement;
+                                 }},
+                    TemplateCase{
+                        "subject-pattern",
+                        "\"Mvid\" or \"Mpid\"",
+                        [](DeviceTemplate& dac) { dac.subject = "CN={device_serial} Mvid:FFF2"; }},
+                    TemplateCase{"subject-pattern",
+                                 "no CN",
+                                 [](DeviceTemplate& dac) {
+                                   dac.matter.form = MatterForm::CommonName;
+                                   dac.subject = "O={device_serial}";
+                                 }},
+                    TemplateCase{"certificate-size",
+                                 "at most 600",
+                                 [](DeviceTemplate& dac) {
+                                   dac.subject =
+                                       "CN={device_serial}{part},O={lot}{key_name},OU={part}";
+                                 }},
+                    TemplateCase{"validity", "would outlive", [](DeviceTemplate& dac) {
+                                   dac.not_before = at("2026-01-15T00:00:00Z");
+                                 }}));
 
 TEST(MatterSetUp, RefusesAnIssuerThatIsNoPai) {
   MatterPki pki;
@@ -124,15 +155,22 @@ TEST_P(RefusedPai, IsRefusedBeforeItsKeyIsMade) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Cases, RefusedPai,
-    testing::Values(CaCase{"ca-matter", [](MatterPki& p) { p.pai_spec.matter.vendor_id.reset(); }},
-                    CaCase{"ca-path-length", [](MatterPki& p) { p.pai_spec.path_length = 1; }},
-                    CaCase{"ca-path-length", [](MatterPki& p) { p.pai_spec.path_length.reset(); }},
-                    CaCase{"matter-vendor", [](MatterPki& p) { p.pai_spec.matter.vendor_id = 0xfff2; }},
-                    CaCase{"validity", [](MatterPki& p) { p.pai_spec.not_before = at("2025-01-01T00:00:00Z"); }},
-                    CaCase{"subject-pattern", [](MatterPki& p) { p.pai_spec.subject = "CN=ACME Mvid:FFF2"; p.pai_spec.matter.form = MatterForm::CommonName; }},
-                    CaCase{"issuer", [](MatterPki& p) { p.paa = p.dac; }},
-                    CaCase{"ca-path-length", [](MatterPki& p) { p.paa = p.pai; }}));
+    Cases,
+    RefusedPai,
+    testing::Values(
+        CaCase{"ca-matter", [](MatterPki& p) { p.pai_spec.matter.vendor_id.reset(); }},
+        CaCase{"ca-path-length", [](MatterPki& p) { p.pai_spec.path_length = 1; }},
+        CaCase{"ca-path-length", [](MatterPki& p) { p.pai_spec.path_length.reset(); }},
+        CaCase{"matter-vendor", [](MatterPki& p) { p.pai_spec.matter.vendor_id = 0xfff2; }},
+        CaCase{"validity",
+               [](MatterPki& p) { p.pai_spec.not_before = at("2025-01-01T00:00:00Z"); }},
+        CaCase{"subject-pattern",
+               [](MatterPki& p) {
+                 p.pai_spec.subject = "CN=ACME Mvid:FFF2";
+                 p.pai_spec.matter.form = MatterForm::CommonName;
+               }},
+        CaCase{"issuer", [](MatterPki& p) { p.paa = p.dac; }},
+        CaCase{"ca-path-length", [](MatterPki& p) { p.paa = p.pai; }}));
 
 TEST(MatterSetUp, RefusesAPaaThatIsNone) {
   MatterPki pki;
@@ -154,7 +192,8 @@ TEST(CompareWithLinted, RefusesAnotherVendorOrProduct) {
   fields.device_serial = "OTHER-1";
   SystemRandom random;
   const auto make = [&] {
-    return CertificateBuilder{pki.dac_template}.to_be_signed(make_serial(random), fields, pki.pai_key.public_key());
+    return CertificateBuilder{pki.dac_template}.to_be_signed(
+        make_serial(random), fields, pki.pai_key.public_key());
   };
   EXPECT_EQ(reason(compare_with_linted(make(), linted)), "");
   pki.dac_template.matter.product_id = 0x8001;
@@ -162,6 +201,18 @@ TEST(CompareWithLinted, RefusesAnotherVendorOrProduct) {
   pki.dac_template.matter.product_id = 0x8000;
   pki.dac_template.matter.form = MatterForm::CommonName;
   EXPECT_EQ(reason(compare_with_linted(make(), linted)), "lint");
+}
+
+TEST(MaxCertificateBytes, IsReachedByTheLongestEntryButForTheSignature) {
+  test::MatterPki pki;
+  SubjectFields longest = test::fields();
+  longest.device_serial = std::string(59, 'x');  // "CN=ACME " and 59 are the 64 of X.520
+  SystemRandom random;
+  const Bytes dac = test::sign_tbs(CertificateBuilder{pki.dac_template}.to_be_signed(
+                                       make_serial(random), longest, pki.dac_key.public_key()),
+                                   pki.pai_key);
+  EXPECT_LE(dac.size(), max_certificate_bytes(pki.dac_template));
+  EXPECT_GE(dac.size() + 6, max_certificate_bytes(pki.dac_template));
 }
 
 TEST(MatterChain, IsAcceptedByOpensslStrictAndByCerttool) {
@@ -176,10 +227,13 @@ TEST(MatterChain, IsAcceptedByOpensslStrictAndByCerttool) {
   write(folder / "paa.pem", to_pem(kPemCertificate, pki.paa));
   write(folder / "pai.pem", to_pem(kPemCertificate, pki.pai));
   write(folder / "dac.pem", to_pem(kPemCertificate, pki.dac));
-  write(folder / "all.pem", to_pem(kPemCertificate, pki.dac) + to_pem(kPemCertificate, pki.pai) + to_pem(kPemCertificate, pki.paa));
+  write(folder / "all.pem",
+        to_pem(kPemCertificate, pki.dac) + to_pem(kPemCertificate, pki.pai) +
+            to_pem(kPemCertificate, pki.paa));
   const std::string in = "cd " + folder.path().string() + " && ";
   const auto openssl = keyferry::test::run_command(
-      in + "openssl verify -x509_strict -attime 4102444800 -CAfile paa.pem -untrusted pai.pem dac.pem");
+      in +
+      "openssl verify -x509_strict -attime 4102444800 -CAfile paa.pem -untrusted pai.pem dac.pem");
   EXPECT_EQ(openssl.status, 0) << openssl.output;
   const auto gnutls = keyferry::test::run_command(
       in + "certtool --verify --load-ca-certificate paa.pem --infile all.pem");
@@ -188,8 +242,13 @@ TEST(MatterChain, IsAcceptedByOpensslStrictAndByCerttool) {
   // And a broken one is not, so that the check can fail.
   Bytes bent = pki.dac;
   bent.back() ^= 1U;
-  write(folder / "all.pem", to_pem(kPemCertificate, bent) + to_pem(kPemCertificate, pki.pai) + to_pem(kPemCertificate, pki.paa));
-  EXPECT_NE(keyferry::test::run_command(in + "certtool --verify --load-ca-certificate paa.pem --infile all.pem").status, 0);
+  write(folder / "all.pem",
+        to_pem(kPemCertificate, bent) + to_pem(kPemCertificate, pki.pai) +
+            to_pem(kPemCertificate, pki.paa));
+  EXPECT_NE(keyferry::test::run_command(
+                in + "certtool --verify --load-ca-certificate paa.pem --infile all.pem")
+                .status,
+            0);
 }
 
 }  // namespace

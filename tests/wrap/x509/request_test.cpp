@@ -31,7 +31,8 @@ struct Request {
   crypto::SoftKey key = crypto::SoftKey::generate();
   Bytes der;
 
-  explicit Request(const DeviceTemplate& from = wanted(), const SubjectFields& fields = test::fields()) {
+  explicit Request(const DeviceTemplate& from = wanted(),
+                   const SubjectFields& fields = test::fields()) {
     der = test::sign_tbs(RequestBuilder{from}.to_be_signed(fields, key.public_key()), key);
   }
 };
@@ -60,9 +61,13 @@ TEST(Request, IsVerifiedAndShownByOpenssl) {
   const Request request;
   const keyferry::test::TempFolder folder;
   std::ofstream{folder / "r.pem"} << to_pem(kPemRequest, request.der);
-  const auto shown = keyferry::test::run_command("openssl req -in " + (folder / "r.pem").string() + " -noout -verify -text");
+  const auto shown = keyferry::test::run_command("openssl req -in " + (folder / "r.pem").string() +
+                                                 " -noout -verify -text");
   EXPECT_EQ(shown.status, 0) << shown.output;
-  for (const char* part : {"verify OK", "Subject: CN = DEV-0001, O = ACME", "DNS:DEV-0001.devices.example", "Digital Signature",
+  for (const char* part : {"verify OK",
+                           "Subject: CN = DEV-0001, O = ACME",
+                           "DNS:DEV-0001.devices.example",
+                           "Digital Signature",
                            "TLS Web Client Authentication"}) {
     EXPECT_NE(shown.output.find(part), std::string::npos) << part << "\n" << shown.output;
   }
@@ -72,8 +77,10 @@ TEST(Request, OfOpensslIsRead) {
   const keyferry::test::TempFolder folder;
   const auto made = keyferry::test::run_command(
       "cd " + folder.path().string() +
-      " && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -sha256 -subj /CN=x/O=y -addext subjectAltName=DNS:x.example -outform DER -out r.der"
-      " && openssl req -new -newkey rsa:2048 -nodes -keyout k2 -subj /CN=x -outform DER -out rsa.der"
+      " && openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -sha256 "
+      "-subj /CN=x/O=y -addext subjectAltName=DNS:x.example -outform DER -out r.der"
+      " && openssl req -new -newkey rsa:2048 -nodes -keyout k2 -subj /CN=x -outform DER -out "
+      "rsa.der"
       " && openssl req -new -key k -sha384 -subj /CN=x -outform DER -out sha384.der");
   ASSERT_EQ(made.status, 0) << made.output;
   const auto parsed = parse_request(as_bytes(read(folder / "r.der")));
@@ -104,7 +111,8 @@ TEST(Request, RefusesWhatIsNoneOrIsNotItsOwn) {
 TEST(Request, OfAPaiAsksForACa) {
   const test::MatterPki pki;
   crypto::SoftKey key = crypto::SoftKey::generate();
-  const Bytes request = test::sign_tbs(ca_request_to_be_signed(pki.pai_spec, key.public_key()), key);
+  const Bytes request =
+      test::sign_tbs(ca_request_to_be_signed(pki.pai_spec, key.public_key()), key);
   const auto facts = std::get<RequestFacts>(parse_request(request));
   EXPECT_EQ(facts.subject, "CN=ACME PAI,VendorID=FFF1,ProductID=8000");
   EXPECT_EQ(to_hex(facts.extensions[0].value), "30060101ff020100");
@@ -114,27 +122,33 @@ TEST(Request, OfAPaiAsksForACa) {
 class OutsideCa : public testing::Test {
  protected:
   void SetUp() override {
-    std::ofstream{folder_ / "ca.cnf"} << "[ca]\ndefault_ca=d\n[d]\ndir=.\ndatabase=index\nnew_certs_dir=.\nserial=serial\n"
-                                         "certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\nunique_subject=no\n"
-                                         "copy_extensions=copy\nx509_extensions=x\nstring_mask=utf8only\npreserve=yes\n"
-                                         "[p]\ncommonName=supplied\norganizationName=optional\n"
-                                         "[x]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
+    std::ofstream{folder_ / "ca.cnf"}
+        << "[ca]\ndefault_ca=d\n[d]\ndir=.\ndatabase=index\nnew_certs_dir=.\nserial=serial\n"
+           "certificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\nunique_subject="
+           "no\n"
+           "copy_extensions=copy\nx509_extensions=x\nstring_mask=utf8only\npreserve=yes\n"
+           "[p]\ncommonName=supplied\norganizationName=optional\n"
+           "[x]\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n";
     std::ofstream{folder_ / "index"};
     std::ofstream{folder_ / "serial"} << "1000\n";
-    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=Outside "
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out "
+        "ca.pem -subj /CN=Outside "
         "-days 9000 -addext keyUsage=critical,keyCertSign,cRLSign");
   }
 
   void run(const std::string& command) {
-    const auto done = keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
+    const auto done =
+        keyferry::test::run_command("cd " + folder_.path().string() + " && " + command);
     ASSERT_EQ(done.status, 0) << command << "\n" << done.output;
   }
 
   /// The certificate that `openssl ca` gives for this request.
-  Bytes issue(const Bytes& request, const std::string& options = "-startdate 20260601000000Z -enddate 20360601000000Z") {
+  Bytes issue(const Bytes& request,
+              const std::string& options = "-startdate 20260601000000Z -enddate 20360601000000Z") {
     std::ofstream{folder_ / "r.pem"} << to_pem(kPemRequest, request);
     run("openssl ca -config ca.cnf -batch -notext -in r.pem -out c.pem " + options);
-    const auto certificates = std::get<std::vector<Bytes>>(read_certificates(as_bytes(read(folder_ / "c.pem"))));
+    const auto certificates =
+        std::get<std::vector<Bytes>>(read_certificates(as_bytes(read(folder_ / "c.pem"))));
     return certificates.front();
   }
 
@@ -144,35 +158,44 @@ class OutsideCa : public testing::Test {
 TEST_F(OutsideCa, GivesWhatIsAccepted) {
   const Request request;
   const Bytes certificate = issue(request.der);
-  EXPECT_EQ(reason(check_outside_certificate(certificate, wanted(), test::fields(), request.key.public_key())), "");
+  EXPECT_EQ(reason(check_outside_certificate(
+                certificate, wanted(), test::fields(), request.key.public_key())),
+            "");
 }
 
 TEST_F(OutsideCa, GivesACertificateForAnotherKeyOrSubject) {
   const Request request;
   const Request other;
   const Bytes certificate = issue(request.der);
-  EXPECT_EQ(reason(check_outside_certificate(certificate, wanted(), test::fields(), other.key.public_key())), "certificate-key");
+  EXPECT_EQ(reason(check_outside_certificate(
+                certificate, wanted(), test::fields(), other.key.public_key())),
+            "certificate-key");
   SubjectFields fields = test::fields();
   fields.device_serial = "DEV-0002";
-  EXPECT_EQ(reason(check_outside_certificate(certificate, wanted(), fields, request.key.public_key())), "certificate-subject");
+  EXPECT_EQ(
+      reason(check_outside_certificate(certificate, wanted(), fields, request.key.public_key())),
+      "certificate-subject");
 }
 
 TEST_F(OutsideCa, GivesALongerValidityOrSha1) {
   const Request request;
   const auto check = [&](const std::string& options) {
-    return reason(check_outside_certificate(issue(request.der, options), wanted(), test::fields(), request.key.public_key()));
+    return reason(check_outside_certificate(
+        issue(request.der, options), wanted(), test::fields(), request.key.public_key()));
   };
   EXPECT_EQ(check("-startdate 20260601000000Z -enddate 20360601000001Z"), "certificate-validity");
   EXPECT_EQ(check("-startdate 20260530000000Z -enddate 20360601000000Z"), "certificate-validity");
   EXPECT_EQ(check("-startdate 20260531230000Z -enddate 20350601000000Z"), "");
-  EXPECT_EQ(check("-startdate 20260601000000Z -enddate 20360601000000Z -md sha1"), "certificate-profile");
+  EXPECT_EQ(check("-startdate 20260601000000Z -enddate 20360601000000Z -md sha1"),
+            "certificate-profile");
 }
 
 TEST_F(OutsideCa, LeavesOutOrAddsWhatWasNotAsked) {
   const Request request;
   const auto check = [&](DeviceTemplate device_template, const char* dates = "") {
     static_cast<void>(dates);
-    return reason(check_outside_certificate(issue(request.der), device_template, test::fields(), request.key.public_key()));
+    return reason(check_outside_certificate(
+        issue(request.der), device_template, test::fields(), request.key.public_key()));
   };
   DeviceTemplate other = wanted();
   other.extended_key_usage.clear();
@@ -191,16 +214,36 @@ TEST_F(OutsideCa, CertifiesAPaiOfOurs) {
   SystemRandom random;
   const CertificateFacts paa = test::facts_of(pki.paa);
   crypto::SoftKey paa_key = crypto::SoftKey::generate();
-  const Bytes certificate = test::sign_tbs(ca_to_be_signed(pki.pai_spec, make_serial(random), key.public_key(), paa), paa_key);
+  const Bytes certificate = test::sign_tbs(
+      ca_to_be_signed(pki.pai_spec, make_serial(random), key.public_key(), paa), paa_key);
   EXPECT_EQ(reason(check_outside_ca(certificate, pki.pai_spec, key.public_key())), "");
-  EXPECT_EQ(reason(check_outside_ca(certificate, pki.pai_spec, paa_key.public_key())), "certificate-key");
+  EXPECT_EQ(reason(check_outside_ca(certificate, pki.pai_spec, paa_key.public_key())),
+            "certificate-key");
   CaSpec other = pki.pai_spec;
   other.matter.product_id.reset();
   EXPECT_EQ(reason(check_outside_ca(certificate, other, key.public_key())), "certificate-subject");
   other = pki.pai_spec;
   other.not_after = at("2050-01-01T00:00:00Z");
   EXPECT_EQ(reason(check_outside_ca(certificate, other, key.public_key())), "certificate-validity");
-  EXPECT_EQ(reason(check_outside_ca(pki.dac, pki.pai_spec, pki.dac_key.public_key())), "certificate-subject");
+  EXPECT_EQ(reason(check_outside_ca(pki.dac, pki.pai_spec, pki.dac_key.public_key())),
+            "certificate-subject");
+}
+
+TEST(OutsideCertificate, MayHaveOtherStringTypesButNotForMattersIds) {
+  test::MatterPki pki;
+  const auto check = [&](const Bytes& subject) {
+    test::Parts parts = test::Parts::of(pki.dac);
+    parts.subject = subject;
+    return reason(check_outside_certificate(
+        parts.build(pki.pai_key), pki.dac_template, test::fields(), pki.dac_key.public_key()));
+  };
+  const Bytes printable_cn = test::rdn(test::kCn, der::kPrintableString, "ACME DEV-0001");
+  const Bytes vid = test::rdn(test::kVid, der::kUtf8String, "FFF1");
+  const Bytes pid = test::rdn(test::kPid, der::kUtf8String, "8000");
+  EXPECT_EQ(check(der::sequence({printable_cn, vid, pid})), "");
+  const Bytes printable_vid = test::rdn(test::kVid, der::kPrintableString, "FFF1");
+  EXPECT_EQ(check(der::sequence({printable_cn, printable_vid, pid})), "certificate-subject");
+  EXPECT_EQ(check(der::sequence({vid, pid, printable_cn})), "certificate-subject");
 }
 
 }  // namespace

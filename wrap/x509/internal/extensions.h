@@ -34,8 +34,8 @@ enum class Critical { No, Yes };
 [[nodiscard]] Bytes subject_key_extension(ByteView identifier);
 [[nodiscard]] Bytes authority_key_extension(ByteView identifier);
 
-/// All of a template's extensions that are the same for each device, but alternative names, key identifiers and extra
-/// ones: basicConstraints, keyUsage, extendedKeyUsage, policies.
+/// All of a template's extensions that are the same for each device, but alternative names, key
+/// identifiers and extra ones: basicConstraints, keyUsage, extendedKeyUsage, policies.
 [[nodiscard]] Bytes usage_extensions(const DeviceTemplate& device_template);
 [[nodiscard]] Bytes extra_extensions(const DeviceTemplate& device_template);
 
@@ -43,6 +43,7 @@ enum class Critical { No, Yes };
 [[nodiscard]] std::vector<AltNamePattern> alt_name_patterns(const DeviceTemplate& device_template);
 
 /// Not critical: the subject is never empty. Empty without patterns.
-[[nodiscard]] Bytes alt_name_extension(const std::vector<AltNamePattern>& patterns, const SubjectFields& fields);
+[[nodiscard]] Bytes alt_name_extension(const std::vector<AltNamePattern>& patterns,
+                                       const SubjectFields& fields);
 
 }  // namespace keyferry::x509

@@ -85,10 +85,15 @@ struct LintView {
 void lint_general(const LintView& view, std::size_t index, LintReport& report);
 void lint_link(const LintView& view, const LintView& issuer, std::size_t index, LintReport& report);
 void lint_matter(const LintView& view, LintProfile kind, std::size_t index, LintReport& report);
-void lint_matter_link(const LintView& view, const LintView& issuer, LintProfile kind, std::size_t index, LintReport& report);
+void lint_matter_link(const LintView& view,
+                      const LintView& issuer,
+                      LintProfile kind,
+                      std::size_t index,
+                      LintReport& report);
 [[nodiscard]] bool looks_like_matter(const LintView& view);
 
-/// The signature of `certificate` by the key of `issuer`, whatever the algorithms; nothing when libcrypto cannot tell.
+/// The signature of `certificate` by the key of `issuer`, whatever the algorithms; nothing when
+/// libcrypto cannot tell.
 [[nodiscard]] std::optional<bool> is_signed_by(ByteView certificate, ByteView issuer);
 
 }  // namespace keyferry::x509
