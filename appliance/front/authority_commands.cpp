@@ -245,6 +245,33 @@ int ca_import(Context& context, const CaChainOptions& options) {
   return tell_ca(context, options.name, false);
 }
 
+int ca_list(Context& context) {
+  Json all = Json::array();
+  std::vector<std::string> lines;
+  const Registry registry = context.ledger().registry();
+  for (const KnownAuthority& one : registry.authorities) {
+    const char* state = one.destroyed ? "destroyed"
+                        : one.retired ? "retired"
+                        : one.pending ? "pending"
+                        : one.outside ? "outside"
+                                      : "issues";
+    const auto facts = one.pending ? std::nullopt : std::optional{facts_of(one.certificate)};
+    const std::string subject = facts ? facts->subject : one.subject;
+    const std::string until = facts ? to_rfc3339(facts->not_after) : "";
+    all.push_back({{"name", one.name},
+                   {"template", x509::ca_kind_name(one.kind)},
+                   {"state", state},
+                   {"subject", subject},
+                   {"not_after", until},
+                   {"chain_length", facts ? one.issuers.size() + 1 : 0}});
+    lines.push_back(
+        fmt::format("{:<16} {:<12} {:<9} {:<20} {}", one.name, x509::ca_kind_name(one.kind), state, until, subject));
+  }
+  if (lines.empty()) lines.emplace_back("there is no CA yet: keyferry-appliance ca create NAME");
+  context.out().result("ca-list", Json{{"authorities", all}}, lines);
+  return 0;
+}
+
 int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {
   static_cast<void>(run_at_gate(context, plan, approvals));
   return tell_ca(context, std::get<CaCreatePlan>(plan.detail).name, false);

@@ -48,6 +48,9 @@ int ca_install(Context& context, const CaChainOptions& options);
 
 int ca_import(Context& context, const CaChainOptions& options);
 
+/// Every CA, those that are pending, outside, retired or destroyed included.
+int ca_list(Context& context);
+
 /// `plan run` of those plans: as the end of the commands above.
 int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
 int run_ca_request(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);
