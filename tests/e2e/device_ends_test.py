@@ -210,6 +210,9 @@ class DeviceEnds(FerryCase):
         bad = next(one for one in again["devices"] if bytes.fromhex(one["se_serial"]).decode() == serial)
         self.assertEqual((bad["result"], bad["reason"], bad["colour"]), ("quarantined", "blob-refused", "red"))
         self.assertIn("is in quarantine", bad["text"])
+        [kept] = self.ferry.station_json("status")["quarantine"]
+        self.assertIn("refused the wrapped key", kept["words"])
+        self.assertIn(kept["words"], self.ferry.station("status").stdout)
 
     def test_the_list_says_why_in_plain_words(self):
         waiting = self.ferry.appliance_json("quarantine", "list")["waiting"]
