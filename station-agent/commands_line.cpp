@@ -14,6 +14,7 @@
 #include "station-agent/pkcs11_chip.h"
 #include "station-agent/revocations.h"
 #include "station-agent/unload.h"
+#include "token/reason_words.h"
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
@@ -249,7 +250,8 @@ int command_status(const CommonOptions& common) {
                             {"record_no", key.record_no.value},
                             {"se_serial", stored->record.se_serial.hex()},
                             {"key_name", stored->record.key_name},
-                            {"reason", stored->reason}});
+                            {"reason", stored->reason},
+                            {"words", token::reason_words(stored->reason)}});
     }
   }
   Json incidents = Json::array();
@@ -303,10 +305,11 @@ int command_status(const CommonOptions& common) {
                       revocations->retired ? ": this station is retired" : ""));
   }
   for (const Json& one : quarantine) {
-    print(fmt::format("quarantine: se {} record {} ({})",
+    print(fmt::format("quarantine: se {} record {} ({}): {}",
                       one["se_serial"].get<std::string>(),
                       one["record_no"].dump(),
-                      one["reason"].get<std::string>()));
+                      one["reason"].get<std::string>(),
+                      one["words"].get<std::string>()));
   }
   for (const Json& one : incidents) {
     print(fmt::format("incident: {} {} {}",

@@ -26,7 +26,8 @@ constexpr const char* kColumns =
     "record.record_no AND act.kind = 'rma'), '') "
     "FROM record JOIN se USING (se_id) JOIN batch USING (batch_id) JOIN segment ON segment.batch_id = "
     "record.batch_id AND segment.idx = record.segment_idx AND segment.state = 'sealed' "
-    "WHERE record.certificate_serial IS NOT NULL AND ";
+    // as the partial index over se_id says it
+    "WHERE record.certificate_serial IS NOT NULL AND record.state <> 'never_left' AND ";
 
 Error damaged(std::string_view what) {
   return Error{Code::Storage, fmt::format("ledger: {} is damaged", what), "restore the ledger from its newest backup"};
@@ -261,7 +262,8 @@ std::vector<DeviceRow> DeviceStore::of_device(const std::string& device_serial) 
   return read(
       "(record.batch_id, record.record_no) IN (SELECT batch_id, record_no FROM record AS bound WHERE "
       "bound.device_serial_bound = :device AND bound.device_serial_bound <> '' UNION SELECT batch_id, record_no FROM "
-      "record AS listed JOIN se AS of_it USING (se_id) WHERE of_it.device_serial = :device AND of_it.device_serial <> "
+      "record AS listed JOIN se AS of_it USING (se_id) WHERE listed.state <> 'never_left' AND of_it.device_serial = "
+      ":device AND of_it.device_serial <> "
       "'' "
       "UNION SELECT batch_id, record_no FROM device_act AS act WHERE act.device_serial = :device AND act.device_serial "
       "<> '')",

@@ -159,6 +159,24 @@ class DeviceEnds(FerryCase):
         done = self.device("revoke", good, "--se", good, "--crl-reason", "superseded", expect=None)
         self.assert_clear(done, "is outstanding")
 
+    def test_where_several_certificates_fit_all_are_named_and_nothing_is_done(self):
+        cases.edit(self.ledger, "UPDATE record SET device_serial_bound = 'TWICE' WHERE state = 'injected'")
+        done = self.device("revoke", "x", "--device-serial", "TWICE", "--crl-reason", "keyCompromise", expect=None)
+        self.assert_clear(done, "2 records are of device TWICE", "--certificate SERIAL", *[serial for _, serial, _ in self.of_state["injected"]])
+        self.assertEqual(rows(self.ledger, "SELECT count(*) FROM device_act"), [(0,)])
+
+    def test_each_ca_has_crls_and_numbers_of_its_own(self):
+        self.ferry.officer("ca", "create", "other", "--subject", "CN=Other CA,O=Test")
+        self.crl()
+        self.crl()
+        other = self.officer_json("crl", "issue", "--ca", "other")
+        self.assertEqual((other["number"], other["entries"]), (1, 0))
+        self.assertEqual(self.officer_json("crl", "issue", "--ca", "ca")["number"], 3)
+        issuer = openssl("crl", "-in", other["pem"], "-noout", "-issuer").decode()
+        self.assertIn("Other CA", issuer)
+        done = self.ferry.officer("crl", "issue", "--ca", "nobody", expect=None)
+        self.assert_clear(done, "there is no CA")
+
     def test_officers_approve_a_plan_file_of_exactly_one_record(self):
         record, serial, device = self.of_state["injected"][0]
         first, second = self.ferry.folder / "first.toml", self.ferry.folder / "second.toml"
@@ -192,6 +210,9 @@ class DeviceEnds(FerryCase):
         bad = next(one for one in again["devices"] if bytes.fromhex(one["se_serial"]).decode() == serial)
         self.assertEqual((bad["result"], bad["reason"], bad["colour"]), ("quarantined", "blob-refused", "red"))
         self.assertIn("is in quarantine", bad["text"])
+        [kept] = self.ferry.station_json("status")["quarantine"]
+        self.assertIn("refused the wrapped key", kept["words"])
+        self.assertIn(kept["words"], self.ferry.station("status").stdout)
 
     def test_the_list_says_why_in_plain_words(self):
         waiting = self.ferry.appliance_json("quarantine", "list")["waiting"]
