@@ -32,11 +32,12 @@ void print(const std::string& line) {
 /// Packets to a chip hold its transport key in memory that nobody marked as secret.
 void refuse_memory_that_may_be_swapped() {
   if (lock_all_memory() || !swap_is_on()) return;
-  throw Error{Code::Refused,
-              "this program's memory cannot be locked and swap is on: a chip's transport key could "
-              "land on the disk",
-              "turn swap off (swapoff -a) or raise the limit of locked memory (ulimit -l), then give "
-              "the same command again"};
+  throw Error{
+      Code::Refused,
+      "this program's memory cannot be locked and swap is on: a chip's transport key could "
+      "land on the disk",
+      "turn swap off (swapoff -a) or raise the limit of locked memory (ulimit -l), then give "
+      "the same command again"};
 }
 
 void tell(const CommonOptions& common, const Json& json, const std::vector<std::string>& lines) {

@@ -299,11 +299,10 @@ TEST_F(Atecc608Way, ATerminationLetsTheDevicesInWorkEndAndBeginsNoOther) {
   const auto pid_file = place_.folder() / "pid";
   int status = -1;
   std::thread station{[&] {
-    status = keyferry::test::run_command(KEYFERRY_BIN_DIR "/keyferry-station --json --home " +
-                                         place_.home().string() + " run --lanes " +
-                                         place_.lanes_file().string() + " >" + output.string() +
-                                         " 2>/dev/null & echo $! >" + pid_file.string() +
-                                         "; wait $!")
+    status = keyferry::test::run_command(
+                 KEYFERRY_BIN_DIR "/keyferry-station --json --home " + place_.home().string() +
+                 " run --lanes " + place_.lanes_file().string() + " >" + output.string() +
+                 " 2>/dev/null & echo $! >" + pid_file.string() + "; wait $!")
                  .status;
   }};
   const bool both = comes_true([&] { return in_work() == 2; });
