@@ -75,8 +75,8 @@ class LineCheck {
 
   /// With the key of the certificate that was read back, which must be the record's.
   std::optional<Refusal> check_challenge() {
-    const Bytes message = token::challenge_message(
-        task_.stored.batch_id, record_.record_no, record_.challenge);
+    const Bytes message =
+        token::challenge_message(task_.stored.batch_id, record_.record_no, record_.challenge);
     const auto answer = chip_.sign(task_.handle, record_, ChipSigns::Challenge, message);
     const auto* signature = std::get_if<Bytes>(&answer);
     if (signature != nullptr && signature->size() == crypto::kSignatureBytes)
@@ -135,7 +135,9 @@ class LineCheck {
 
 }  // namespace
 
-LineFindings verify_line(Chip& chip, const LineTask& task) { return LineCheck{chip, task}.run(); }
+LineFindings verify_line(Chip& chip, const LineTask& task) {
+  return LineCheck{chip, task}.run();
+}
 
 token::Verdicts verdicts_before(const BatchFacts& batch) {
   token::Verdicts verdicts;

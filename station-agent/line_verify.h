@@ -1,7 +1,7 @@
 // The four checks at the end of the line, in the manifest's order and never fewer: the chain read
 // back from the SE, the answer to the record's challenge, the certificate's serial, the firmware's
-// signature. Settings have no say: demands come from the manifest, and what a lane lacks for them is
-// told before anything is written (sandwich.cpp).
+// signature. Settings have no say: demands come from the manifest, and what a lane lacks for them
+// is told before anything is written (sandwich.cpp).
 #pragma once
 
 #include <optional>
@@ -31,7 +31,7 @@ struct LineTask {
   const StoredRecord& stored;
   const KeyHandle& handle;
   const FirmwareImage* firmware = nullptr;  // null exactly when the batch names no image
-  const Clock& clock;  // asked when the chain has been read
+  const Clock& clock;                       // asked when the chain has been read
 };
 
 [[nodiscard]] LineFindings verify_line(Chip& chip, const LineTask& task);

@@ -143,7 +143,8 @@ std::variant<ReadChain, Refusal> Pkcs11Chip::read_chain(const KeyHandle& handle,
                                                         const token::Record&) {
   const lane_p11::Reply reply = exchange(lane_p11::ReadChain{handle});
   if (const auto* refused = std::get_if<lane_p11::Refused>(&reply)) return refused->refusal;
-  if (const auto* chain = std::get_if<lane_p11::Chain>(&reply)) return ReadChain{chain->certificates, chain->certificates.size()};
+  if (const auto* chain = std::get_if<lane_p11::Chain>(&reply))
+    return ReadChain{chain->certificates, chain->certificates.size()};
   nonsense();
 }
 

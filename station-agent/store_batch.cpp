@@ -144,10 +144,11 @@ std::vector<BatchId> Store::batches() const {
 
 std::optional<BatchFacts> Store::batch(const BatchId& id) const {
   return locked("station store: read a batch", [&]() -> std::optional<BatchFacts> {
-    SQLite::Statement query{
-        database_,
-        "SELECT manifest_digest, site, customer, key_name, se_count, target_count, firmware_sha256, "
-        "family, chain_time, issuing_ms, clock_skew_s, secure_boot_key_sha256 FROM batch WHERE batch_id = :batch"};
+    SQLite::Statement query{database_,
+                            "SELECT manifest_digest, site, customer, key_name, se_count, "
+                            "target_count, firmware_sha256, "
+                            "family, chain_time, issuing_ms, clock_skew_s, secure_boot_key_sha256 "
+                            "FROM batch WHERE batch_id = :batch"};
     bind_blob(query, ":batch", id.bytes());
     if (!query.executeStep()) return std::nullopt;
     BatchFacts facts{id,

@@ -228,8 +228,7 @@ std::optional<Item> from_message(Fields& fields, const pb::Manifest& message) {
       .station_log = std::nullopt,
       .line_checks = std::nullopt,
   };
-  if (message.has_line_checks())
-    out.line_checks = from_message(fields, message.line_checks());
+  if (message.has_line_checks()) out.line_checks = from_message(fields, message.line_checks());
   if (!message.firmware_sha256().empty()) {
     out.firmware_sha256 = fields.id<Digest>(message.firmware_sha256(), "firmware-sha256");
   }

@@ -59,10 +59,8 @@ std::optional<Refusal> check_proof(const ReceiptCore& core,
     return Refusal{"proof-chain", "the chain that was read back is not the one that was issued"};
   if (auto refusal = check_time(core, proof, issued.checks.value_or(LineChecks{}))) return refusal;
   const Bytes message = challenge_message(core.batch_id, core.record_no, core.challenge);
-  if (!crypto::verify(issued.key,
-                      crypto::SignatureKind::Challenge,
-                      message,
-                      proof.challenge_signature)) {
+  if (!crypto::verify(
+          issued.key, crypto::SignatureKind::Challenge, message, proof.challenge_signature)) {
     return Refusal{"proof-challenge",
                    "the answer to the record's challenge is not by the issued certificate's key"};
   }
@@ -80,7 +78,9 @@ Bytes challenge_message(const BatchId& batch, RecordNo record, const Digest& cha
   return message;
 }
 
-Digest point_sha256(const crypto::PublicKey& key) { return crypto::sha256(key.point()); }
+Digest point_sha256(const crypto::PublicKey& key) {
+  return crypto::sha256(key.point());
+}
 
 std::optional<Refusal> check_line(const ReceiptCore& core, const IssuedLine& issued) {
   if (issued.chain_sha256.empty()) throw Error{Code::InvalidArgument, "a chain without a leaf"};

@@ -17,7 +17,9 @@
 namespace keyferry::token {
 
 /// What an SE signs (kind challenge): batch id, u32be record number, the record's 32 octets.
-[[nodiscard]] Bytes challenge_message(const BatchId& batch, RecordNo record, const Digest& challenge);
+[[nodiscard]] Bytes challenge_message(const BatchId& batch,
+                                      RecordNo record,
+                                      const Digest& challenge);
 
 /// SHA-256 of the 65 octets: how a secure-boot key is named.
 [[nodiscard]] Digest point_sha256(const crypto::PublicKey& key);

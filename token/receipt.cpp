@@ -22,7 +22,8 @@ FirmwareProof from_message(Fields& fields, const pb::FirmwareProof& message) {
   FirmwareProof proof{
       .image_sha256 = fields.id<Digest>(message.image_sha256(), "proof-firmware"),
       .signature_sha256 = fields.id<Digest>(message.signature_sha256(), "proof-firmware"),
-      .check = fields.known(numbered(message.check(), FirmwareCheck::SecureBoot), "proof-firmware")};
+      .check =
+          fields.known(numbered(message.check(), FirmwareCheck::SecureBoot), "proof-firmware")};
   if (!message.key_sha256().empty())
     proof.key_sha256 = fields.id<Digest>(message.key_sha256(), "proof-firmware");
   return proof;

@@ -36,14 +36,15 @@ enum class Verdict : std::uint8_t {
 enum class EvidenceKind : std::uint8_t { Possession = 1, Attested = 2, None = 3 };
 enum class Outcome : std::uint8_t { Injected = 1, Quarantined = 2, Returned = 3 };
 
-/// "pass", "fail", "not-applicable", "not-run"; "injected", "quarantined", "returned"; "possession", "attested", "none".
+/// "pass", "fail", "not-applicable", "not-run"; "injected", "quarantined", "returned";
+/// "possession", "attested", "none".
 [[nodiscard]] std::string_view name_of(Verdict verdict);
 [[nodiscard]] std::string_view name_of(Outcome outcome);
 [[nodiscard]] std::string_view name_of(EvidenceKind kind);
 
 struct Verdicts {
-  Verdict chain = Verdict::NotRun;              // read back from the SE, valid to the batch's anchor
-  Verdict challenge = Verdict::NotRun;          // answered with that certificate's key
+  Verdict chain = Verdict::NotRun;      // read back from the SE, valid to the batch's anchor
+  Verdict challenge = Verdict::NotRun;  // answered with that certificate's key
   Verdict serial_registered = Verdict::NotRun;  // the certificate's serial is in the batch
   Verdict firmware = Verdict::NotApplicable;    // its signature is by the secure-boot key in the SE
 
@@ -65,7 +66,7 @@ struct FirmwareProof {
 /// was issued).
 struct LineProof {
   std::vector<Digest> chain_sha256 = {};  // as read back, leaf first; at most kMaxProofChain
-  std::uint32_t from_se = 0;         // so many of them, leaf first, came out of the SE itself
+  std::uint32_t from_se = 0;              // so many of them, leaf first, came out of the SE itself
   std::optional<Digest> anchor_sha256 = {};
   UtcMillis verified_at = {};
   Bytes challenge_signature = {};  // 64, or empty

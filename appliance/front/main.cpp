@@ -430,10 +430,12 @@ void add_plan_new(CLI::App& group, Line& line) {
   command->add_option("--family", plan.family)->capture_default_str();
   command->add_option("--key-name", plan.key_name)->capture_default_str();
   command->add_option("--firmware", plan.firmware, "image whose signature each SE verifies at the line");
-  command->add_option("--chain-time", plan.chain_time, "when a chain read back must be valid: now, by the station's clock, or issuing")
+  command->add_option("--chain-time", plan.chain_time,
+                      "when a chain read back must be valid: now, by the station's clock, or issuing")
       ->capture_default_str();
   command->add_option("--clock-skew", plan.clock_skew_s, "seconds that the station's clock may be wrong (default: 0)");
-  command->add_option("--secure-boot-key", plan.secure_boot_key, "with --firmware: PEM of the public key that must verify it");
+  command->add_option("--secure-boot-key", plan.secure_boot_key,
+                      "with --firmware: PEM of the public key that must verify it");
   command->add_option("--atecc608-profile", plan.atecc608_profile, "family atecc608: a file with the table [atecc608]");
   command->add_option(
       "--target-count", plan.target_count, "devices at which the line stops (default: all)");

@@ -33,13 +33,6 @@ std::vector<std::string> networks_up() {
   return up;
 }
 
-bool swap_is_on() {
-  std::ifstream swaps{"/proc/swaps"};
-  std::string line;
-  std::getline(swaps, line);  // the heading
-  return static_cast<bool>(std::getline(swaps, line));
-}
-
 bool core_dumps_are_on() {
   rlimit limit{};
   getrlimit(RLIMIT_CORE, &limit);

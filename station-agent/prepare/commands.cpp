@@ -12,6 +12,7 @@
 #include "station-agent/prepare/home.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/locked_memory.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 
@@ -26,6 +27,17 @@ constexpr std::size_t kMaxChips = 100'000;
 
 void print(const std::string& line) {
   fmt::print("{}\n", line);
+}
+
+/// Packets to a chip hold its transport key in memory that nobody marked as secret.
+void refuse_memory_that_may_be_swapped() {
+  if (lock_all_memory() || !swap_is_on()) return;
+  throw Error{
+      Code::Refused,
+      "this program's memory cannot be locked and swap is on: a chip's transport key could "
+      "land on the disk",
+      "turn swap off (swapoff -a) or raise the limit of locked memory (ulimit -l), then give "
+      "the same command again"};
 }
 
 void tell(const CommonOptions& common, const Json& json, const std::vector<std::string>& lines) {
@@ -233,6 +245,7 @@ int command_accept(const CommonOptions& common, const AcceptOptions& options) {
 }
 
 int command_atecc608(const CommonOptions& common, const ChipOptions& options) {
+  refuse_memory_that_may_be_swapped();
   const Home home{common};
   const station::Settings settings = home.settings();
   refuse_hooks_in_production(settings.environment);

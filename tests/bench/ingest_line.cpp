@@ -139,17 +139,16 @@ IngestLine::IngestLine(fs::path folder, std::uint32_t count, unsigned threads)
           .start = kNow,
           .end = kNow,
           .verdicts = {token::Verdict::Pass, token::Verdict::Pass, token::Verdict::Pass},
-          .proof =
-              token::LineProof{
-                  .chain_sha256 = {record.certificate_sha256, authority},
-                  .from_se = 2,
-                  .anchor_sha256 = authority,
-                  .verified_at = kNow,
-                  .challenge_signature = crypto::sign(
-                      se,
-                      crypto::SignatureKind::Challenge,
-                      token::challenge_message(batch_, record.record_no, record.challenge)),
-                  .certificate_serial = record.certificate_serial},
+          .proof = token::LineProof{.chain_sha256 = {record.certificate_sha256, authority},
+                                    .from_se = 2,
+                                    .anchor_sha256 = authority,
+                                    .verified_at = kNow,
+                                    .challenge_signature = crypto::sign(
+                                        se,
+                                        crypto::SignatureKind::Challenge,
+                                        token::challenge_message(
+                                            batch_, record.record_no, record.challenge)),
+                                    .certificate_serial = record.certificate_serial},
           .evidence_kind = token::EvidenceKind::Possession,
           .outcome = token::Outcome::Injected});
       const Digest digest = crypto::signing_digest(crypto::SignatureKind::Receipt, core);

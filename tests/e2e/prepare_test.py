@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import unittest
@@ -136,6 +137,29 @@ class SecureRoom(FerryCase):
                     for key in keys:
                         self.assertNotIn(bytes.fromhex(key), octets, path)
                         self.assertNotIn(key.encode(), octets, path)
+
+    def under(self, swaps):
+        """`atecc608` where memory cannot be locked and the kernel says this of swap."""
+        said = self.ferry.folder / "swaps"
+        said.write_text("Filename Type Size Used Priority\n" + swaps)
+        pin = os.open(self.ferry.secrets / "station-pin", os.O_RDONLY)
+        try:
+            return subprocess.run(
+                ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /proc/swaps && ulimit -l 64 && exec setpriv --bounding-set=-ipc_lock "$@"',
+                 said, self.ferry.programs / "keyferry-prepare", "--home", self.ferry.folder / "preparer", "--pin-fd", str(pin),
+                 "atecc608", "--order", self.digest, "--chip", self.chips.addresses()[0]],
+                capture_output=True, text=True, pass_fds=[pin])
+        finally:
+            os.close(pin)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("setpriv"), "needs root and util-linux")
+    def test_with_swap_on_and_memory_that_cannot_be_locked_no_chip_is_touched(self):
+        if subprocess.run(["unshare", "-m", "mount", "--bind", "/proc/version", "/proc/swaps"], capture_output=True).returncode:
+            self.skipTest("no mounts of one's own here")
+        self.assert_clear(self.under("/dev/sda2 partition 1048576 0 -2\n"), "memory cannot be locked and swap is on", "swapoff")
+        off = self.under("")
+        self.assertEqual(off.returncode, 0, off.stderr)
+        self.assertIn("prepared-before", off.stderr + off.stdout)
 
     def test_an_order_for_another_preparer_is_refused(self):
         other = json.loads(self.room("--json", "init", "--name", "room-2", name="other").stdout)

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "station-agent/line_verify.h"
 #include "tests/station-agent/soft_appliance.h"
 #include "tests/support/temp_folder.h"
 
@@ -23,6 +24,7 @@ class FakeChip final : public Chip {
     std::string lose_at;  // ChipLost there
     bool locked = false;
     std::optional<crypto::PublicKey> boot_key = std::nullopt;
+    std::vector<std::string> asked = {};  // at the end of the line, in order
   };
 
   explicit FakeChip(State& state, const SeStore& se) : state_{state}, se_{se} {}
@@ -68,6 +70,7 @@ class FakeChip final : public Chip {
   }
 
   std::variant<ReadChain, Refusal> read_chain(const KeyHandle&, const token::Record&) override {
+    state_.asked.emplace_back("chain");
     if (state_.lie == "no-chain") return Refusal{"chain-unreadable", "no"};
     if (state_.lose_at == "chain") throw ChipLost{"pulled"};
     return ReadChain{state_.chain, state_.chain.size()};
@@ -77,10 +80,12 @@ class FakeChip final : public Chip {
                                     const token::Record&,
                                     ChipSigns kind,
                                     ByteView message) override {
+    state_.asked.emplace_back(kind == ChipSigns::Receipt ? "receipt" : "challenge");
     if (kind == ChipSigns::Receipt && state_.lose_at == "receipt") throw ChipLost{"pulled"};
     if (kind == ChipSigns::Receipt && state_.lie == "receipt") return Bytes(64, 1);
     if (kind == ChipSigns::Challenge && state_.lie == "challenge") return Bytes(64, 1);
-    if (kind == ChipSigns::Challenge && state_.lie == "no-answer") return Refusal{"sign-refused", "no"};
+    if (kind == ChipSigns::Challenge && state_.lie == "no-answer")
+      return Refusal{"sign-refused", "no"};
     return crypto::sign(*state_.key,
                         kind == ChipSigns::Receipt ? crypto::SignatureKind::Receipt
                                                    : crypto::SignatureKind::Challenge,
@@ -96,6 +101,7 @@ class FakeChip final : public Chip {
   }
 
   FirmwareAnswer verify_firmware(const token::Record&, const FirmwareImage&) override {
+    state_.asked.emplace_back("firmware");
     FirmwareAnswer answer{.check = token::FirmwareCheck::SecureBoot, .key = state_.boot_key};
     if (state_.lie == "firmware") answer.refusal = Refusal{"firmware-signature", "no"};
     return answer;
@@ -221,8 +227,7 @@ class LaneSandwich : public testing::Test {
     std::map<std::size_t, FakeChip::State> states;
     for (std::size_t i = 0; i < 2; ++i) {
       states.emplace(
-          i,
-          FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}});
+          i, FakeChip::State{*SeSerial::from_bytes(as_bytes("x")), {}, {}, nullptr, 0, {}, {}});
     }
     return states;
   }
@@ -238,12 +243,14 @@ TEST_F(LaneSandwich, EndsGreenWithASignedReceipt) {
 }
 
 TEST_F(LaneSandwich, QuarantinesEachFailureOnceAndForGood) {
-  const std::array<std::pair<const char*, const char*>, 8> kCases{
+  const std::array<std::pair<const char*, const char*>, 10> kCases{
       {{"refuse", "blob-refused"},
        {"foreign", "se-not-empty"},
        {"unsound", "key-unsound"},
        {"chain", "chain-differs"},
+       {"no-chain", "chain-unreadable"},
        {"challenge", "challenge-failed"},
+       {"no-answer", "challenge-failed"},
        {"receipt", "receipt-not-signed"},
        {"lock", "not-locked"},
        {"attest", "not-attested"}}};
@@ -322,6 +329,58 @@ TEST_F(LaneSandwich, AsksForTheApprovedFirmware) {
   EXPECT_EQ(handle(1).reason, "firmware-signature");
   EXPECT_EQ(last_core().verdicts.firmware, token::Verdict::Fail);
   EXPECT_EQ(state(1), RecordState::Quarantined);
+}
+
+TEST_F(LaneSandwich, ChecksInOrderAndNothingMoreOnceOneFailed) {
+  using Asked = std::vector<std::string>;
+  const std::array<std::pair<const char*, Asked>, 4> kCases{
+      {{"", {"chain", "challenge", "firmware", "receipt"}},
+       {"chain", {"chain"}},
+       {"challenge", {"chain", "challenge"}},
+       {"firmware", {"chain", "challenge", "firmware"}}}};
+  firmware_ = FirmwareImage{SystemRandom{}.id<Digest>(), Bytes(64)};
+  for (const auto& [lie, asked] : kCases) {
+    SCOPED_TRACE(lie);
+    load(2, firmware_->sha256);
+    states_.at(0) = FakeChip::State{ses_[0].serial, {}, {}, nullptr, 0, lie, {}};
+    EXPECT_EQ(handle().result, *lie == '\0' ? "injected" : "quarantined");
+    EXPECT_EQ(states_.at(0).asked, asked);
+    for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  }
+}
+
+TEST_F(LaneSandwich, VerifiesForTheTimeOfThePlansPolicy) {
+  SoftBatch batch = appliance_.make_batch(ses_, 2);
+  // The certificates are valid from 2024 on, the authority since ten days ago.
+  batch.manifest.line_checks->chain_time = token::ChainTime::Issuing;
+  batch.manifest.line_checks->issuing = UtcMillis{clock_.now().value - 20LL * 86'400'000};
+  load(batch);
+  const DeviceOutcome early = handle();
+  EXPECT_EQ(early.reason, "record-chain") << "by the clock it would be valid";
+  EXPECT_EQ(state(), RecordState::Loaded);
+  for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  batch = appliance_.make_batch(ses_, 2);
+  batch.manifest.line_checks->chain_time = token::ChainTime::Issuing;
+  batch.manifest.line_checks->issuing = UtcMillis{clock_.now().value - 86'400'000};
+  load(batch);
+  EXPECT_EQ(handle().result, "injected");
+  EXPECT_EQ(last_core().proof->verified_at, batch.manifest.line_checks->issuing);
+}
+
+TEST_F(LaneSandwich, AllowsTheClockToBeWrongBySoMuchAsThePlanSays) {
+  const std::int64_t ten_days = 10LL * 86'400;
+  for (const std::uint32_t skew : {0U, 7U * 86'400}) {
+    SCOPED_TRACE(skew);
+    SoftBatch batch = appliance_.make_batch(ses_, 2);
+    batch.manifest.line_checks->clock_skew_s = skew;
+    load(batch);
+    const UtcMillis early{clock_.now().value - (ten_days + 5 * 86'400) * 1000};  // 5 days too early
+    const auto chain =
+        verify_chain_of(*store_.batch(batch_id_), chain_of(batch.segments[0][0]), early);
+    EXPECT_EQ(std::holds_alternative<x509::ChainFacts>(chain.result), skew != 0);
+    EXPECT_EQ(chain.at.value, early.value + (skew == 0 ? 0 : skew * 1000LL));
+    for (SeStore& se : ses_) se.serial = *SeSerial::from_bytes(SystemRandom{}.bytes(8));
+  }
 }
 
 TEST_F(LaneSandwich, LanesAtTheSameTimeDoNotPassTheTarget) {

@@ -339,13 +339,12 @@ OpenedReceipts SoftAppliance::open_receipts(const fs::path& token) {
 void SoftAppliance::check_line(const token::ReceiptCore& core, const Issued& issued) const {
   const token::Manifest& manifest = manifests.at(core.batch_id);
   const std::vector<Digest> chain{core.certificate_sha256, crypto::sha256(ca_certificate)};
-  const auto lacking =
-      token::check_line(core,
-                        {.key = issued.key,
-                         .certificate_serial = issued.serial,
-                         .chain_sha256 = chain,
-                         .firmware_sha256 = manifest.firmware_sha256,
-                         .checks = manifest.line_checks});
+  const auto lacking = token::check_line(core,
+                                         {.key = issued.key,
+                                          .certificate_serial = issued.serial,
+                                          .chain_sha256 = chain,
+                                          .firmware_sha256 = manifest.firmware_sha256,
+                                          .checks = manifest.line_checks});
   if (lacking) throw std::runtime_error("an injected receipt's verdicts: " + lacking->text);
 }
 
@@ -370,8 +369,10 @@ Sums SoftAppliance::sums(const OpenedReceipts& receipts) const {
         ++final_cores[core.record_no.value];
         check(final_cores[core.record_no.value] == 1, "two receipts for one record");
         if (core.outcome == token::Outcome::Injected) {
-          check(crypto::verify(
-                    issued->second.key, crypto::SignatureKind::Receipt, octets->core, entry.signature),
+          check(crypto::verify(issued->second.key,
+                               crypto::SignatureKind::Receipt,
+                               octets->core,
+                               entry.signature),
                 "an injected receipt is not signed by the injected key");
           check_line(core, issued->second);
           ++sums.injected;

@@ -213,7 +213,7 @@ class Pkcs11Ses final : public Ses {
   std::vector<SeStore> ses_;
 };
 
-constexpr std::size_t kScalarAt = 4;      // of a private slot: padding, scalar (facts, section 2)
+constexpr std::size_t kScalarAt = 4;       // of a private slot: padding, scalar (facts, section 2)
 constexpr std::size_t kSlotConfigAt = 20;  // octets 20 to 51 of the configuration, two a slot
 constexpr std::uint8_t kExternalSign = 0x01;
 
@@ -241,8 +241,9 @@ class Atecc608Ses final : public Ses {
 
   [[nodiscard]] std::unique_ptr<Chip> open() const override {
     const auto address = atecc608::parse_chip_address(chips_[0]->address());
-    return std::make_unique<Atecc608Chip>(
-        [address = std::get<atecc608::ChipAddress>(address)] { return atecc608::open_wire(address); });
+    return std::make_unique<Atecc608Chip>([address = std::get<atecc608::ChipAddress>(address)] {
+      return atecc608::open_wire(address);
+    });
   }
 
   void put_leaf(const token::Record&, ByteView leaf) override {
@@ -255,9 +256,8 @@ class Atecc608Ses final : public Ses {
   }
 
   void drop_chain(const token::Record&) override {
-    chips_[0]->alter([this](auto& cells) {
-      std::ranges::fill(cells.slots.at(first_slot()), std::uint8_t{0});
-    });
+    chips_[0]->alter(
+        [this](auto& cells) { std::ranges::fill(cells.slots.at(first_slot()), std::uint8_t{0}); });
   }
 
   void put_other_key(const token::Record&) override {
@@ -404,9 +404,8 @@ class VerdictLine : public testing::Test {
 
 constexpr token::Verdicts kChainFails{.chain = Verdict::Fail};
 constexpr token::Verdicts kChallengeFails{.chain = Verdict::Pass, .challenge = Verdict::Fail};
-constexpr token::Verdicts kSerialFails{.chain = Verdict::Pass,
-                                       .challenge = Verdict::Pass,
-                                       .serial_registered = Verdict::Fail};
+constexpr token::Verdicts kSerialFails{
+    .chain = Verdict::Pass, .challenge = Verdict::Pass, .serial_registered = Verdict::Fail};
 
 class EachFamily : public VerdictLine, public testing::WithParamInterface<token::Family> {
  protected:
@@ -455,8 +454,13 @@ TEST_P(EachFamily, AChainWithOneBitChangedFails) {
 TEST_P(EachFamily, AChainOfAnotherAuthorityFails) {
   load();
   SoftAppliance stranger;
-  stranger.adopt({"x", "y", token::Environment::Development, signing_.public_key(),
-                  agreement_.public_key(), Bytes(16), clock_.now()});
+  stranger.adopt({"x",
+                  "y",
+                  token::Environment::Development,
+                  signing_.public_key(),
+                  agreement_.public_key(),
+                  Bytes(16),
+                  clock_.now()});
   const Bytes other = ses_->batch(stranger).segments[0][0].certificate;
   hands_.before_read = [this, other] { ses_->put_leaf(records_[0], other); };
   const auto proof = expect_quarantine("chain-differs", kChainFails);
@@ -524,7 +528,8 @@ INSTANTIATE_TEST_SUITE_P(Families,
                                                                                  : "atecc608"};
                          });
 
-// --- firmware: of the families that exist only the ATECC608 can verify it -------------------------
+// --- firmware: of the families that exist only the ATECC608 can verify it
+// -------------------------
 
 constexpr std::size_t kSecureBootAt = 70;  // of the configuration: mode, off and FullBoth
 
@@ -540,7 +545,9 @@ class FirmwareVerdict : public VerdictLine, public testing::WithParamInterface<s
     const Digest image = crypto::sha256(as_bytes("firmware, version 7"));
     chips_->firmware = image;
     firmware_ = FirmwareImage{image, maker_.sign_digest(image)};
-    load([&](SoftBatch& batch) { batch.manifest.line_checks->secure_boot_key_sha256 = demanded_key; });
+    load([&](SoftBatch& batch) {
+      batch.manifest.line_checks->secure_boot_key_sha256 = demanded_key;
+    });
   }
 
   [[nodiscard]] static Digest named(const crypto::SoftKey& key) {

@@ -67,10 +67,8 @@ inline Manifest sample_manifest() {
       .firmware_sha256 = id_filled<Digest>(0xf1),
       .checkpoint = sample_note(),
       .station_log = StationLogSeen{1, 5, id_filled<Digest>(0x99)},
-      .line_checks = LineChecks{ChainTime::Now,
-                                UtcMillis{1'780'000'000'000},
-                                300,
-                                id_filled<Digest>(0xb0)},
+      .line_checks =
+          LineChecks{ChainTime::Now, UtcMillis{1'780'000'000'000}, 300, id_filled<Digest>(0xb0)},
   };
 }
 

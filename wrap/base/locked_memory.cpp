@@ -59,4 +59,15 @@ bool lock_memory(ByteView octets) {
   return memory_is_locked(octets);
 }
 
+bool lock_all_memory() {
+  return mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
+}
+
+bool swap_is_on(const std::filesystem::path& swaps) {
+  std::ifstream file{swaps};
+  std::string line;
+  std::getline(file, line);  // the heading
+  return static_cast<bool>(std::getline(file, line));
+}
+
 }  // namespace keyferry

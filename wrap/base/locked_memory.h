@@ -2,6 +2,8 @@
 // too low, so whoever holds a PIN asks the kernel.
 #pragma once
 
+#include <filesystem>
+
 #include "wrap/base/bytes.h"
 
 namespace keyferry {
@@ -11,5 +13,11 @@ namespace keyferry {
 
 /// Locks what is not locked yet (mlock, no core image of it). False when the kernel does not grant it: RLIMIT_MEMLOCK.
 [[nodiscard]] bool lock_memory(ByteView octets);
+
+/// Locks all memory that the process has and will have. False when the kernel does not grant it.
+[[nodiscard]] bool lock_all_memory();
+
+/// Is there a line below the heading of /proc/swaps?
+[[nodiscard]] bool swap_is_on(const std::filesystem::path& swaps = "/proc/swaps");
 
 }  // namespace keyferry

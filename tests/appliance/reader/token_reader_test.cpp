@@ -133,10 +133,10 @@ TEST_F(TokenReader, IsReachedAtASocket) {
                         .arguments = {"--token", token().string(), "--listen", socket.string()},
                         .descriptors = {},
                         .environment = {}}};
-  for (int i = 0; i < 200 && !fs::exists(socket); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{25});
+  for (int i = 0; i < 2'400 && !fs::exists(socket); ++i) std::this_thread::sleep_for(std::chrono::milliseconds{25});
   for (int round = 0; round < 2; ++round) {
     std::unique_ptr<ReaderMedium> medium;
-    for (int i = 0; i < 200 && !medium; ++i) {
+    for (int i = 0; i < 2'400 && !medium; ++i) {
       if (error_of([&] { medium = std::make_unique<ReaderMedium>(token(), socket); }).empty()) break;
       std::this_thread::sleep_for(std::chrono::milliseconds{25});
     }

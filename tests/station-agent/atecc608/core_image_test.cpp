@@ -141,7 +141,7 @@ TEST_F(Atecc608CoreImage, OfTheVirtualChipHoldsBoth) {
                     "--state",
                     (folder / "chip-1" / "cells").string()};
   Child process{chip};
-  for (int i = 0; i < 1000 && !fs::exists(folder / "spare-bus"); ++i)
+  for (int i = 0; i < 12'000 && !fs::exists(folder / "spare-bus"); ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds{5});
   const auto configuration = place_.chips[0]->cells().config;
   const auto found = finds(process.pid(), configuration);

@@ -1,9 +1,15 @@
 // Whole batches for virtual ATECC608 chips through the station as it is shipped, and what it says
 // when something is wrong with chip, batch or bus.
 #include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <functional>
+#include <thread>
 
 #include "tests/station-agent/atecc608/chip_place.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/store/database.h"
 #include "wrap/x509/certificate.h"
 
 namespace keyferry::station::test {
@@ -37,6 +43,23 @@ class Atecc608Way : public testing::Test {
     EXPECT_EQ(device(run)["reason"], reason) << run.errors;
     expect_untouched(*place_.chips[0], before);
     EXPECT_EQ(place_.station("status").json["batches"][0]["loaded"], 1);
+  }
+
+  /// Devices that the station has begun and not ended.
+  [[nodiscard]] int in_work() const {
+    const SQLite::Database store{(place_.home() / "station.db").string(), SQLite::OPEN_READONLY};
+    SQLite::Statement query{store, "SELECT count(*) FROM record WHERE state = 'injecting'"};
+    query.executeStep();
+    return query.getColumn(0).getInt();
+  }
+
+  static bool comes_true(const std::function<bool()>& condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+    while (std::chrono::steady_clock::now() < end) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds{2});
+    }
+    return false;
   }
 
   ChipPlace place_;
@@ -273,11 +296,20 @@ TEST_F(Atecc608Way, ATerminationLetsTheDevicesInWorkEndAndBeginsNoOther) {
   place_.write_chip_lanes(2);
   for (auto& chip : place_.chips) chip->power({}, vse::atecc608::Timing::Table);
   const auto output = place_.folder() / "output";
-  const auto stopped = keyferry::test::run_command(
-      KEYFERRY_BIN_DIR "/keyferry-station --json --home " + place_.home().string() +
-      " run --lanes " + place_.lanes_file().string() + " >" + output.string() +
-      " 2>/dev/null & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid");
-  EXPECT_EQ(stopped.status, 1);
+  const auto pid_file = place_.folder() / "pid";
+  int status = -1;
+  std::thread station{[&] {
+    status = keyferry::test::run_command(
+                 KEYFERRY_BIN_DIR "/keyferry-station --json --home " + place_.home().string() +
+                 " run --lanes " + place_.lanes_file().string() + " >" + output.string() +
+                 " 2>/dev/null & echo $! >" + pid_file.string() + "; wait $!")
+                 .status;
+  }};
+  const bool both = comes_true([&] { return in_work() == 2; });
+  EXPECT_EQ(kill(std::stoi(text_of(pid_file)), SIGTERM), 0);
+  station.join();
+  ASSERT_TRUE(both) << "two lanes, each with a device in work";
+  EXPECT_EQ(status, 1);
   const auto json = nlohmann::json::parse(text_of(output), nullptr, false);
   ASSERT_TRUE(json.is_object()) << text_of(output);
   EXPECT_EQ(json["stopped"], true);

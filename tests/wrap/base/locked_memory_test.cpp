@@ -6,7 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "tests/support/sanitizers.h"
+#include "tests/support/temp_folder.h"
 #include "wrap/base/secret_bytes.h"
 
 namespace keyferry {
@@ -54,6 +57,30 @@ TEST(LockedMemory, IsRefusedAboveTheLimit) {
   waitpid(pid, &raw, 0);
   EXPECT_TRUE(WIFEXITED(raw));
   EXPECT_EQ(WEXITSTATUS(raw), 0);
+}
+
+TEST(Swap, IsOnWhenTheKernelNamesAPlaceForIt) {
+  const test::TempFolder folder;
+  const auto swaps = folder / "swaps";
+  EXPECT_FALSE(swap_is_on(swaps)) << "a kernel without swap has no such file";
+  std::ofstream{swaps} << "Filename Type Size Used Priority\n";
+  EXPECT_FALSE(swap_is_on(swaps));
+  std::ofstream{swaps, std::ios::app} << "/dev/sda2 partition 1048576 0 -2\n";
+  EXPECT_TRUE(swap_is_on(swaps));
+}
+
+TEST(LockedMemory, IsAllOfItWhereTheKernelGrantsThat) {
+  if (!test::kMemoryCanBeLocked) GTEST_SKIP() << "a sanitizer makes mlock(2) do nothing";
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (!lock_all_memory()) _exit(2);
+    _exit(memory_is_locked(fresh_pages(2)) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "the limit of locked memory is too low here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace
