@@ -12,6 +12,7 @@
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/x509/bundle.h"
 #include "wrap/x509/certificate.h"
 #include "wrap/x509/pem.h"
 
