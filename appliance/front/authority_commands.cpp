@@ -70,8 +70,8 @@ std::string chain_pem(const std::vector<Bytes>& chain) {
 }
 
 std::string said(const KnownAuthority& authority, bool done_before) {
-  return fmt::format("{} {}{}{}", authority.outside ? "outside CA" : "CA", authority.outside ? "" : "kf-ca/", authority.name,
-                     done_before ? " is there already" : " added");
+  return fmt::format("{} {}{}{}", authority.outside ? "outside CA" : "CA", authority.outside ? "" : "kf-ca/",
+                     authority.name, done_before ? " is there already" : " added");
 }
 
 /// Writes the CA's certificate and chain, and tells.
@@ -107,8 +107,8 @@ int tell_ca(Context& context, const std::string& name, bool done_before) {
 void write_request(Context& context, const fs::path& folder, const KnownAuthority& authority) {
   if (folder == context.paths().authorities()) make_private_directory(folder);
   write_file_durably(folder / (authority.name + ".csr.der"), authority.request, Overwrite::Replace);
-  write_file_durably(folder / (authority.name + ".csr.pem"), as_bytes(x509::to_pem(x509::kPemRequest, authority.request)),
-                     Overwrite::Replace);
+  write_file_durably(folder / (authority.name + ".csr.pem"),
+                     as_bytes(x509::to_pem(x509::kPemRequest, authority.request)), Overwrite::Replace);
 }
 
 int tell_request(Context& context, const std::string& name, const std::optional<fs::path>& to, bool done_before) {
@@ -124,7 +124,8 @@ int tell_request(Context& context, const std::string& name, const std::optional<
            {"request", file.string()},
            {"pending", authority.pending},
            {"done_before", done_before}},
-      {fmt::format("CA kf-ca/{}: {}", name, authority.pending ? "its request is out, it issues nothing yet" : "its certificate is in already"),
+      {fmt::format("CA kf-ca/{}: {}", name,
+                   authority.pending ? "its request is out, it issues nothing yet" : "its certificate is in already"),
        fmt::format("request      {} (and .csr.der)", file.string()),
        fmt::format("when the certificate is in: keyferry-appliance ca install {} --chain FILE", name)});
   return 0;
@@ -139,20 +140,23 @@ std::vector<Bytes> read_chain(const fs::path& file) {
 }
 
 /// Of a CA that is there already: it must be what is asked for.
-void need_same(Context& context, const char* operation, const KnownAuthority& known, bool same, const std::string& is_there) {
+void need_same(Context& context, const char* operation, const KnownAuthority& known, bool same,
+               const std::string& is_there) {
   if (known.retired || known.destroyed) {
-    refuse_logged(context, operation, {"name-taken", fmt::format("CA \"{}\" is retired", known.name), "choose another name"},
-                  known.name);
+    refuse_logged(context, operation,
+                  {"name-taken", fmt::format("CA \"{}\" is retired", known.name), "choose another name"}, known.name);
   }
   if (same) return;
   refuse_logged(context, operation,
-                {"name-taken", fmt::format("CA \"{}\" is there {}", known.name, is_there), "choose another name"}, known.name);
+                {"name-taken", fmt::format("CA \"{}\" is there {}", known.name, is_there), "choose another name"},
+                known.name);
 }
 
 void default_times(const CaOptions& options, const Registry& registry, UtcMillis now, CaCreatePlan& plan) {
   UtcMillis not_before{(now.value / kDayMs - 1) * kDayMs};
   std::optional<UtcMillis> last;
-  if (const KnownAuthority* issuer = registry.authority(options.issuer); issuer != nullptr && !issuer->certificate.empty()) {
+  if (const KnownAuthority* issuer = registry.authority(options.issuer);
+      issuer != nullptr && !issuer->certificate.empty()) {
     const x509::CertificateFacts above = facts_of(issuer->certificate);
     not_before = std::max(not_before, above.not_before);
     last = above.not_after;
@@ -191,12 +195,14 @@ int ca_request(Context& context, const CaRequestOptions& options) {
   need_name(options.name);
   const Registry before = settled_registry(context);
   if (options.to && !fs::is_directory(*options.to))
-    throw Error{Code::NotFound, fmt::format("{} is no folder", options.to->string()), "--to: mount the token, or make the folder"};
+    throw Error{Code::NotFound, fmt::format("{} is no folder", options.to->string()),
+                "--to: mount the token, or make the folder"};
   const KnownAuthority* known = before.authority(options.name);
   if (known != nullptr) {
     const bool same = !known->request.empty() && (options.subject.empty() || options.subject == known->subject);
     need_same(context, "ca-request", *known, same,
-              known->request.empty() ? "and was not made by a request" : fmt::format("with a request for {}", known->subject));
+              known->request.empty() ? "and was not made by a request"
+                                     : fmt::format("with a request for {}", known->subject));
     return tell_request(context, options.name, options.to, true);
   }
   if (options.subject.empty()) throw Error{Code::Usage, "--subject is missing"};
@@ -237,6 +243,33 @@ int ca_import(Context& context, const CaChainOptions& options) {
   if (plan.kind == x509::CaKind::Intermediate && chain.size() == 1) plan.kind = x509::CaKind::Root;
   run_operation(context, Operation::CaImport, plan);
   return tell_ca(context, options.name, false);
+}
+
+int ca_list(Context& context) {
+  Json all = Json::array();
+  std::vector<std::string> lines;
+  const Registry registry = context.ledger().registry();
+  for (const KnownAuthority& one : registry.authorities) {
+    const char* state = one.destroyed ? "destroyed"
+                        : one.retired ? "retired"
+                        : one.pending ? "pending"
+                        : one.outside ? "outside"
+                                      : "issues";
+    const auto facts = one.pending ? std::nullopt : std::optional{facts_of(one.certificate)};
+    const std::string subject = facts ? facts->subject : one.subject;
+    const std::string until = facts ? to_rfc3339(facts->not_after) : "";
+    all.push_back({{"name", one.name},
+                   {"template", x509::ca_kind_name(one.kind)},
+                   {"state", state},
+                   {"subject", subject},
+                   {"not_after", until},
+                   {"chain_length", facts ? one.issuers.size() + 1 : 0}});
+    lines.push_back(
+        fmt::format("{:<16} {:<12} {:<9} {:<20} {}", one.name, x509::ca_kind_name(one.kind), state, until, subject));
+  }
+  if (lines.empty()) lines.emplace_back("there is no CA yet: keyferry-appliance ca create NAME");
+  context.out().result("ca-list", Json{{"authorities", all}}, lines);
+  return 0;
 }
 
 int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals) {

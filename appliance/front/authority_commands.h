@@ -18,10 +18,10 @@ struct CaOptions {
   std::string subject;                    // "CN=...,O=..."
   std::optional<std::string> not_before;  // default: yesterday, or as the issuer's
   std::optional<std::string> not_after;   // default: twenty years later, at most as the issuer's
-  std::string kind = "root";           // "intermediate", "matter-paa", "matter-pai"
+  std::string kind = "root";              // "intermediate", "matter-paa", "matter-pai"
   std::string issuer;                     // NAME of a kf-ca; empty: self-signed
   std::optional<std::uint8_t> path_length;
-  std::string vendor_id, product_id;      // Matter's: 4 hex digits, or empty
+  std::string vendor_id, product_id;  // Matter's: 4 hex digits, or empty
 };
 
 struct CaRequestOptions {
@@ -34,7 +34,7 @@ struct CaRequestOptions {
 
 struct CaChainOptions {
   std::string name;
-  std::filesystem::path chain;  // PEM: the CA's certificate, then each one's issuer
+  std::filesystem::path chain;        // PEM: the CA's certificate, then each one's issuer
   std::string kind = "intermediate";  // ca import only
 };
 
@@ -47,6 +47,9 @@ int ca_request(Context& context, const CaRequestOptions& options);
 int ca_install(Context& context, const CaChainOptions& options);
 
 int ca_import(Context& context, const CaChainOptions& options);
+
+/// Every CA, those that are pending, outside, retired or destroyed included.
+int ca_list(Context& context);
 
 /// `plan run` of those plans: as the end of the commands above.
 int run_ca_create(Context& context, const Plan& plan, const std::vector<Bytes>& approvals);

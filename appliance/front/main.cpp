@@ -346,6 +346,8 @@ void add_setup(CLI::App& app, Line& line) {
   ca->add_option("--vid", line.ca.vendor_id, "Matter vendor id, 4 hex digits");
   ca->add_option("--pid", line.ca.product_id, "Matter product id, 4 hex digits");
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_create(context, line.ca); });
+  CLI::App* list = add_command(authorities, "list", "every CA, and whether it issues", "ca list");
+  bind(list, line, Access::Read, [](Context& context) { return ca_list(context); });
   CLI::App* request = add_command(authorities, "request", "make a CA whose certificate comes from outside, and its PKCS#10 request",
                                   "ca request pai1 --template matter-pai --vid FFF1 --subject \"CN=ACME PAI\" --to /media/usb");
   request->add_option("NAME", line.ca_request.name)->required();

@@ -228,7 +228,11 @@ void Checker::check_certificates(const BatchPlan& batch) {
     refuse(*refusal);
     return;
   }
-  if (device.certification_declaration) refuse(check_declaration(context_, device));
+  if (device.certification_declaration) {
+    const auto anchor = x509::parse_certificate(authority->chain().back());
+    const auto* paa = std::get_if<x509::CertificateFacts>(&anchor);
+    refuse(check_declaration(context_, device, paa != nullptr ? ByteView{paa->subject_key_identifier} : ByteView{}));
+  }
   if (const auto refusal = x509::validate(device, issuer)) {
     refuse(*refusal);
     return;

@@ -196,6 +196,10 @@ void print_plan(Context& context,
   json["approvals"] = standing_json(standing);
   for (const std::string& line : standing_lines(standing)) lines.push_back(line);
   if (batch) lines.push_back(time_estimate(context, plan));
+  if (check && check->max_certificate_bytes != 0) {
+    json["max_certificate_bytes"] = check->max_certificate_bytes;
+    lines.push_back(fmt::format("certs   at most {} octets each", check->max_certificate_bytes));
+  }
   if (check) {
     json["ok"] = check->refusals.empty();
     json["refusals"] = Json::array();

@@ -71,6 +71,7 @@ std::map<std::string, v1::BackedUpKey> keys_of(const v1::Registry& registry) {
     v1::BackedUpKey& key = keys[label_of(KeyRole::CertificateAuthority, authority.name())];
     key.set_role("ca");
     key.set_certificate(authority.certificate());
+    if (authority.pending()) key.set_public_key(authority.public_key());
   }
   for (auto& [label, key] : keys) key.set_label(label);
   return keys;

@@ -5,6 +5,7 @@
 #include "appliance/gate/backup_key.h"
 #include "appliance/gate/internal/entry_block.h"
 #include "appliance/gate/transport_keys.h"
+#include "appliance/plan/lint_findings.h"
 #include "appliance/plan/plan.h"
 #include "keyferry/v1/worker.pb.h"
 #include "wrap/base/cut.h"
@@ -144,6 +145,10 @@ void certify(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, v1::Key
   } else {
     const x509::CertificateFacts issuer = issuer_of(hsm, request);
     made.set_certificate(to_string(sign(request.issuer(), x509::ca_to_be_signed(spec, x509::make_serial(random), point, issuer))));
+  }
+  if (!request.certificate_request()) {
+    const std::vector<Bytes> certificate{to_bytes(as_bytes(made.certificate()))};
+    if (const auto refusal = lint_refusal(certificate, lint_profile(spec.kind))) throw to_error(*refusal);
   }
   KF_CUT("worker.ca.certified");
 }

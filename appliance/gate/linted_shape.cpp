@@ -17,13 +17,16 @@ Refusal differs(const char* what) {
   return Refusal{"lint", std::string{"a certificate is not like the one that passed the lint: "} + what + " differs"};
 }
 
-/// The type of a RelativeDistinguishedName's one attribute.
-std::optional<ByteView> attribute_type(const der::Element& rdn) {
+/// Type and string type of a RelativeDistinguishedName's one attribute.
+std::optional<std::pair<ByteView, std::uint8_t>> attribute_type(const der::Element& rdn) {
   der::Reader set{rdn.content};
   const auto attribute = set.next(der::kSequence);
   if (!attribute || !set.at_end()) return std::nullopt;
-  const auto type = der::Reader{attribute->content}.next(der::kOid);
-  return type ? std::optional{type->whole} : std::nullopt;
+  der::Reader fields{attribute->content};
+  const auto type = fields.next(der::kOid);
+  const auto value = fields.next();
+  if (!type || !value || !fields.at_end()) return std::nullopt;
+  return std::pair{type->whole, value->tag};
 }
 
 /// Tags of the alternative names, which the entry fills.
@@ -82,7 +85,7 @@ LintedShape::LintedShape(Bytes tbs) : tbs_{std::move(tbs)} {
   while (const auto rdn = names.next(der::kSet)) {
     const auto type = attribute_type(*rdn);
     if (!type) throw Error{Code::Internal, "a subject of ours has one attribute in each place"};
-    attributes_.push_back(*type);
+    attributes_.push_back({type->first, type->second});
   }
   der::Reader list{linted_.extensions};
   while (const auto extension = list.next(der::kSequence)) {
@@ -99,10 +102,10 @@ bool LintedShape::same_subject(ByteView subject) const {
   const auto name = der::only_element(subject, der::kSequence);
   if (!name) return false;
   der::Reader names{name->content};
-  for (const ByteView wanted : attributes_) {
+  for (const Attribute& wanted : attributes_) {
     const auto rdn = names.next(der::kSet);
     const auto type = rdn ? attribute_type(*rdn) : std::nullopt;
-    if (!type || !equal(*type, wanted)) return false;
+    if (!type || type->second != wanted.string_tag || !equal(type->first, wanted.type)) return false;
   }
   if (!names.at_end()) return false;
   if (!ids_) return true;

@@ -1,6 +1,6 @@
-// The linted certificate of a segment, cut once, so that each real one is held against it for little more than comparing
-// octets (design.md section 11). As x509::compare_with_linted, which has to read both sides and the key each time.
-// Several threads may use one at the same time.
+// The linted certificate of a segment, cut once, so that each real one is held against it for little more than
+// comparing octets (design.md section 11). As x509::compare_with_linted, which has to read both sides and the key each
+// time. Several threads may use one at the same time.
 #pragma once
 
 #include <optional>
@@ -31,6 +31,11 @@ class LintedShape {
     ByteView before_serial, before_subject, subject, key, extensions;
   };
 
+  struct Attribute {
+    ByteView type;
+    std::uint8_t string_tag = 0;
+  };
+
   struct Extension {
     ByteView oid, whole;
   };
@@ -41,9 +46,9 @@ class LintedShape {
 
   Bytes tbs_;
   Cut linted_;
-  std::vector<ByteView> attributes_;     // types of the subject, in its order
+  std::vector<Attribute> attributes_;  // of the subject, in its order
   std::vector<Extension> extensions_;
-  std::optional<x509::MatterIds> ids_;   // of a Matter certificate
+  std::optional<x509::MatterIds> ids_;  // of a Matter certificate
 };
 
 }  // namespace keyferry::appliance

@@ -2,6 +2,7 @@
 
 #include "appliance/gate/internal/authority_operations.h"
 #include "appliance/plan/ca_chain.h"
+#include "appliance/plan/lint_findings.h"
 #include "wrap/x509/issued.h"
 
 namespace keyferry::appliance {
@@ -11,7 +12,8 @@ using Answer = std::optional<Refusal>;
 
 Answer check_free(const std::string& name, const GateState& state) {
   if (state.authority(name) == nullptr) return std::nullopt;
-  return Refusal{"name-taken", fmt::format("there is a certificate authority \"{}\" already", name), "choose another name"};
+  return Refusal{"name-taken", fmt::format("there is a certificate authority \"{}\" already", name),
+                 "choose another name"};
 }
 
 std::vector<Bytes> chain_of(const v1::CertificateAuthority& authority) {
@@ -30,40 +32,45 @@ x509::CaKind kind_of(const v1::CertificateAuthority& authority) {
   return x509::ca_kind_from_name(authority.profile()).value_or(x509::CaKind::Root);
 }
 
-bool is_matter(x509::CaKind kind) { return kind == x509::CaKind::MatterPaa || kind == x509::CaKind::MatterPai; }
+bool is_matter(x509::CaKind kind) {
+  return kind == x509::CaKind::MatterPaa || kind == x509::CaKind::MatterPai;
+}
 
 Answer check_kinds(const CaCreatePlan& plan, const v1::CertificateAuthority& issuer) {
   const x509::CaKind above = kind_of(issuer);
   const bool fits = plan.kind == x509::CaKind::MatterPai ? above == x509::CaKind::MatterPaa : !is_matter(above);
   if (fits) return std::nullopt;
   return Refusal{"issuer-unfit",
-                 fmt::format("kf-ca/{} is of template {}: no {} stands below it", plan.issuer, x509::ca_kind_name(above),
-                             x509::ca_kind_name(plan.kind)),
+                 fmt::format("kf-ca/{} is of template {}: no {} stands below it", plan.issuer,
+                             x509::ca_kind_name(above), x509::ca_kind_name(plan.kind)),
                  "a PAI is signed by a PAA, an intermediate by a root or an intermediate"};
 }
 
 Answer check_issuer(const CaCreatePlan& plan, const GateState& state) {
   const v1::CertificateAuthority* issuer = state.authority(plan.issuer);
   if (issuer == nullptr || issuer->destroyed() || issuer->outside()) {
-    return Refusal{"issuer-unknown", fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", plan.issuer),
+    return Refusal{"issuer-unknown",
+                   fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", plan.issuer),
                    "where the issuer is elsewhere: keyferry-appliance ca request NAME"};
   }
   if (issuer->retired() || issuer->pending()) {
-    return Refusal{"issuer-unknown", fmt::format("kf-ca/{} {}", plan.issuer, issuer->retired() ? "is retired" : "has no certificate yet")};
+    return Refusal{"issuer-unknown", fmt::format("kf-ca/{} {}", plan.issuer,
+                                                 issuer->retired() ? "is retired" : "has no certificate yet")};
   }
   if (auto refusal = check_kinds(plan, *issuer)) return refusal;
   const auto above = facts_of(chain_of(*issuer));
   if (above.size() >= kMaxCaChain) {
-    return Refusal{"chain-too-long", fmt::format("kf-ca/{} has {} CAs above it: a device's chain would have more than {} certificates",
-                                                 plan.issuer, above.size() - 1, kMaxCaChain + 1)};
+    return Refusal{"chain-too-long",
+                   fmt::format("kf-ca/{} has {} CAs above it: a device's chain would have more than {} certificates",
+                               plan.issuer, above.size() - 1, kMaxCaChain + 1)};
   }
   if (auto refusal = x509::validate(plan.spec(), above.front())) return refusal;
   for (std::size_t i = 1; i < above.size(); ++i) {  // those farther up count every CA below them
     const x509::CertificateFacts& one = above[i];
     if (!one.path_length || *one.path_length >= i + 1u + plan.path_length) continue;
     return Refusal{"ca-path-length",
-                   fmt::format("{} allows {} CAs below it, with this one and {} below it there would be {}", one.subject,
-                               *one.path_length, plan.path_length, i + 1 + plan.path_length),
+                   fmt::format("{} allows {} CAs below it, with this one and {} below it there would be {}",
+                               one.subject, *one.path_length, plan.path_length, i + 1 + plan.path_length),
                    "give a smaller --path-length, or make the CAs above it with a larger one"};
   }
   return std::nullopt;
@@ -78,31 +85,38 @@ Answer check(const CaCreatePlan& plan, const GateState& state) {
 Answer check(const CaInstallPlan& plan, const GateState& state) {
   const v1::CertificateAuthority* row = state.authority(plan.name);
   if (row == nullptr || row->destroyed() || row->outside()) {
-    return Refusal{"authority-unknown", fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", plan.name),
+    return Refusal{"authority-unknown",
+                   fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", plan.name),
                    "make its request first: keyferry-appliance ca request NAME"};
   }
-  if (!row->pending()) return Refusal{"authority-not-pending", fmt::format("kf-ca/{} has its certificate already", plan.name)};
+  if (!row->pending())
+    return Refusal{"authority-not-pending", fmt::format("kf-ca/{} has its certificate already", plan.name)};
   if (row->retired()) return Refusal{"authority-retired", fmt::format("kf-ca/{} was retired", plan.name)};
   const auto chain = facts_of(plan.chain);
-  x509::CaSpec spec{row->subject(), chain.front().not_before, chain.front().not_after, std::uint8_t{0}, kind_of(*row), {}};
+  x509::CaSpec spec{
+      row->subject(), chain.front().not_before, chain.front().not_after, std::uint8_t{0}, kind_of(*row), {}};
   if (row->has_vendor_id()) spec.matter.vendor_id = static_cast<std::uint16_t>(row->vendor_id());
   if (row->has_product_id()) spec.matter.product_id = static_cast<std::uint16_t>(row->product_id());
   const auto key = crypto::PublicKey::from_point(as_bytes(row->public_key()));
   if (!key) throw Error{Code::Internal, "the registry has a request without a key"};
   if (auto refusal = x509::check_outside_ca(plan.chain.front(), spec, *key)) return refusal;
-  return x509::validate(spec, chain[1]);
+  if (auto refusal = x509::validate(spec, chain[1])) return refusal;
+  return lint_refusal(plan.chain, lint_profile(spec.kind));
 }
 
 /// What a PAI from outside must be; the others are checked by read_ca_chain.
 Answer check_import_kind(const CaImportPlan& plan) {
   if (plan.kind != x509::CaKind::MatterPai) return std::nullopt;
+  if (auto refusal = lint_refusal(plan.chain, x509::LintProfile::MatterPai)) return refusal;
   const auto chain = facts_of(plan.chain);
   const auto ids = x509::matter_ids(chain.front().subject_name);
   if (const auto* refusal = std::get_if<Refusal>(&ids)) return *refusal;
   const bool is_pai = chain.front().path_length == 0U && std::get<x509::MatterIds>(ids).vendor_id.has_value();
   if (!is_pai || plan.chain.size() != 2) {
-    return Refusal{"ca-matter", fmt::format("{} is no PAI: it has path length 0, a vendor id, and a PAA as issuer", chain.front().subject),
-                   "import it with --template intermediate"};
+    return Refusal{
+        "ca-matter",
+        fmt::format("{} is no PAI: it has path length 0, a vendor id, and a PAA as issuer", chain.front().subject),
+        "import it with --template intermediate"};
   }
   return std::nullopt;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "appliance/gate/roles.h"
+#include "appliance/plan/lint_findings.h"
 #include "appliance/plan/outside_certificate.h"
 #include "keyferry/v1/worker.pb.h"
 #include "wrap/base/cut.h"
@@ -95,6 +96,9 @@ void RecordMaker::lint(const se::Entry& entry) {
     refusal->text = "the certificates of this batch would not pass the lint: " + refusal->text;
     throw to_error(*refusal);
   }
+  std::vector<Bytes> chain{certificate};
+  chain.insert(chain.end(), issuers_.begin(), issuers_.end());
+  if (auto refusal = lint_refusal(chain, lint_profile(template_.name), LeafSignature::NotYet)) throw to_error(*refusal);
   linted_.emplace(std::move(tbs));
 }
 

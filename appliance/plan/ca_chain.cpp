@@ -32,7 +32,8 @@ std::optional<Refusal> check_ca(const Facts& facts, std::size_t below) {
 
 std::optional<Refusal> check_link(const Facts& one, std::size_t at, const Facts& issuer) {
   if (one.issuer_name != issuer.subject_name)
-    return broken("chain-name", at, one, fmt::format("names issuer {}, the next one is {}", one.issuer, issuer.subject));
+    return broken("chain-name", at, one,
+                  fmt::format("names issuer {}, the next one is {}", one.issuer, issuer.subject));
   if (!one.authority_key_identifier.empty() && one.authority_key_identifier != issuer.subject_key_identifier)
     return broken("chain-key-identifier", at, one, "names another key of its issuer than the next one has");
   if (!crypto::verify(issuer.key, crypto::sha256(one.tbs), one.signature))
@@ -45,13 +46,15 @@ std::optional<Refusal> check_link(const Facts& one, std::size_t at, const Facts&
 std::variant<std::vector<Facts>, Refusal> read_ca_chain(std::span<const Bytes> chain) {
   if (chain.empty()) return Refusal{"chain-empty", "the chain has no certificate"};
   if (chain.size() > kMaxCaChain)
-    return Refusal{"chain-too-long", fmt::format("the chain has {} certificates, at most {} are possible", chain.size(), kMaxCaChain),
+    return Refusal{"chain-too-long",
+                   fmt::format("the chain has {} certificates, at most {} are possible", chain.size(), kMaxCaChain),
                    "a device's chain has two to four certificates, its own included"};
   std::vector<Facts> facts;
   for (const Bytes& der : chain) {
     if (der.size() > kMaxCaCertificateBytes)
-      return Refusal{"certificate-size", fmt::format("certificate {} of the chain has {} octets, at most {} are possible",
-                                                     facts.size() + 1, der.size(), kMaxCaCertificateBytes)};
+      return Refusal{"certificate-size",
+                     fmt::format("certificate {} of the chain has {} octets, at most {} are possible", facts.size() + 1,
+                                 der.size(), kMaxCaCertificateBytes)};
     auto parsed = x509::parse_certificate(der);
     if (auto* refusal = std::get_if<Refusal>(&parsed)) {
       refusal->text = fmt::format("certificate {} of the chain: {}", facts.size() + 1, refusal->text);
@@ -65,14 +68,16 @@ std::variant<std::vector<Facts>, Refusal> read_ca_chain(std::span<const Bytes> c
   }
   const Facts& anchor = facts.back();
   if (anchor.issuer_name != anchor.subject_name || check_link(anchor, facts.size() - 1, anchor))
-    return broken("chain-anchor", facts.size() - 1, anchor, "is the last one and is not self-signed: the chain has no anchor");
+    return broken("chain-anchor", facts.size() - 1, anchor,
+                  "is the last one and is not self-signed: the chain has no anchor");
   return facts;
 }
 
 std::optional<Refusal> check_valid_at(std::span<const Facts> chain, UtcMillis at) {
   for (const Facts& one : chain) {
     if (at < one.not_before)
-      return Refusal{"chain-not-yet-valid", fmt::format("{} is valid only from {}", one.subject, to_rfc3339(one.not_before))};
+      return Refusal{"chain-not-yet-valid",
+                     fmt::format("{} is valid only from {}", one.subject, to_rfc3339(one.not_before))};
     if (at > one.not_after)
       return Refusal{"chain-expired", fmt::format("{} was valid until {}", one.subject, to_rfc3339(one.not_after)),
                      "have it renewed"};

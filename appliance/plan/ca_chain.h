@@ -1,5 +1,5 @@
-// The way from an issuing CA up to its self-signed anchor (RFC 5280 section 6.1, for CA certificates of the profile that
-// wrap/x509/certificate.h reads): what an outside CA and an installed certificate must bring with them.
+// The way from an issuing CA up to its self-signed anchor (RFC 5280 section 6.1, for CA certificates of the profile
+// that wrap/x509/certificate.h reads): what an outside CA and an installed certificate must bring with them.
 #pragma once
 
 #include <optional>

@@ -24,7 +24,9 @@ constexpr std::array kKinds{
     KindRow{0, 0, "a Matter product attestation intermediate (PAI)"},
 };
 
-const KindRow& row_of(x509::CaKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
+const KindRow& row_of(x509::CaKind kind) {
+  return kKinds.at(static_cast<std::size_t>(kind));
+}
 
 x509::CaKind kind_of(PlanFields& fields) {
   const auto kind = x509::ca_kind_from_name(fields.text("template", 32));
@@ -57,12 +59,7 @@ void check_spec(PlanFields& fields, const x509::CaSpec& spec) {
 }
 
 std::vector<Bytes> chain_of(PlanFields& fields, std::size_t least) {
-  std::vector<Bytes> chain;
-  for (const std::string& hex : fields.texts("chain", kMaxCaChain, 2 * kMaxCaCertificateBytes)) {
-    const auto der = from_hex(hex);
-    if (!der) fields.refuse("chain", "has an item that is no hex");
-    chain.push_back(der.value_or(Bytes{}));
-  }
+  std::vector<Bytes> chain = fields.hex_list("chain", kMaxCaChain, kMaxCaCertificateBytes);
   if (fields.refusal()) return chain;
   if (chain.size() < least) fields.refuse("chain", fmt::format("has less than {} certificates", least));
   const auto read = read_ca_chain(chain);
@@ -86,8 +83,9 @@ std::string chain_text(const std::vector<Bytes>& chain) {
 void add_ids(std::vector<std::string>& lines, const x509::MatterIds& ids) {
   if (!ids.vendor_id) return;
   const std::string vendor = x509::matter_hex(*ids.vendor_id);
-  lines.push_back(ids.product_id ? fmt::format("Matter vendor id {}, product id {}.", vendor, x509::matter_hex(*ids.product_id))
-                                 : fmt::format("Matter vendor id {}, any product of it.", vendor));
+  lines.push_back(ids.product_id
+                      ? fmt::format("Matter vendor id {}, product id {}.", vendor, x509::matter_hex(*ids.product_id))
+                      : fmt::format("Matter vendor id {}, any product of it.", vendor));
 }
 
 void add_chain(std::vector<std::string>& lines, const std::vector<Bytes>& chain) {
@@ -96,8 +94,9 @@ void add_chain(std::vector<std::string>& lines, const std::vector<Bytes>& chain)
   if (facts == nullptr) return;
   for (std::size_t i = 0; i < facts->size(); ++i) {
     const x509::CertificateFacts& one = (*facts)[i];
-    lines.push_back(fmt::format("{}: {}, valid from {} to {}, SHA-256 {}.", i + 1 == facts->size() ? "Anchor" : "Certificate",
-                                one.subject, to_rfc3339(one.not_before), to_rfc3339(one.not_after), one.sha256.hex()));
+    lines.push_back(fmt::format("{}: {}, valid from {} to {}, SHA-256 {}.",
+                                i + 1 == facts->size() ? "Anchor" : "Certificate", one.subject,
+                                to_rfc3339(one.not_before), to_rfc3339(one.not_after), one.sha256.hex()));
   }
   lines.push_back(fmt::format("The anchor's SHA-256 in words: {}.", key_words(facts->back().sha256.bytes())));
 }
@@ -122,7 +121,8 @@ CaCreatePlan read_ca_create(PlanFields& fields) {
   const std::string_view kind = x509::ca_kind_name(plan.kind);
   const bool alone = x509::is_self_signed(plan.kind);
   if (alone && !plan.issuer.empty()) fields.refuse("issuer", fmt::format("is there: {} is self-signed", kind));
-  if (!alone && plan.issuer.empty()) fields.refuse("issuer", fmt::format("is missing: {} is signed by a CA above it", kind));
+  if (!alone && plan.issuer.empty())
+    fields.refuse("issuer", fmt::format("is missing: {} is signed by a CA above it", kind));
   if (plan.issuer == plan.name) fields.refuse("issuer", "is the CA itself");
   plan.matter = matter_ids_of(fields);
   check_spec(fields, plan.spec());
@@ -153,10 +153,11 @@ CaImportPlan read_ca_import(PlanFields& fields) {
   plan.kind = kind_of(fields);
   plan.chain = chain_of(fields, 1);
   if (fields.refusal()) return plan;
-  if (plan.kind == x509::CaKind::MatterPaa) fields.refuse("template", "is matter-paa: a PAA issues no device certificate");
+  if (plan.kind == x509::CaKind::MatterPaa)
+    fields.refuse("template", "is matter-paa: a PAA issues no device certificate");
   if (x509::is_self_signed(plan.kind) != (plan.chain.size() == 1)) {
-    fields.refuse("template",
-                  fmt::format("is {}, and the chain has {} certificates", x509::ca_kind_name(plan.kind), plan.chain.size()));
+    fields.refuse("template", fmt::format("is {}, and the chain has {} certificates", x509::ca_kind_name(plan.kind),
+                                          plan.chain.size()));
   }
   return plan;
 }
@@ -166,7 +167,8 @@ std::string detail_text(const CaCreatePlan& plan) {
                                  toml_quoted(plan.subject), to_rfc3339(plan.not_before), to_rfc3339(plan.not_after));
   if (plan.kind != x509::CaKind::Root) text += fmt::format("template = \"{}\"\n", x509::ca_kind_name(plan.kind));
   if (!plan.issuer.empty()) text += fmt::format("issuer = \"{}\"\n", plan.issuer);
-  if (plan.path_length != row_of(plan.kind).least_path_length) text += fmt::format("path_length = {}\n", plan.path_length);
+  if (plan.path_length != row_of(plan.kind).least_path_length)
+    text += fmt::format("path_length = {}\n", plan.path_length);
   return text + ids_text(plan.matter);
 }
 
@@ -181,17 +183,20 @@ std::string detail_text(const CaInstallPlan& plan) {
 }
 
 std::string detail_text(const CaImportPlan& plan) {
-  return fmt::format("name = \"{}\"\ntemplate = \"{}\"\n", plan.name, x509::ca_kind_name(plan.kind)) + chain_text(plan.chain);
+  return fmt::format("name = \"{}\"\ntemplate = \"{}\"\n", plan.name, x509::ca_kind_name(plan.kind)) +
+         chain_text(plan.chain);
 }
 
 std::vector<std::string> detail_sentences(const CaCreatePlan& plan) {
   std::vector<std::string> lines{
       fmt::format("The HSM makes certificate authority kf-ca/{} with subject {}.", plan.name, plan.subject),
       fmt::format("Its certificate is valid from {} to {}.", to_rfc3339(plan.not_before), to_rfc3339(plan.not_after))};
-  lines.push_back(plan.issuer.empty() ? fmt::format("It is {}.", row_of(plan.kind).what)
-                                      : fmt::format("It is {}, signed by kf-ca/{}.", row_of(plan.kind).what, plan.issuer));
-  lines.push_back(plan.path_length == 0 ? std::string{"No other CA may stand below it."}
-                                        : fmt::format("{} CA{} may stand below it.", plan.path_length, plan.path_length == 1 ? "" : "s"));
+  lines.push_back(plan.issuer.empty()
+                      ? fmt::format("It is {}.", row_of(plan.kind).what)
+                      : fmt::format("It is {}, signed by kf-ca/{}.", row_of(plan.kind).what, plan.issuer));
+  lines.push_back(plan.path_length == 0
+                      ? std::string{"No other CA may stand below it."}
+                      : fmt::format("{} CA{} may stand below it.", plan.path_length, plan.path_length == 1 ? "" : "s"));
   add_ids(lines, plan.matter);
   return lines;
 }
@@ -206,8 +211,9 @@ std::vector<std::string> detail_sentences(const CaRequestPlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const CaInstallPlan& plan) {
-  std::vector<std::string> lines{
-      fmt::format("Certificate authority kf-ca/{} gets the certificate that answers its request; from then on it issues.", plan.name)};
+  std::vector<std::string> lines{fmt::format(
+      "Certificate authority kf-ca/{} gets the certificate that answers its request; from then on it issues.",
+      plan.name)};
   add_chain(lines, plan.chain);
   return lines;
 }
@@ -220,12 +226,20 @@ std::vector<std::string> detail_sentences(const CaImportPlan& plan) {
   return lines;
 }
 
-std::string detail_subject(const CaCreatePlan& plan) { return plan.name; }
+std::string detail_subject(const CaCreatePlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const CaRequestPlan& plan) { return plan.name; }
+std::string detail_subject(const CaRequestPlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const CaInstallPlan& plan) { return plan.name; }
+std::string detail_subject(const CaInstallPlan& plan) {
+  return plan.name;
+}
 
-std::string detail_subject(const CaImportPlan& plan) { return plan.name; }
+std::string detail_subject(const CaImportPlan& plan) {
+  return plan.name;
+}
 
 }  // namespace keyferry::appliance

@@ -191,6 +191,26 @@ std::vector<std::string> PlanFields::texts(std::string_view field,
   return values;
 }
 
+std::vector<Bytes> PlanFields::hex_list(std::string_view field, std::size_t max_items, std::size_t max_bytes) {
+  const toml::node* node = tables_->take(field);
+  const toml::array* list = node == nullptr ? nullptr : node->as_array();
+  if (list == nullptr || list->size() > max_items) {
+    refuse(field, fmt::format("is missing or no list of at most {} strings in hex", max_items));
+    return {};
+  }
+  std::vector<Bytes> values;
+  for (const toml::node& item : *list) {
+    const auto text = item.value_exact<std::string>();
+    const auto value = text ? from_hex(*text) : std::nullopt;
+    if (!value || value->empty() || value->size() > max_bytes) {
+      refuse(field, fmt::format("has an item that is no hex of 1 to {} octets", max_bytes));
+      return {};
+    }
+    values.push_back(*value);
+  }
+  return values;
+}
+
 std::vector<std::uint64_t> PlanFields::integers(std::string_view field,
                                                 std::uint64_t least,
                                                 std::uint64_t most,

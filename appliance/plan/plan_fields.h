@@ -48,6 +48,8 @@ class PlanFields {
   [[nodiscard]] bool flag(std::string_view field);
   /// An array of strings, at most `max_items`.
   [[nodiscard]] std::vector<std::string> texts(std::string_view field, std::size_t max_items, std::size_t max_chars);
+  /// An array of strings in hex, each of 1 to `max_bytes` octets.
+  [[nodiscard]] std::vector<Bytes> hex_list(std::string_view field, std::size_t max_items, std::size_t max_bytes);
   /// An array of integers, at most `max_items`.
   [[nodiscard]] std::vector<std::uint64_t> integers(std::string_view field, std::uint64_t least, std::uint64_t most,
                                                     std::size_t max_items);

@@ -416,6 +416,12 @@ TEST_F(Commands, CarryAnAtecc608BatchFromAManifestToItsRun) {
   EXPECT_EQ(run("policy show").json["enabled_families"], Json::array({"atecc608"}));
   ASSERT_EQ(plan("small", profile_text(configuration, "[10]")), 0);
   EXPECT_EQ(refused("small.toml"), "atecc608-certificate-room");
+  const std::string leaf = profile_text(configuration, "[8, 10, 12]");
+  ASSERT_EQ(plan("whole", replaced(leaf, "certificate_slots", "chain = \"whole\"\ncertificate_slots")), 0);
+  EXPECT_EQ(refused("whole.toml"), "atecc608-certificate-room");
+  const std::string compressed = profile_text(configuration, "[10]");
+  ASSERT_EQ(plan("compressed", replaced(compressed, "\"plain\"", "\"compressed\"")), 0);
+  EXPECT_EQ(refused("compressed.toml"), "atecc608-certificate-form");  // its validity is no number of years
   ASSERT_EQ(plan("chips", profile_text(configuration, "[8, 10, 12]")), 0);
   EXPECT_EQ(run("plan check " + path("chips.toml").string()).status, 0) << read_text(path("stderr"));
   change_plan("chips.toml", "no-key.toml", "secure_boot_slot = 15\n", "");

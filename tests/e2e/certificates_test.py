@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """CAs under CAs, a PAI whose PAA is elsewhere, Matter DACs: what openssl and gnutls say of every certificate, and what is
 refused before a key is made."""
+import hashlib
 import json
 import pathlib
 import re
@@ -128,6 +129,14 @@ class Certificates(FerryCase):
                            *options)
         return out / f"{name}.csr.pem"
 
+    def declaration(self):
+        """The public example for vendor FFF1, product 8000."""
+        vectors = (pathlib.Path(__file__).parents[1] / "vectors" / "matter" / "declarations.vec").read_text()
+        path = self.ferry.folder / "cd.der"
+        lines = re.search(r"^NAME = .*\n(?:NAME \+ .*\n)*".replace("NAME", "declaration-1"), vectors, re.MULTILINE).group(0)
+        path.write_bytes(bytes.fromhex("".join(line.split()[-1] for line in lines.splitlines())))
+        return path
+
     def new_plan(self, ca, *options, expect=0, count=KEYS):
         self.ferry.plan_file.unlink(missing_ok=True)
         return self.ferry.appliance("plan", "new", "--station", "line-1", "--ca", ca, "--count", count, "--segment-size", 4, "--out",
@@ -185,9 +194,10 @@ class Certificates(FerryCase):
             self.assertIn("UTF8STRING", text)
             self.assertRegex(text, r"1\.3\.6\.1\.4\.1\.37244\.2\.1")
             self.assertLessEqual(self.der_size(leaf), 600)
-        done = self.ferry.run(["keyferry-audit", "cert", "lint", *leafs, folder / "ca.pem"], expect=None)
-        if "unknown" not in done.stderr:
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for leaf in leafs:
+            linted = json.loads(self.ferry.run(["keyferry-audit", "--json", "cert", "lint", leaf, folder / "ca.pem"]).stdout)
+            self.assertEqual(linted["findings"], [])
+            self.assertIn("matter-dac", json.dumps(linted))
 
     def der_size(self, pem):
         return len(subprocess.run(["openssl", "x509", "-in", pem, "-outform", "DER"], check=True, capture_output=True).stdout)
@@ -210,6 +220,8 @@ class Certificates(FerryCase):
         checked = subprocess.run(["openssl", "req", "-in", csr, "-verify", "-noout"], capture_output=True, text=True)
         self.assertIn("verify OK", checked.stderr)
         self.assert_clear(self.new_plan("pai", "--template", self.template, expect=None), "its request is out", "ca install pai")
+        [pending] = self.ferry.appliance_json("ca", "list")["authorities"]
+        self.assertEqual((pending["name"], pending["state"], pending["subject"]), ("pai", "pending", "CN=ACME PAI"))
         # Given again: the same request, no second key.
         again = self.ferry.folder / "again"
         again.mkdir()
@@ -243,6 +255,27 @@ class Certificates(FerryCase):
         self.assert_no_key("ejbca")
         self.ferry.officer("ca", "import", "ejbca", "--chain", chain)
         self.assert_clear(self.ferry.officer("crl", "issue", "--ca", "ejbca", expect=None), "ejbca")
+
+    def test_a_certification_declaration_is_bound_by_the_plan_and_goes_out_with_the_certificates(self):
+        self.matter_cas()
+        declaration = self.declaration()
+        self.template.write_text(DAC.replace("8000", "8001"))
+        self.assert_clear(self.new_plan("pai", "--template", self.template, "--certification-declaration", declaration, expect=None),
+                          "declaration", "8001")
+        self.template.write_text(DAC)
+        broken = self.ferry.folder / "broken.der"
+        broken.write_bytes(declaration.read_bytes()[:-9])
+        self.assert_clear(self.new_plan("pai", "--template", self.template, "--certification-declaration", broken, expect=None), "broken.der")
+        self.new_plan("pai", "--template", self.template, "--certification-declaration", declaration)
+        digest = hashlib.sha256(declaration.read_bytes()).hexdigest()
+        self.assertIn(digest, self.ferry.plan_file.read_text())
+        self.assertIn(f"Certification Declaration has SHA-256 {digest}", self.ferry.appliance("plan", "show", self.ferry.plan_file).stdout)
+        kept = self.ferry.home / "declarations" / f"{digest}.der"
+        with cases.changed(kept, cases.flipped(kept.read_bytes(), 40)):
+            check = self.ferry.appliance_json("plan", "check", self.ferry.plan_file, expect=1)
+            self.assertIn("declaration-missing", [one["reason"] for one in check["refusals"]])
+        folder = self.exported(self.ship())
+        self.assertEqual((folder / "certification-declaration.der").read_bytes(), declaration.read_bytes())
 
     # --- refused ------------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,11 @@ class SecureRoom(FerryCase):
     def prepare(cls):
         ferry = cls.ferry
         ferry.init_and_note_words()
-        ferry.officer("ca", "create", "ca", "--subject", "CN=Test CA,O=Test")
+        # A chain of four: the SE keeps the leaf, the station knows the rest.
+        ferry.officer("ca", "create", "root", "--subject", "CN=Test Root,O=Test", "--path-length", "2")
+        ferry.officer("ca", "create", "policy", "--template", "intermediate", "--issuer", "root", "--path-length", "1",
+                      "--subject", "CN=Test Policy CA,O=Test")
+        ferry.officer("ca", "create", "ca", "--template", "intermediate", "--issuer", "policy", "--subject", "CN=Test CA,O=Test")
         ferry.officer("family", "enable", "atecc608", "--reason", "first line")
         ferry.officer("vendor-key", "create", "room", "--mechanism", "rsa-oaep-sha1")
         cls.identity = json.loads(cls.room("--json", "init", "--name", "room-1").stdout)

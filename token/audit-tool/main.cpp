@@ -5,12 +5,15 @@
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "token/audit-tool/certificate_view.h"
 #include "token/audit-tool/plan_view.h"
 #include "token/audit-tool/transcript_view.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
+#include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
 
@@ -25,6 +28,8 @@ constexpr int kBug = 70;
 struct Line {
   bool json = false;
   std::filesystem::path file;
+  std::vector<std::filesystem::path> files;
+  std::string profile = "auto";
   std::function<int()> run;
 };
 
@@ -69,6 +74,49 @@ int show_hash(const Line& line) {
   return 0;
 }
 
+Json lint_json(const audit_tool::CertificateLint& lint) {
+  Json certificates = Json::array();
+  for (const auto& one : lint.certificates)
+    certificates.push_back(Json{{"origin", one.origin}, {"subject", one.subject}, {"sha256", one.sha256}});
+  Json findings = Json::array();
+  for (const x509::Finding& finding : lint.findings) {
+    findings.push_back(Json{{"certificate", finding.certificate},
+                            {"rule", finding.rule->name},
+                            {"clause", finding.rule->clause},
+                            {"sentence", finding.rule->sentence},
+                            {"found", finding.text}});
+  }
+  return Json{{"profile", x509::lint_profile_name(lint.profile)}, {"certificates", certificates}, {"findings", findings}};
+}
+
+int lint_certificates(const Line& line) {
+  const auto profile = x509::lint_profile_from_name(line.profile);
+  if (!profile) {
+    throw Error{Code::Usage, fmt::format("--profile {}: no such profile", printable(line.profile)),
+                "use auto, general, matter-dac, matter-pai or matter-paa"};
+  }
+  const audit_tool::CertificateLint lint = audit_tool::lint_files(line.files, *profile);
+  if (line.json) {
+    print_json("audit-cert-lint", lint_json(lint));
+  } else {
+    fmt::print(stdout, "{}", audit_tool::lint_text(lint));
+  }
+  return lint.findings.empty() ? 0 : 1;
+}
+
+int show_rules(const Line& line) {
+  Json rules = Json::array();
+  for (const x509::LintRule& rule : x509::lint_rules()) {
+    if (line.json) {
+      rules.push_back(Json{{"rule", rule.name}, {"clause", rule.clause}, {"sentence", rule.sentence}});
+    } else {
+      fmt::print(stdout, "{}\n  {} ({})\n", rule.name, rule.sentence, rule.clause);
+    }
+  }
+  if (line.json) print_json("audit-cert-rules", Json{{"rules", rules}});
+  return 0;
+}
+
 int run(const Line& line) {
   try {
     return line.run();
@@ -100,6 +148,16 @@ int main(int argc, char** argv) {
   add(*plan, "show", "every field, and the digest as hex and words: compare them with what plan approve shows", show_plan);
   add(app, "transcript", "a ceremony's transcript: its SHA-256 as hex and words", show_transcript);
   add(app, "hash", "any file of at most 256 MiB: its SHA-256 as hex and words", show_hash);
+  CLI::App* cert = app.add_subcommand("cert", "certificates, whoever made them");
+  cert->require_subcommand(1)->fallthrough();
+  CLI::App* lint = cert->add_subcommand("lint", "each broken rule with its name, clause and sentence; exit 1 on a finding");
+  lint->add_option("FILE", line.files, "PEM, DER or PKCS#7; several certificates are one chain, leaf first")->required();
+  lint->add_option("--profile", line.profile, "auto, general, matter-dac, matter-pai or matter-paa: what the leaf is")
+      ->capture_default_str();
+  lint->footer("example:\n  keyferry-audit cert lint dac.pem pai.pem paa.pem");
+  lint->fallthrough()->callback([&line] { line.run = [&line] { return lint_certificates(line); }; });
+  CLI::App* rules = cert->add_subcommand("rules", "every rule of the lint");
+  rules->fallthrough()->callback([&line] { line.run = [&line] { return show_rules(line); }; });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11's only way to say help or no

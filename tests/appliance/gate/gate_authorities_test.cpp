@@ -1,0 +1,153 @@
+// CAs past the front end: what the gate and its worker refuse whatever a front end says, and what a request's
+// certificate must be.
+#include <algorithm>
+
+#include "tests/appliance/gate/gate_fixture.h"
+#include "tests/appliance/gate/test_ca_chain.h"
+#include "wrap/base/random.h"
+#include "wrap/crypto/hash.h"
+#include "wrap/x509/certificate.h"
+#include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/path.h"
+#include "wrap/x509/request.h"
+
+namespace keyferry::appliance::test {
+namespace {
+
+UtcMillis in_years(int years) {
+  return UtcMillis{SystemClock{}.now().value + std::int64_t{years} * 365 * 86'400'000};
+}
+
+class Authorities : public GateFixture {
+ protected:
+  void SetUp() override {
+    gate_ = start_gate();
+    open(*gate_);
+    make_appliance(*gate_);
+  }
+
+  template <typename Detail>
+  [[nodiscard]] Plan plan_of(Operation operation, Detail detail) {
+    Plan made = plan(operation);
+    made.detail = std::move(detail);
+    return parsed(made);
+  }
+
+  v1::GateReply done(Operation operation, decltype(Plan::detail) detail) {
+    return run(*gate_, plan_of(operation, std::move(detail)));
+  }
+
+  void expect_refused(const Plan& plan, std::string_view words) {
+    const Error refusal = refusal_of(*gate_, run_request(plan));
+    EXPECT_NE(std::string{refusal.what()}.find(words), std::string::npos) << refusal.what();
+  }
+
+  [[nodiscard]] static CaCreatePlan ca(std::string name, x509::CaKind kind, std::string issuer,
+                                       std::uint8_t path_length) {
+    CaCreatePlan plan{name, "CN=" + name, in_years(-1), in_years(10)};
+    plan.kind = kind;
+    plan.issuer = std::move(issuer);
+    plan.path_length = path_length;
+    return plan;
+  }
+
+  [[nodiscard]] static CaCreatePlan matter(std::string name, x509::CaKind kind, std::string issuer,
+                                           std::uint16_t vendor) {
+    CaCreatePlan plan = ca(std::move(name), kind, std::move(issuer), kind == x509::CaKind::MatterPaa ? 1 : 0);
+    plan.matter.vendor_id = vendor;
+    return plan;
+  }
+
+  [[nodiscard]] const v1::CertificateAuthority& row(const std::string& name) const {
+    const auto found = std::ranges::find_if(registry_.authorities(),
+                                            [&](const v1::CertificateAuthority& one) { return one.name() == name; });
+    if (found == registry_.authorities().end()) throw Error{Code::NotFound, name};
+    return *found;
+  }
+
+  /// A PAA elsewhere certifies `key`: the chain to install.
+  [[nodiscard]] std::vector<Bytes> certified(const crypto::PublicKey& key, const std::string& subject,
+                                             std::uint16_t vendor) {
+    const auto sign = [this](const Bytes& tbs) { return x509::assemble(tbs, paa_.sign_digest(crypto::sha256(tbs))); };
+    const x509::CaSpec above{"CN=PAA", in_years(-2), in_years(20), std::uint8_t{1}, x509::CaKind::MatterPaa, {}};
+    const Bytes anchor = sign(x509::ca_to_be_signed(above, x509::make_serial(random_), paa_.public_key()));
+    const auto issuer = std::get<x509::CertificateFacts>(x509::parse_certificate(anchor));
+    x509::CaSpec spec{subject, in_years(-1), in_years(10), std::uint8_t{0}, x509::CaKind::MatterPai, {}};
+    spec.matter.vendor_id = vendor;
+    return {sign(x509::ca_to_be_signed(spec, x509::make_serial(random_), key, issuer)), anchor};
+  }
+
+  [[nodiscard]] crypto::PublicKey requested() {
+    CaRequestPlan plan{"pai", "CN=PAI"};
+    plan.kind = x509::CaKind::MatterPai;
+    plan.matter.vendor_id = std::uint16_t{0xFFF1};
+    done(Operation::CaRequest, plan);
+    const auto request = x509::parse_request(as_bytes(row("pai").request()));
+    return std::get<x509::RequestFacts>(request).key;
+  }
+
+  SystemRandom random_;
+  crypto::SoftKey paa_ = crypto::SoftKey::generate();
+  std::unique_ptr<GateClient> gate_;
+};
+
+TEST_F(Authorities, StandBelowEachOtherAndTheirChainVerifies) {
+  done(Operation::CaCreate, ca("root", x509::CaKind::Root, "", 2));
+  done(Operation::CaCreate, ca("middle", x509::CaKind::Intermediate, "root", 1));
+  done(Operation::CaCreate, ca("low", x509::CaKind::Intermediate, "middle", 0));
+  const v1::CertificateAuthority& low = row("low");
+  ASSERT_EQ(low.issuers_size(), 2);
+  EXPECT_EQ(low.issuers(0), row("middle").certificate());
+  EXPECT_EQ(low.issuers(1), row("root").certificate());
+  expect_refused(plan_of(Operation::CaCreate, ca("deeper", x509::CaKind::Intermediate, "low", 0)), "");
+  expect_refused(plan_of(Operation::CaCreate, ca("wide", x509::CaKind::Intermediate, "middle", 1)), "path length");
+}
+
+TEST_F(Authorities, OfMatterFitTheirPaa) {
+  done(Operation::CaCreate, matter("paa", x509::CaKind::MatterPaa, "", 0xFFF1));
+  expect_refused(plan_of(Operation::CaCreate, matter("other", x509::CaKind::MatterPai, "paa", 0xFFF2)), "FFF2");
+  expect_refused(plan_of(Operation::CaCreate, matter("under-root", x509::CaKind::MatterPai, "ca", 0xFFF1)), "PAA");
+  expect_refused(plan_of(Operation::CaCreate, ca("sub", x509::CaKind::Intermediate, "paa", 0)), "intermediate");
+  CaCreatePlan longer = matter("long", x509::CaKind::MatterPai, "paa", 0xFFF1);
+  longer.not_after = in_years(11);
+  expect_refused(plan_of(Operation::CaCreate, longer), "valid from");
+  done(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1));
+  EXPECT_EQ(row("pai").vendor_id(), 0xFFF1U);
+  expect_refused(plan_of(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1)), "already");
+}
+
+TEST_F(Authorities, ThatArePendingOrOutsideIssueNothing) {
+  static_cast<void>(requested());
+  done(Operation::CaImport, CaImportPlan{"outside", x509::CaKind::Intermediate, test_ca_chain(2)});
+  EXPECT_TRUE(row("outside").outside());
+  expect_refused(plan_of(Operation::CaImport, CaImportPlan{"again", x509::CaKind::Intermediate, test_ca_chain(2)}),
+                 "outside");
+  for (const auto& [name, words] : {std::pair{"pai", "request is out"}, std::pair{"outside", "outside"}}) {
+    Plan batch = batch_plan(4, 4);
+    std::get<BatchPlan>(batch.detail).certificate_authority = name;
+    expect_refused(parsed(batch), words);
+    expect_refused(plan_of(Operation::CaCreate, ca("below", x509::CaKind::Intermediate, name, 0)), "");
+    expect_refused(plan_of(Operation::CrlIssue, CrlIssuePlan{name, 1, {0, crypto::sha256({})}, in_years(1)}), name);
+  }
+}
+
+TEST_F(Authorities, TakeTheCertificateOfTheirRequestAndNoOther) {
+  const crypto::PublicKey key = requested();
+  const auto install = [this](std::vector<Bytes> chain) {
+    return plan_of(Operation::CaInstall, CaInstallPlan{"pai", std::move(chain)});
+  };
+  expect_refused(install(certified(crypto::SoftKey::generate().public_key(), "CN=PAI", 0xFFF1)), "another key");
+  expect_refused(install(certified(key, "CN=Other", 0xFFF1)), "CN=Other");
+  expect_refused(install(certified(key, "CN=PAI", 0xFFF2)), "FFF2");
+  expect_refused(install(test_ca_chain(2)), "another key");
+  EXPECT_TRUE(row("pai").pending());
+  const std::vector<Bytes> good = certified(key, "CN=PAI", 0xFFF1);
+  done(Operation::CaInstall, CaInstallPlan{"pai", good});
+  EXPECT_FALSE(row("pai").pending());
+  EXPECT_EQ(row("pai").certificate(), to_string(good[0]));
+  EXPECT_EQ(row("pai").issuers(0), to_string(good[1]));
+  expect_refused(install(certified(key, "CN=PAI", 0xFFF1)), "already");
+}
+
+}  // namespace
+}  // namespace keyferry::appliance::test
