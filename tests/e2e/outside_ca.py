@@ -16,12 +16,16 @@ rand_serial = yes
 default_md = sha256
 default_days = 365
 policy = any
-preserve = yes
 unique_subject = no
 x509_extensions = device
 [any]
 commonName = optional
 organizationName = optional
+[reversed]
+organizationName = optional
+commonName = optional
+[short]
+commonName = optional
 [device]
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature

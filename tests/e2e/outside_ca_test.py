@@ -238,9 +238,16 @@ class BadInput(OutsideCase):
         self.refused("CN=somebody else", "was requested", record=2)
 
     def test_a_subject_in_another_order(self):
-        serial = json.loads((self.requests / "index.json").read_text())["requests"][2]["device_serial"]
-        self.good_but(2, self.ca.sign([self.request_files()[2]], "-subj", f"/O=Test/CN={serial}")[0])
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "reversed")[0])
         self.refused("was requested", record=2)
+
+    def test_a_subject_without_its_organization(self):
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "short")[0])
+        self.refused(",O=Test was requested", record=2)
+
+    def test_a_ca_that_keeps_the_subject_whatever_its_policy(self):
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "short", "-preserveDN")[0])
+        self.assertEqual(self.take(self.batch, self.ferry.folder / "from-ca")["missing_count"], 0)
 
     def test_two_for_one_request(self):
         self.good_but(0, self.ca.sign([self.request_files()[0]])[0])

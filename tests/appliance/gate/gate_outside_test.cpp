@@ -52,7 +52,7 @@ class GateOutside : public GateFixture {
     gate_ = start_gate();
     make_appliance(*gate_);
     Plan import = plan(Operation::CaImport);
-    import.detail = CaImportPlan{"outside", CaProfile::Root, {ca_.certificate()}};
+    import.detail = CaImportPlan{"outside", x509::CaKind::Root, {ca_.certificate()}};
     run(*gate_, parsed(import));
     plan_ = outside_plan();
     run(*gate_, plan_);
