@@ -111,10 +111,13 @@ Status status_of(Context& context,
                   fmt::format("  due {}{}", to_rfc3339(batch.due), overdue ? ", overdue" : "")};
   const bool waits = batch.state == BatchState::Waiting || batch.state == BatchState::Certifying;
   if (waits) {
-    status.lines.push_back(fmt::format("  outside CA \"{}\": {} of {} certificates are in{}", batch.authority,
-                                       waiting.certificates, waiting.requests,
-                                       batch.state == BatchState::Waiting ? "; nothing is sealed before officers approve them"
-                                                                          : ", approved"));
+    const bool approved = batch.state == BatchState::Certifying;
+    status.lines.push_back(
+        fmt::format("  outside CA \"{}\": {} of {} certificates are in{}",
+                    batch.authority,
+                    waiting.certificates,
+                    waiting.requests,
+                    approved ? ", approved" : "; nothing is sealed before officers approve them"));
   }
   return status;
 }

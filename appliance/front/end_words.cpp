@@ -54,7 +54,9 @@ std::uint64_t write_records(Context& context, const std::vector<BatchId>& batche
     writer.write(as_bytes(
         fmt::format("{},{},{},{},{},{},{}\n", record.batch.hex(), record.record_no, record.family,
                     family && serial ? printable(se::serial_text(*family, *serial)) : to_hex(record.se_serial),
-                    record.key_name, to_hex(record.outside_serial.empty() ? record.certificate_serial : record.outside_serial), record.certificate_sha256.hex())));
+                    record.key_name,
+                    to_hex(record.outside_serial.empty() ? record.certificate_serial : record.outside_serial),
+                    record.certificate_sha256.hex())));
     ++count;
   });
   writer.commit();

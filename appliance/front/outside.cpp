@@ -166,6 +166,7 @@ std::optional<Refusal> missing_refusal(Context& context, const BatchRow& batch) 
 }
 
 int seal_certified(Context& context, const BatchRow& batch) {
+  KF_CUT("front.certify.approved");
   return run_batch(context, plan_of(context, batch), {}, {});
 }
 
@@ -214,7 +215,6 @@ int batch_certify(Context& context, std::string_view batch) {
     OperationInput input;
     input.action = certified_action(row.id, context.clock().now());
     run_operation(context, Operation::BatchCertify, plan, input);
-    KF_CUT("front.certify.approved");
   } else if (row.state != BatchState::Certifying && row.state != BatchState::Sealed) {
     throw to_error(not_waiting(row));
   }
@@ -229,7 +229,6 @@ int run_batch_certify(Context& context, const Plan& plan, const std::vector<Byte
     OperationInput input;
     input.action = certified_action(id, context.clock().now());
     static_cast<void>(run_at_gate(context, plan, approvals, input));
-    KF_CUT("front.certify.approved");
   }
   const auto batch = BatchStore{context.ledger()}.find(id);
   if (!batch) throw Error{Code::Storage, fmt::format("the ledger has no batch {}", id.hex())};

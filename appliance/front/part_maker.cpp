@@ -146,14 +146,16 @@ void PartMaker::sync_files() {
 
 SealedPart PartMaker::store_prepared(BatchStore& store, const BatchId& batch) {
   sync_files();
-  part_.first_leaf = store.prepare(batch, part_, records_, leaves_);
-  KF_CUT("front.part.prepared");
-  return part_;
+  return noted(store.prepare(batch, part_, records_, leaves_));
 }
 
 SealedPart PartMaker::store_prepared(OutsideStore& store, const BatchId& batch) {
   sync_files();
-  part_.first_leaf = store.prepare(batch, part_, requests_, leaves_);
+  return noted(store.prepare(batch, part_, requests_, leaves_));
+}
+
+SealedPart PartMaker::noted(std::uint64_t first_leaf) {
+  part_.first_leaf = first_leaf;
   KF_CUT("front.part.prepared");
   return part_;
 }

@@ -46,6 +46,7 @@ class PartMaker {
   void take_record(const v1::GateReply& reply);
   void take_request(const v1::IssuedRecord& record, const InventoryStore::SegmentEntry& entry);
   void sync_files();
+  [[nodiscard]] SealedPart noted(std::uint64_t first_leaf);
 
   PartFiles files_;
   SealedPart part_;

@@ -107,6 +107,29 @@ token::Record certified_record(const se::Entry& entry, token::WaitingRecord&& wa
   return record;
 }
 
+/// Each certificate is for the key and the SE in its place, and what plan and CA say.
+std::vector<x509::CertificateFacts> checked_facts(const BatchPlan& batch, const v1::MakeSegment& request,
+                                                  const std::vector<se::Entry>& entries,
+                                                  const std::vector<token::WaitingRecord>& waiting) {
+  if (waiting.size() != entries.size()) refuse("the waiting container has another number of records than its segment");
+  const OutsideCertificates outside{batch, as_bytes(request.ca_certificate())};
+  std::vector<x509::CertificateFacts> facts;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::uint32_t number = request.index() * batch.segment_size + static_cast<std::uint32_t>(i);
+    if (waiting[i].record_no.value != number || waiting[i].se_serial != entries[i].serial) {
+      refuse(fmt::format("the waiting container has another SE in the place of record {}", number));
+    }
+    auto checked = outside.check(as_bytes(request.certificates(static_cast<int>(i))), subject_fields(entries[i]),
+                                 waiting[i].public_key, UtcMillis{request.now_ms()});
+    if (auto* no = std::get_if<Refusal>(&checked)) {
+      no->text = fmt::format("record {}: {}", number, no->text);
+      throw to_error(*no);
+    }
+    facts.push_back(std::get<x509::CertificateFacts>(std::move(checked)));
+  }
+  return facts;
+}
+
 }  // namespace
 
 void SegmentMaker::make_waiting(const Plan& plan, const v1::MakeSegment& request, const SegmentSink& sink,
@@ -186,10 +209,9 @@ void SegmentMaker::make_certified(const Plan& plan, const v1::MakeSegment& reque
   const BatchPlan& batch = plan.batch();
   const std::vector<se::Entry> entries = checked_entries(request, batch);
   check_certificates(request, batch, entries.size());
-  const OutsideCertificates outside{batch, as_bytes(request.ca_certificate())};
   const crypto::PublicKey recipient = point_of(request.station_agreement_key(), "station's key");
   std::vector<token::WaitingRecord> waiting = open_waiting(plan, request);
-  if (waiting.size() != entries.size()) refuse("the waiting container has another number of records than its segment");
+  const std::vector<x509::CertificateFacts> facts = checked_facts(batch, request, entries, waiting);  // before any is sealed
 
   std::uint64_t issuers_bytes = request.ca_certificate().size();
   for (const std::string& issuer : request.ca_issuers()) issuers_bytes += issuer.size();
@@ -209,23 +231,12 @@ void SegmentMaker::make_certified(const Plan& plan, const v1::MakeSegment& reque
   items.write(token::opening_for(header));
   Bytes certificates;
   IssuedLines issued{sink};
-  const std::uint32_t first = request.index() * batch.segment_size;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const ByteView certificate = as_bytes(request.certificates(static_cast<int>(i)));
-    const std::uint32_t number = first + static_cast<std::uint32_t>(i);
-    if (waiting[i].record_no.value != number || waiting[i].se_serial != entries[i].serial) {
-      refuse(fmt::format("the waiting container has another SE in the place of record {}", number));
-    }
-    auto checked = outside.check(certificate, subject_fields(entries[i]), waiting[i].public_key, UtcMillis{request.now_ms()});
-    if (auto* no = std::get_if<Refusal>(&checked)) {
-      no->text = fmt::format("record {}: {}", number, no->text);
-      throw to_error(*no);
-    }
     const token::Record record = certified_record(entries[i], std::move(waiting[i]), request, certificate, random_);
     items.write(record);
     append_u16be_prefixed(certificates, certificate);
-    describe_certified(plan.batch_id(), entries[i], record, std::get<x509::CertificateFacts>(checked),
-                       UtcMillis{request.now_ms()}, issued.next());
+    describe_certified(plan.batch_id(), entries[i], record, facts[i], UtcMillis{request.now_ms()}, issued.next());
   }
   issued.finish();
   KF_CUT("worker.certified.made");

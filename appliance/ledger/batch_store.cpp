@@ -174,16 +174,14 @@ void add_nonces(store::Database& database, const std::vector<RecordRow>& records
   }
 }
 
+/// Under an outside CA the keys were noted when they were made, and each serial when its certificate was taken in
+/// (key_request_serial_once): a segment that is made anew after a cut brings the same ones again.
 void add_seen_values(SeenValues& seen, const std::vector<RecordRow>& records) {
+  if (!records.empty() && !records.front().outside_serial.empty()) return;
   std::vector<SeenId> keys(records.size());
   std::vector<SeenId> serials(records.size());
   for (std::size_t i = 0; i < records.size(); ++i) {
-    // Under an outside CA the key was noted when it was made; a run holds as many of the one as of the other.
-    if (records[i].outside_serial.empty()) {
-      keys[i] = seen_public_key(records[i].public_key);
-    } else {
-      std::ranges::copy(records[i].certificate_sha256.bytes().first(keys[i].size()), keys[i].begin());
-    }
+    keys[i] = seen_public_key(records[i].public_key);
     if (records[i].certificate_serial.size() != serials[i].size()) throw damaged("a serial");
     std::ranges::copy(records[i].certificate_serial, serials[i].begin());
   }

@@ -19,6 +19,17 @@ T parsed_or_throw(std::variant<T, Refusal> parsed) {
   return std::get<T>(std::move(parsed));
 }
 
+/// Said by the certificate of its signature (RFC 5280 4.1.1.2): RFC 5758 3.2 (ECDSA), RFC 8017 A.2.4 (RSA).
+bool is_over_sha1(ByteView certificate) {
+  const auto whole = der::only_element(certificate, der::kSequence);
+  if (!whole) return false;
+  der::Reader fields{whole->content};
+  static_cast<void>(fields.next(der::kSequence));
+  const auto algorithm = fields.next(der::kSequence);
+  const auto oid = algorithm ? der::Reader{algorithm->content}.next(der::kOid) : std::nullopt;
+  return oid && (equal(oid->whole, der::oid("1.2.840.10045.4.1")) || equal(oid->whole, der::oid("1.2.840.113549.1.1.5")));
+}
+
 }  // namespace
 
 x509::SubjectFields subject_fields(const se::Entry& entry) {
@@ -59,6 +70,10 @@ std::variant<x509::CertificateFacts, Refusal> OutsideCertificates::check(ByteVie
   if (octets.size() > kMaxOutsideCertificateBytes) {
     return Refusal{"certificate-size",
                    fmt::format("the certificate has {} octets, at most {} are taken", octets.size(), kMaxOutsideCertificateBytes)};
+  }
+  if (is_over_sha1(octets)) {
+    return Refusal{"certificate-sha1", "the certificate is signed over SHA-1, which proves nothing any more",
+                   "let the CA sign with SHA-256"};
   }
   if (auto refusal = x509::check_outside_certificate(octets, template_, entry, key)) return std::move(*refusal);
   auto parsed = x509::parse_certificate(octets);

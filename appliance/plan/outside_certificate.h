@@ -34,7 +34,7 @@ class OutsideCertificates {
   OutsideCertificates(const BatchPlan& batch, ByteView issuer);
 
   /// What `der` says, if it may be used for this key and entry. Refusals: those of x509::check_outside_certificate,
-  /// "certificate-size", "certificate-issuer", "certificate-signature", "certificate-expired".
+  /// "certificate-size", "certificate-sha1", "certificate-issuer", "certificate-signature", "certificate-expired".
   [[nodiscard]] std::variant<x509::CertificateFacts, Refusal> check(ByteView der,
                                                                     const x509::SubjectFields& entry,
                                                                     const crypto::PublicKey& key,

@@ -16,10 +16,15 @@ rand_serial = yes
 default_md = sha256
 default_days = 365
 policy = any
-preserve = yes
 unique_subject = no
 x509_extensions = device
 [any]
+commonName = optional
+organizationName = optional
+[reversed]
+organizationName = optional
+commonName = optional
+[short]
 commonName = optional
 [device]
 basicConstraints = critical,CA:FALSE
@@ -75,12 +80,9 @@ class OpensslCa:
         """Certificates in PEM, in the order of the requests."""
         requests = list(requests)
         (self.folder / "index.txt").write_text("")  # a CA that forgets: it may give two for one request
-        bundle = self.folder / "signed.pem"
-        bundle.unlink(missing_ok=True)
-        openssl("ca", "-config", self.config, "-batch", "-notext", "-extensions", extensions, "-out", bundle, *more, "-infiles",
-                *requests)
-        blocks = bundle.read_text().split("-----BEGIN CERTIFICATE-----")[1:]
-        certificates = ["-----BEGIN CERTIFICATE-----" + block for block in blocks]
+        openssl("ca", "-config", self.config, "-batch", "-notext", "-extensions", extensions, *more, "-infiles", *requests)
+        issued = [line.split("\t")[3] for line in (self.folder / "index.txt").read_text().splitlines()]
+        certificates = [(self.folder / "new" / f"{serial}.pem").read_text() for serial in issued]
         assert len(certificates) == len(requests), f"{len(certificates)} certificates for {len(requests)} requests"
         return certificates
 

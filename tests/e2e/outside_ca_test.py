@@ -43,7 +43,7 @@ class OutsideCase(FerryCase):
 
     @staticmethod
     def not_after():
-        return "2040-01-01"
+        return "2035-01-01"
 
     @classmethod
     def prepare_more(cls):
@@ -118,7 +118,7 @@ class TheWholeJob(OutsideCase):
             self.from_ca(f"Device_{i}.PEM", certificate + self.ca.chain.read_text())
         self.ca.pkcs7(signed[4:7], self.from_ca("bundle.p7b", ""))
         first = self.take(batch, ferry.folder / "from-ca", expect=1)
-        self.assertEqual((first["taken"], first["missing"]), (7, [7, 8, 9, 10, 11]))
+        self.assertEqual((first["taken"], first["missing"]), (7, [7, 8, 9, 10, 11]), first["problems"])
         self.assertIn("7 of 12", ferry.appliance("batch", "status", batch).stdout)
         self.assert_clear(self.certify(batch, expect=None), "5 of 12 certificates")
         self.ca.pkcs7(signed[7:9], self.from_ca("more.p7", ""), form="PEM")
@@ -176,7 +176,7 @@ class AThousandRequests(OutsideCase):
             self.from_ca(f"cert-{i}.pem", certificate + self.ca.chain.read_text())
         self.ca.pkcs7(signed[300:700], self.from_ca("bundle.p7b", ""))
         first = self.take(batch, self.ferry.folder / "from-ca", expect=1)
-        self.assertEqual((first["taken"], first["missing"]), (700, list(range(700, 1000))))
+        self.assertEqual((first["taken"], first["missing"]), (700, list(range(700, 1000))), first["problems"])
         for i, certificate in enumerate(signed[700:]):
             self.from_ca(f"late-{i}.der", der(certificate))
         self.assertEqual(self.take(batch, self.ferry.folder / "from-ca")["missing_count"], 0)
@@ -238,9 +238,16 @@ class BadInput(OutsideCase):
         self.refused("CN=somebody else", "was requested", record=2)
 
     def test_a_subject_in_another_order(self):
-        serial = json.loads((self.requests / "index.json").read_text())["requests"][2]["device_serial"]
-        self.good_but(2, self.ca.sign([self.request_files()[2]], "-subj", f"/O=Test/CN={serial}")[0])
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "reversed")[0])
         self.refused("was requested", record=2)
+
+    def test_a_subject_without_its_organization(self):
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "short")[0])
+        self.refused(",O=Test was requested", record=2)
+
+    def test_a_ca_that_keeps_the_subject_whatever_its_policy(self):
+        self.good_but(2, self.ca.sign([self.request_files()[2]], "-policy", "short", "-preserveDN")[0])
+        self.assertEqual(self.take(self.batch, self.ferry.folder / "from-ca")["missing_count"], 0)
 
     def test_two_for_one_request(self):
         self.good_but(0, self.ca.sign([self.request_files()[0]])[0])

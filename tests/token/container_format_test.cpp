@@ -51,7 +51,7 @@ TEST(ContainerHeader, NamesTheFieldThatIsWrong) {
       {11, 0, "suite"},
       {11, 2, "suite"},
       {12, 0, "type"},
-      {12, 4, "type"},
+      {12, 5, "type"},
       {12, 255, "type"},
       {13, 0, "environment"},
       {13, 4, "environment"},

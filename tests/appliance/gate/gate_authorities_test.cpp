@@ -22,7 +22,7 @@ class Authorities : public GateFixture {
  protected:
   void SetUp() override {
     gate_ = start_gate();
-    open(*gate_);
+    static_cast<void>(open(*gate_));
     make_appliance(*gate_);
   }
 

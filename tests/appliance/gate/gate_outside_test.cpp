@@ -52,7 +52,7 @@ class GateOutside : public GateFixture {
     gate_ = start_gate();
     make_appliance(*gate_);
     Plan import = plan(Operation::CaImport);
-    import.detail = CaImportPlan{"outside", CaProfile::Root, {ca_.certificate()}};
+    import.detail = CaImportPlan{"outside", x509::CaKind::Root, {ca_.certificate()}};
     run(*gate_, parsed(import));
     plan_ = outside_plan();
     run(*gate_, plan_);
@@ -256,7 +256,7 @@ TEST_F(GateOutside, OpensNoContainerButItsOwnInItsPlace) {
                                 {another_type, "type"},
                                 {Bytes(good.begin(), good.end() - 1), ""},
                                 {Bytes(good.begin(), good.begin() + 100), ""},
-                                {Bytes(4096, 0), "header"}};
+                                {Bytes(4096, 0), "container"}};
   for (const Case& wrong : cases) {
     waiting_[0] = wrong.container;
     expect_refused(certified_request(0), wrong.words);

@@ -237,6 +237,8 @@ Plan Quorum::sample(Operation operation) {
       return plan_for(operation, ClockSetPlan{in_a_year(), "battery"});
     case Operation::SePrepare:
       return plan_for(operation, sample_preparation());
+    case Operation::BatchCertify:
+      return plan_for(operation, BatchCertifyPlan{any_batch(), "outside", 4, any_digest()});
     case Operation::FamilyEnable:
       return plan_for(operation, FamilyEnablePlan{se::Family::Atecc608, "first line"});
     case Operation::InsecureAllow:
