@@ -234,6 +234,7 @@ const CoreCheck::Issuing& CoreCheck::issuing(const BatchId& batch) {
                   "restore the ledger from its newest backup"};
     }
     issued.issuers.push_back(crypto::sha256(authority->certificate));
+    for (const Bytes& above : authority->issuers) issued.issuers.push_back(crypto::sha256(above));
     found = issuing_.emplace(batch, std::move(issued)).first;
   }
   return found->second;

@@ -20,6 +20,7 @@ namespace keyferry::appliance {
 namespace {
 
 constexpr std::size_t kSerialBytes = 16;  // of our certificates
+constexpr std::size_t kMaxSerialBytes = 20;  // RFC 5280 section 4.1.2.2; ours have kSerialBytes
 constexpr const char* kRmaReason = "cessationOfOperation";
 
 // --- which device ----------------------------------------------------------------------------------------------------
@@ -33,8 +34,8 @@ std::optional<Bytes> serial_octets(std::string text) {
   auto octets = from_hex(text);
   if (!octets || octets->empty()) return std::nullopt;
   while (octets->size() > kSerialBytes && octets->front() == 0) octets->erase(octets->begin());
-  if (octets->size() > kSerialBytes) return std::nullopt;
-  octets->insert(octets->begin(), kSerialBytes - octets->size(), 0);
+  if (octets->size() > kMaxSerialBytes) return std::nullopt;
+  if (octets->size() < kSerialBytes) octets->insert(octets->begin(), kSerialBytes - octets->size(), 0);
   return octets;
 }
 
@@ -223,7 +224,9 @@ std::vector<DeviceRow> chosen_records(Context& context, const DeviceChoice& choi
   if (choice.se) rows = records_of_se(store, choice);
   if (choice.device_serial) rows = store.of_device(*choice.device_serial);
   if (choice.certificate) {
-    if (auto row = store.of_certificate(certificate_serial(*choice.certificate))) rows.push_back(std::move(*row));
+    const Bytes serial = certificate_serial(*choice.certificate);
+    rows = store.of_outside_serial(serial);
+    if (auto row = store.of_certificate(serial)) rows.push_back(std::move(*row));
   }
   if (choice.batch) {
     if (!choice.record) throw Error{Code::Usage, "--batch needs --record"};

@@ -276,6 +276,11 @@ std::optional<DeviceRow> DeviceStore::of_certificate(ByteView certificate_serial
   return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
 }
 
+std::vector<DeviceRow> DeviceStore::of_outside_serial(ByteView serial) {
+  return read("record.outside_serial IS NOT NULL AND ltrim(hex(record.outside_serial), '0') = ltrim(hex(:serial), '0')",
+              [&](SQLite::Statement& query) { store::bind_blob(query, ":serial", serial); });
+}
+
 std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch) {
   const std::string of_batch = batch ? " AND record.batch_id = :batch" : "";
   return read(

@@ -49,6 +49,8 @@ class DeviceStore {
   [[nodiscard]] std::vector<DeviceRow> of_device(const std::string& device_serial);
   /// Reads all records: there is no index over random values.
   [[nodiscard]] std::optional<DeviceRow> of_certificate(ByteView certificate_serial);
+  /// By the serial that an outside CA gave, leading zeros apart; two such CAs may have given the same.
+  [[nodiscard]] std::vector<DeviceRow> of_outside_serial(ByteView serial);
   /// Quarantined or returned, not released, scrapped or replaced; of one batch, or all.
   [[nodiscard]] std::vector<DeviceRow> waiting(const std::optional<BatchId>& batch);
 

@@ -31,7 +31,7 @@ FleetCounts FleetStore::visit(const BatchId& batch, const std::optional<UtcMilli
     FleetCounts counts;
     SQLite::Statement query{
         ledger_.database(),
-        "SELECT record.record_no, core, certificate_serial, public_key, CASE WHEN device_serial_bound <> '' THEN "
+        "SELECT record.record_no, core, coalesce(outside_serial, certificate_serial), public_key, CASE WHEN device_serial_bound <> '' THEN "
         "device_serial_bound ELSE se.device_serial END, authority, customer, batch.site, coalesce(station.name, ''), "
         "accepted_ms, record.revoked OR crl_due FROM record JOIN receipt USING (batch_id, record_no) JOIN batch USING "
         "(batch_id) JOIN se USING (se_id) LEFT JOIN station ON station.station_id = receipt.station_id WHERE "

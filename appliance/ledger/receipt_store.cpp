@@ -135,7 +135,7 @@ std::optional<IssuedKey> ReceiptStore::issued_key(const BatchId& batch, RecordNo
     SQLite::Statement query{
         ledger_.database(),
         "SELECT record.state, family, se_serial, key_name, device_serial, public_key, "
-        "certificate_sha256, challenge, attestation_key, certificate_serial "
+        "certificate_sha256, challenge, attestation_key, coalesce(outside_serial, certificate_serial) "
         "FROM record JOIN se USING (se_id) JOIN segment ON segment.batch_id = record.batch_id "
         "AND segment.idx = record.segment_idx WHERE record.batch_id = :batch AND record_no = :no "
         "AND segment.state = 'sealed' AND public_key IS NOT NULL"};
