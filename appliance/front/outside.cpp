@@ -21,8 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxNamed = 20;
-
 BatchRow resolved(Context& context, std::string_view text) {
   auto found = BatchStore{context.ledger()}.resolve(text);
   if (const auto* refusal = std::get_if<Refusal>(&found)) throw to_error(*refusal);
