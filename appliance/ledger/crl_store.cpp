@@ -104,8 +104,9 @@ std::vector<DueEntries> CrlStore::due() {
     std::vector<DueEntries> found;
     while (names.executeStep()) {
       const std::string authority = names.getColumn(0).getString();
-      SQLite::Statement count{ledger_.database(), std::string{"SELECT reason, state, count(*), min(revoked_ms) FROM ("} +
-                                                      kDue + ") GROUP BY reason, state ORDER BY reason, state"};
+      SQLite::Statement count{
+          ledger_.database(), std::string{"SELECT reason, state, count(*), min(revoked_ms) FROM ("} + kDue +
+                                  ") GROUP BY reason, state ORDER BY reason, state"};
       count.bind(":authority", authority);
       while (count.executeStep()) {
         found.push_back({authority, static_cast<std::uint8_t>(count.getColumn(0).getUInt()),
