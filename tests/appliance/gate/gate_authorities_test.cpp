@@ -15,7 +15,8 @@ namespace keyferry::appliance::test {
 namespace {
 
 UtcMillis in_years(int years) {
-  return UtcMillis{SystemClock{}.now().value + std::int64_t{years} * 365 * 86'400'000};
+  static const UtcMillis kNow = SystemClock{}.now();  // once: a CA must not outlive its issuer by a second
+  return UtcMillis{kNow.value + std::int64_t{years} * 365 * 86'400'000};
 }
 
 class Authorities : public GateFixture {
