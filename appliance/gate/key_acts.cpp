@@ -98,7 +98,8 @@ void import_key(Hsm& hsm, const KeyRoleRow& row, const v1::MakeKey& request, con
 }
 
 x509::CaSpec spec_of(const v1::MakeKey& request) {
-  const auto kind = x509::ca_kind_from_name(request.profile());
+  const auto kind =
+      request.profile().empty() ? std::optional{x509::CaKind::Root} : x509::ca_kind_from_name(request.profile());
   if (!kind) refuse("a kind of CA that is unknown: " + printable(request.profile()));
   x509::CaSpec spec{.subject = request.subject(), .kind = *kind};
   spec.not_before = UtcMillis{request.not_before_ms()};
