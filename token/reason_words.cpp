@@ -30,6 +30,7 @@ constexpr std::array kReasons{
     ReasonWords{"chain-anchor",
                 "The certificates on the SE lead to another CA than the plan names."},
     ReasonWords{"chain-empty", "The SE holds no certificates."},
+    ReasonWords{"chain-differs", "The SE gives back other certificates than were written."},
     ReasonWords{"chain-expired", "A certificate on the SE is past its end."},
     ReasonWords{"chain-invalid", "The certificates read back from the SE are not valid."},
     ReasonWords{"chain-key-identifier", "The certificates on the SE do not belong together."},
@@ -89,6 +90,7 @@ constexpr std::array kReasons{
     ReasonWords{
         "secure-boot-slot-open",
         "The slot of the secure-boot key is open: anybody could have put another key there."},
+    ReasonWords{"secure-boot-key-other", "The secure-boot key in the SE is not the plan's."},
     ReasonWords{"serial-not-registered",
                 "The certificate on the SE is not registered in this batch."},
     ReasonWords{"sign-refused", "The chip did not sign with its key."},
