@@ -87,10 +87,10 @@ constexpr std::array kReasons{
     ReasonWords{"se-not-prepared", "The SE was not prepared for injection."},
     ReasonWords{"se-pin-refused", "The SE refused its PIN."},
     ReasonWords{"se-unknown", "No record of this station is for this SE."},
+    ReasonWords{"secure-boot-key-other", "The secure-boot key in the SE is not the plan's."},
     ReasonWords{
         "secure-boot-slot-open",
         "The slot of the secure-boot key is open: anybody could have put another key there."},
-    ReasonWords{"secure-boot-key-other", "The secure-boot key in the SE is not the plan's."},
     ReasonWords{"serial-not-registered",
                 "The certificate on the SE is not registered in this batch."},
     ReasonWords{"sign-refused", "The chip did not sign with its key."},
