@@ -298,6 +298,12 @@ asio::awaitable<void> Gate::Impl::commit(FrontLink& front, std::uint64_t id, std
   if (registry) {
     next.registry = *registry;
     next.registry_octets = to_bytes(as_bytes(registry->SerializeAsString()));
+    if (next.registry_octets.size() > kMaxRegistryBytes) {
+      throw Error{Code::Refused,
+                  fmt::format("the registry would have {} octets, at most {} can be opened again",
+                              next.registry_octets.size(), kMaxRegistryBytes),
+                  "use fewer or shorter CA chains"};
+    }
     next.hsm.set_registry_digest(crypto::sha256(next.registry_octets).str());
     next.hsm.set_registry_epoch(registry->epoch());
     next.hsm.set_policy_epoch(registry->policy().epoch());

@@ -100,6 +100,17 @@ const v1::StoredTrailer* stored_of(const v1::OpenPlan& open, const v1::SegmentRe
   return stored;
 }
 
+/// May what was made still be signed? Reasons: segment-issued (kf-state has this one already), certificates-replaced.
+std::optional<Refusal> check_wanted(const v1::OpenPlan& open, const InProgress& made, const v1::SegmentCommit& asked) {
+  const bool issued = asked.manifest() ? open.has_manifest()
+                      : made.waiting   ? open.requested() || GateState::waiting(open, asked.index()) != nullptr
+                                       : GateState::trailer(open, asked.index()) != nullptr;
+  if (issued) return Refusal{"segment-issued", "it was issued before", "give the same command again"};
+  if (made.certificates_root == open.certificates_root() || asked.manifest()) return std::nullopt;
+  return Refusal{"certificates-replaced", "officers have approved other certificates since it was made",
+                 "give the same command again: it is made with those"};
+}
+
 }  // namespace
 
 v1::OpenPlan& Gate::Impl::open_batch(const Plan& plan) {
@@ -159,6 +170,7 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   if (in_progress.size() >= kMaxInProgressBeside + 3 * arguments.settings.workers) throw Error{Code::Refused, "too many segments are under way: commit some first"};
   in_progress[key].front = &front;  // before the first wait: two connections cannot both get it
   in_progress[key].waiting = open.outside() && !open.requested();
+  in_progress[key].certificates_root = open.certificates_root();
   std::optional<Error> failed;
   try {
     WorkerLink* worker = co_await key_worker(static_cast<std::uint64_t>(request.entries_size()));
@@ -268,9 +280,9 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
   const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
   const SegmentKey key{digest.value_or(Digest{}), request.manifest() ? kManifestIndex : request.index()};
   const auto found = in_progress.find(key);
-  if (!digest || found == in_progress.end() || !found->second.prepared || found->second.front != &front) {
-    throw Error{Code::Refused, segment_name(key) + " was not prepared on this connection"};
-  }
+  const bool here = digest && found != in_progress.end() && found->second.prepared && !found->second.committing &&
+                    found->second.front == &front;
+  if (!here) throw Error{Code::Refused, segment_name(key) + " was not prepared on this connection"};
   if (request.first_leaf() != state->hsm.log_size()) {
     throw Error{Code::Refused, fmt::format("the log stands at {}, the ledger put {} at {}", state->hsm.log_size(),
                                            segment_name(key), request.first_leaf()),
@@ -281,9 +293,22 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
   if (still_open != nullptr) {
     const auto batch = *BatchId::from_bytes(key.plan.bytes().first(BatchId::kSizeBytes));
     if (const auto refusal = check_not_suspended(*still_open, batch)) throw to_error(*refusal);
+    if (const auto refusal = check_wanted(*still_open, found->second, request)) throw to_error(*refusal);
   }
-  InProgress one = std::move(found->second);
-  in_progress.erase(found);
+  // Its place stays taken until kf-state has it: a request for the same segment finds the one or the other (I7).
+  found->second.committing = true;
+  std::optional<Error> failed;
+  try {
+    co_await issue(front, id, key, InProgress{found->second});
+  } catch (const Error& error) {
+    failed = error;
+  }
+  in_progress.erase(key);
+  if (failed) throw *failed;
+}
+
+/// With the mutex. Signing is issuing: nothing of it is out before kf-state has the trailer.
+asio::awaitable<void> Gate::Impl::issue(FrontLink& front, std::uint64_t id, SegmentKey key, InProgress one) {
   v1::WorkerRequest sign;
   sign.mutable_sign_trailer()->set_container_id(one.container.str());
   KF_CUT("gate.segment.before-sign");
@@ -296,7 +321,7 @@ asio::awaitable<void> Gate::Impl::commit_segment(FrontLink& front, std::uint64_t
   GateState next = *state;
   v1::OpenPlan* open = next.open_plan(key.plan);
   if (open == nullptr || open->sealed() || open->closed()) throw Error{Code::Refused, "the plan is not open any more"};
-  store_trailer(*open, one.stored, request.manifest(), one.waiting);
+  store_trailer(*open, one.stored, key.index == kManifestIndex, one.waiting);
   co_await write_state(std::move(next), one.leaf_hashes);
   KF_CUT("gate.segment.written");
   reply_issued(front, id, one.stored);
@@ -306,7 +331,8 @@ asio::awaitable<void> Gate::Impl::abandon_segment(FrontLink& front, std::uint64_
   const auto digest = Digest::from_bytes(as_bytes(request.plan_digest()));
   const SegmentKey key{digest.value_or(Digest{}), request.manifest() ? kManifestIndex : request.index()};
   const auto found = in_progress.find(key);
-  if (found == in_progress.end() || !found->second.prepared || found->second.front != &front) {
+  if (found == in_progress.end() || !found->second.prepared || found->second.committing ||
+      found->second.front != &front) {
     throw Error{Code::Refused, segment_name(key) + " was not prepared on this connection"};
   }
   co_await drop(key);

@@ -30,9 +30,9 @@ constexpr Bound kOtherwiseOfGate{"", 65'536, 1 * kMiB};
 
 // Plans: kMaxPlanBytes. Segments: kMaxSegmentRecords. An audit path has one hash for each bit of a position.
 constexpr std::array kBounds{
-    Bound{"AdoptRequest.backup_registry", 1, 1 * kMiB},
+    Bound{"AdoptRequest.backup_registry", 1, kMaxRegistryBytes},
     Bound{"AdoptRequest.plan", 1, 64 * kKiB},
-    Bound{"AdoptRequest.registry", 1, 1 * kMiB},
+    Bound{"AdoptRequest.registry", 1, kMaxRegistryBytes},
     Bound{"BackupRequest.plan", 1, 64 * kKiB},
     Bound{"CheckDeliveredRequest.entries", 1024, 4 * kKiB},
     Bound{"CheckDeliveredRequest.path", 64, 32},
@@ -51,11 +51,11 @@ constexpr std::array kBounds{
     Bound{"MakeSegment.plan", 1, 64 * kKiB},
     Bound{"MakeSegment.waiting", 1, 8 * kMiB},
     Bound{"OpenInbox.chunk_hashes", 262'144, 32},
-    Bound{"OpenRequest.registries", 64, 1 * kMiB},
+    Bound{"OpenRequest.registries", 64, kMaxRegistryBytes},
     Bound{"MakeCrl.ca_certificate", 1, 16 * kKiB},
     Bound{"MakeCrl.entries", 1, 8 * kMiB},  // 300,000 of 25 octets
     Bound{"MakePreparationOrder.plan", 1, 64 * kKiB},
-    Bound{"MakePreparationOrder.registry", 1, 1 * kMiB},
+    Bound{"MakePreparationOrder.registry", 1, kMaxRegistryBytes},
     Bound{"ReportRequest.leaves", 4096, 0},
     Bound{"Restore.backup", 1, 8 * kMiB},
     Bound{"RestoreRequest.backup", 1, 8 * kMiB},

@@ -19,6 +19,9 @@ namespace keyferry::appliance {
 /// The first frame of a connection: `open` with its registries, or a backup that is restored.
 inline constexpr std::uint32_t kMaxFirstFrameBytes = 9U * 1024 * 1024;
 
+/// As it is stored and opened again.
+inline constexpr std::size_t kMaxRegistryBytes = 1024U * 1024;
+
 /// Length of the frame that begins with these four octets; nothing above `max_bytes`.
 [[nodiscard]] std::optional<std::uint32_t> frame_length(ByteView four_octets, std::uint32_t max_bytes = kMaxFrameBytes);
 

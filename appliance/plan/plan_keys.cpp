@@ -293,6 +293,8 @@ std::vector<std::string> detail_sentences(const HsmAdoptStatePlan& plan) {
     lines.push_back(fmt::format("CRLs of kf-ca/{} go on above number {}, whose {} entries stay.",
                                 crl.authority, crl.number, crl.entries.count));
   }
+  lines.push_back(plan.crls.empty() ? "No CA of it has issued a CRL: the first of each is number 1."
+                                    : "No other CA of it has issued a CRL: the first of each is number 1.");
   return lines;
 }
 

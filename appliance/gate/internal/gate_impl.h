@@ -40,7 +40,9 @@ struct InProgress {
   const FrontLink* front = nullptr;
   WorkerLink* worker = nullptr;
   bool prepared = false;
+  bool committing = false;           // being signed: stays until kf-state has it, so that nothing is made twice
   bool waiting = false;              // keys and requests of a batch under an outside CA
+  std::string certificates_root;     // of the certificates that it was made with, of such a batch; else empty
   ContainerId container;
   v1::StoredTrailer stored;          // trailer and key empty until it is signed
   std::vector<Digest> leaf_hashes;   // records' leaves, then the summary's
@@ -139,6 +141,7 @@ struct Gate::Impl {
   asio::awaitable<void> segment(FrontLink& front, std::uint64_t id, const v1::SegmentRequest& request);
   asio::awaitable<void> manifest(FrontLink& front, std::uint64_t id, const v1::ManifestRequest& request);
   asio::awaitable<void> commit_segment(FrontLink& front, std::uint64_t id, const v1::SegmentCommit& request);
+  asio::awaitable<void> issue(FrontLink& front, std::uint64_t id, SegmentKey key, InProgress one);
   asio::awaitable<void> abandon_segment(FrontLink& front, std::uint64_t id, const v1::SegmentAbandon& request);
   asio::awaitable<void> make(FrontLink& front, std::uint64_t id, SegmentKey key, WorkerLink* worker, v1::WorkerRequest request);
   asio::awaitable<void> drop(SegmentKey key);

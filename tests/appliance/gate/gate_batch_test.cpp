@@ -127,6 +127,33 @@ TEST_F(GateBatch, MakesASegmentAnewWhenItsTrailerWasNeverStored) {
   EXPECT_FALSE(commit(*gate, plan, made, 0).trailer().empty());
 }
 
+// A front end that asks for a segment again while its trailer is being signed: two keys for one SE would be out (I7).
+TEST_F(GateBatch, MakesNoSegmentTwiceAlsoWhileItIsBeingCommitted) {
+  const auto gate = start_gate();
+  make_appliance(*gate);
+  const Plan plan = batch_plan(8, 4);
+  run(*gate, plan);
+  const Made made = make(*gate, segment_request(plan, 0));
+  ASSERT_FALSE(made.error);
+  std::optional<v1::GateReply> committed;
+  gate->start(commit_request(plan, made, 0), [&](const v1::GateReply& reply) { committed = reply; });
+  const Made again = make(*gate, segment_request(plan, 0));
+  while (!committed) gate->pump();
+  ASSERT_TRUE(committed->has_issued()) << committed->error().text();
+  ledger_.checkpoint = committed->issued().checkpoint();
+  EXPECT_TRUE(again.records.empty());
+  EXPECT_TRUE(again.body.empty());
+  ASSERT_TRUE(again.issued || again.error);
+  if (again.issued) {
+    EXPECT_EQ(again.issued->trailer(), committed->issued().trailer());
+  } else {
+    EXPECT_NE(again.error->text().find("being made already"), std::string::npos) << again.error->text();
+  }
+  const Made afterwards = make(*gate, segment_request(plan, 0));
+  ASSERT_TRUE(afterwards.issued);
+  EXPECT_EQ(afterwards.issued->trailer(), committed->issued().trailer());
+}
+
 TEST_F(GateBatch, SealsTheManifestLastAndExportsToOneTokenOnly) {
   const auto gate = start_gate();
   make_appliance(*gate);

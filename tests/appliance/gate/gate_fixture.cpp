@@ -251,7 +251,7 @@ Made GateFixture::make(GateClient& gate, v1::GateRequest request) {
   return made;
 }
 
-v1::SegmentIssued GateFixture::commit(GateClient& gate, const Plan& plan, const Made& made, std::uint32_t index, bool manifest) {
+v1::GateRequest GateFixture::commit_request(const Plan& plan, const Made& made, std::uint32_t index, bool manifest) {
   const std::uint64_t first = ledger_.log.size();
   for (const v1::IssuedRecord& record : made.records) ledger_.log.push_back(to_bytes(as_bytes(record.leaf())));
   ledger_.log.push_back(to_bytes(as_bytes(made.prepared.summary_leaf())));
@@ -260,7 +260,11 @@ v1::SegmentIssued GateFixture::commit(GateClient& gate, const Plan& plan, const 
   request.mutable_segment_commit()->set_index(index);
   request.mutable_segment_commit()->set_manifest(manifest);
   request.mutable_segment_commit()->set_first_leaf(first);
-  const v1::GateReply reply = gate.call(std::move(request));
+  return request;
+}
+
+v1::SegmentIssued GateFixture::commit(GateClient& gate, const Plan& plan, const Made& made, std::uint32_t index, bool manifest) {
+  const v1::GateReply reply = gate.call(commit_request(plan, made, index, manifest));
   ledger_.checkpoint = reply.issued().checkpoint();
   return reply.issued();
 }

@@ -76,6 +76,8 @@ class GateFixture : public ::testing::Test {
 
   [[nodiscard]] v1::GateRequest segment_request(const Plan& plan, std::uint32_t index);
   [[nodiscard]] Made make(GateClient& gate, v1::GateRequest request);
+  /// Its leaves are in the ledger's log from now on.
+  [[nodiscard]] v1::GateRequest commit_request(const Plan& plan, const Made& made, std::uint32_t index, bool manifest = false);
   v1::SegmentIssued commit(GateClient& gate, const Plan& plan, const Made& made, std::uint32_t index,
                                          bool manifest = false);
 
