@@ -203,6 +203,18 @@ TEST_F(GateOutside, TakesNoCertificateThatWasNotApproved) {
   EXPECT_FALSE(make(*gate_, good).error) << "and then the right ones are taken";
 }
 
+// Officers may approve other certificates as long as nothing is sealed: what was prepared with the old ones never is.
+TEST_F(GateOutside, SealsNothingWithCertificatesWhoseApprovalWasReplaced) {
+  wait_for_all();
+  run(*gate_, certify_plan());
+  const Made made = make(*gate_, certified_request(0));
+  ASSERT_FALSE(made.error) << made.error->text();
+  certificates_[kSegment] = ca_.issue(plan_.batch(), entries_[kSegment], requests_[kSegment].key);
+  run(*gate_, certify_plan());
+  const Error refused = refusal_of(*gate_, commit_request(plan_, made, 0));
+  EXPECT_NE(std::string{refused.what()}.find("other certificates"), std::string::npos) << refused.what();
+}
+
 /// Whatever the front end took in and officers approved unread: the worker looks itself.
 TEST_F(GateOutside, ChecksEachApprovedCertificateAgainstKeyEntryAndCa) {
   wait_for_all();
