@@ -217,6 +217,40 @@ TEST_F(Devices, OnlyThoseThatPassedAreForTheFleet) {
   EXPECT_EQ((std::pair{after.devices, after.revoked}), (std::pair<std::uint64_t, std::uint64_t>{0, 1}));
 }
 
+TEST_F(Devices, ADeviceSerialThatTheImportRefusedIsNotInTheFleet) {
+  token::ReceiptCore doubled = core(3);
+  doubled.device_serial = "dev-0";
+  expect_imported({.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned)),
+                               entry(doubled)}});
+  EXPECT_EQ(count("incident", "kind = 'device-serial-doubled'"), 1);
+  std::vector<std::pair<std::uint32_t, std::string>> listed;
+  FleetStore{*ledger_}.visit(batch_, std::nullopt, [&](const FleetDevice& device) {
+    listed.emplace_back(device.core.record_no.value, device.device_serial);
+  });
+  EXPECT_EQ(listed, (std::vector<std::pair<std::uint32_t, std::string>>{{0, "dev-0"}, {3, ""}}));
+}
+
+TEST_F(Devices, OneWhoseVerdictsWereNotRunIsNotInTheFleet) {
+  using token::Verdict;
+  const std::vector<std::pair<token::Verdicts, std::uint64_t>> cases{
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::NotApplicable}, 1},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Pass}, 1},
+      {{Verdict::NotRun, Verdict::Pass, Verdict::Pass, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::NotApplicable, Verdict::Pass, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::NotRun, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::NotRun}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Fail}, 0}};
+  exec("DROP TRIGGER receipt_is_final");
+  for (const auto& [verdicts, devices] : cases) {
+    token::ReceiptCore changed = core(0);
+    changed.verdicts = verdicts;
+    exec("UPDATE receipt SET core = x'" + to_hex(token::serialise_core(changed)) + "' WHERE record_no = 0");
+    const FleetCounts counts = FleetStore{*ledger_}.visit(batch_, std::nullopt, [](const FleetDevice&) {});
+    EXPECT_EQ(counts.devices, devices);
+    EXPECT_EQ(counts.failed, 1 - devices);
+  }
+}
+
 TEST_F(Devices, WhatIsDueIsCountedByReason) {
   run(revoke(0));
   std::vector<std::pair<int, std::uint64_t>> found;
