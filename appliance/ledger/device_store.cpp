@@ -348,6 +348,29 @@ Answer DeviceStore::not_reserved(se::Family family, const SeSerial& serial, UtcM
   });
 }
 
+Answer DeviceStore::no_other_se_of_device(const DeviceReworkPlan& plan, const std::string& key_name) {
+  return guarded("ledger: look for a device's SE", [&]() -> Answer {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT family, se_serial FROM inventory WHERE device_serial = :device AND device_serial <> '' AND key_name = "
+        ":key_name AND device_replaced = 0 AND NOT (family = :old_family AND se_serial = :old_serial) AND NOT (family "
+        "= :new_family AND se_serial = :new_serial) ORDER BY se_id LIMIT 1"};
+    query.bind(":device", plan.record.device_serial);
+    query.bind(":key_name", key_name);
+    query.bind(":old_family", std::string{se::family_name(plan.record.family)});
+    store::bind_blob(query, ":old_serial", plan.record.se_serial);
+    query.bind(":new_family", std::string{se::family_name(plan.new_family)});
+    store::bind_blob(query, ":new_serial", plan.new_se_serial);
+    if (!query.executeStep()) return std::nullopt;
+    const auto family = known(se::family_from_name(query.getColumn(0).getString()), "an SE's family");
+    const auto serial = known(SeSerial::from_bytes(store::column_blob(query, 1)), "an SE's serial");
+    return Refusal{"device-serial",
+                   fmt::format("device {} is in the inventory with {}", plan.record.device_serial,
+                               se_name(family, serial)),
+                   "take that one as the new SE, or find out which SE the device has"};
+  });
+}
+
 Answer DeviceStore::check(const DeviceRevokePlan& plan) {
   const auto found = same_record(plan.record);
   if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
@@ -386,6 +409,7 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
                    "nothing is to be reworked"};
   }
   if (auto no = no_other_certificate(row)) return no;
+  if (auto no = not_reserved(row.family, row.se_serial, now)) return no;
   for (const DeviceRow& other : of_device(plan.record.device_serial)) {
     const bool same = other.batch == row.batch && other.record_no == row.record_no;
     if (same || !other.in_use() || other.key_name != row.key_name) continue;
@@ -393,6 +417,7 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
                    fmt::format("device {} is in use with {}", plan.record.device_serial, name_of(other)),
                    "revoke that one first, or find out which SE the device has"};
   }
+  if (auto no = no_other_se_of_device(plan, row.key_name)) return no;
   const auto serial = *SeSerial::from_bytes(plan.new_se_serial);
   const std::string name = se_name(plan.new_family, serial);
   if (is_scrapped(plan.new_family, serial)) return Refusal{"se-scrapped", name + " was scrapped"};

@@ -67,6 +67,8 @@ class DeviceStore {
   [[nodiscard]] std::variant<DeviceRow, Refusal> same_record(const DeviceRecord& planned);
   [[nodiscard]] std::optional<Refusal> no_other_certificate(const DeviceRow& row);
   [[nodiscard]] std::optional<Refusal> not_reserved(se::Family family, const SeSerial& serial, UtcMillis now);
+  /// Of the inventory, beside the old and the new one.
+  [[nodiscard]] std::optional<Refusal> no_other_se_of_device(const DeviceReworkPlan& plan, const std::string& key_name);
   [[nodiscard]] std::optional<Refusal> check(const DeviceRevokePlan& plan);
   [[nodiscard]] std::optional<Refusal> check(const DeviceScrapPlan& plan, UtcMillis now);
   [[nodiscard]] std::optional<Refusal> check(const DeviceReworkPlan& plan, UtcMillis now);

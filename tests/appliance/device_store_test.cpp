@@ -178,6 +178,23 @@ TEST_F(Devices, AReworkWantsAnSeThatIsFree) {
   EXPECT_EQ(refused(rework(1, to_string(bound(2).se_serial))), "se-scrapped");
 }
 
+TEST_F(Devices, AReworkIsRefusedWhileAThirdSeOfTheInventoryIsForTheDevice) {
+  const std::string device = bound(1).device_serial;
+  exec("UPDATE se SET device_serial = '" + device + "' WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "device-serial");
+  exec("UPDATE se SET key_name = 'other' WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "") << "another key name is another matter";
+  exec("UPDATE se SET key_name = 'dac', device_replaced = 1 WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "");
+}
+
+TEST_F(Devices, AReworkIsRefusedWhileTheOldSeIsInAnApprovedBatch) {
+  exec("UPDATE batch SET state = 'generating'");
+  EXPECT_EQ(refused(rework(1)), "se-reserved");
+  exec("UPDATE batch SET state = 'out'");
+  EXPECT_EQ(refused(rework(1)), "");
+}
+
 TEST_F(Devices, OneThatCameBackIsRevokedOnceAndMayBeScrapped) {
   EXPECT_EQ(refused(rma(1)), "record-state");
   run(rma(0));
