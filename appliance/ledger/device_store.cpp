@@ -230,6 +230,23 @@ void run_act(store::Database& database, ByteView data) {
 
 }  // namespace
 
+bool same_act(const DeviceAct& act, const DeviceRevokePlan& plan) {
+  return !act.crl_reason || act.crl_reason == crl_reason_code(plan.crl_reason);
+}
+
+bool same_act(const DeviceAct& act, const DeviceScrapPlan& plan) {
+  return act.first == plan.by && act.second == plan.witness && act.evidence == plan.evidence_sha256;
+}
+
+bool same_act(const DeviceAct& act, const DeviceReworkPlan& plan) {
+  return act.device_serial == plan.record.device_serial && act.new_family == plan.new_family &&
+         act.new_se == plan.new_se_serial;
+}
+
+bool same_act(const DeviceAct& act, const DeviceRmaPlan& plan) {
+  return act.rma == plan.rma && (!act.crl_reason || act.crl_reason == crl_reason_code(plan.crl_reason));
+}
+
 std::vector<DeviceRow> DeviceStore::read(const std::string& where,
                                          const std::function<void(SQLite::Statement&)>& bind) {
   return guarded("ledger: find a device", [&] {
@@ -291,6 +308,30 @@ std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch)
       [&](SQLite::Statement& query) {
         if (batch) store::bind_blob(query, ":batch", batch->bytes());
       });
+}
+
+std::optional<DeviceAct> DeviceStore::act(const DeviceRow& row, const std::string& kind) {
+  return guarded("ledger: look for an act about a device", [&]() -> std::optional<DeviceAct> {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT device_act.device_serial, rma, crl_reason, coalesce(first_person, 0), coalesce(second_person, 0), "
+        "evidence_sha256, family, se_serial FROM device_act LEFT JOIN se ON se.se_id = new_se_id WHERE batch_id = "
+        ":batch AND record_no = :no AND kind = :kind"};
+    store::bind_blob(query, ":batch", row.batch.bytes());
+    query.bind(":no", row.record_no);
+    query.bind(":kind", kind);
+    if (!query.executeStep()) return std::nullopt;
+    DeviceAct act{.device_serial = query.getColumn(0).getString(), .rma = query.getColumn(1).getString()};
+    if (!query.getColumn(2).isNull()) act.crl_reason = static_cast<std::uint8_t>(query.getColumn(2).getUInt());
+    act.first = query.getColumn(3).getUInt();
+    act.second = query.getColumn(4).getUInt();
+    if (!query.getColumn(5).isNull()) act.evidence = known(Digest::from_bytes(store::column_blob(query, 5)), "evidence");
+    if (!query.getColumn(6).isNull()) {
+      act.new_family = known(se::family_from_name(query.getColumn(6).getString()), "an SE's family");
+      act.new_se = store::column_blob(query, 7);
+    }
+    return act;
+  });
 }
 
 bool DeviceStore::is_scrapped(se::Family family, const SeSerial& serial) {

@@ -39,6 +39,22 @@ struct DeviceRow {
   [[nodiscard]] bool in_use() const { return state == RecordState::Injected && !revoked && !crl_due; }
 };
 
+/// What officers decided about a record, once for each kind, as the ledger keeps it.
+struct DeviceAct {
+  std::string device_serial = {}, rma = {};
+  std::optional<std::uint8_t> crl_reason = {};  // nothing: the certificate was revoked before
+  std::uint32_t first = 0, second = 0;          // persons who scrapped it
+  std::optional<Digest> evidence = {};
+  std::optional<se::Family> new_family = {};
+  Bytes new_se = {};
+};
+
+/// Is what the plan asks what was done? Reasons in words apart; an act without a CRL reason fits any.
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceRevokePlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceScrapPlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceReworkPlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceRmaPlan& plan);
+
 class DeviceStore {
  public:
   explicit DeviceStore(Ledger& ledger) : ledger_{ledger} {}
@@ -53,6 +69,9 @@ class DeviceStore {
   [[nodiscard]] std::vector<DeviceRow> of_outside_serial(ByteView serial);
   /// Quarantined or returned, not released, scrapped or replaced; of one batch, or all.
   [[nodiscard]] std::vector<DeviceRow> waiting(const std::optional<BatchId>& batch);
+
+  /// kind: revoked, scrapped, reworked, rma, released.
+  [[nodiscard]] std::optional<DeviceAct> act(const DeviceRow& row, const std::string& kind);
 
   /// May the plan be run as the ledger is now? Reasons: record-unknown, record-changed, record-outstanding,
   /// record-state, certificate-revoked, se-scrapped, se-released, se-replaced, se-other-certificate, se-reserved,

@@ -275,6 +275,41 @@ TEST_F(Devices, WhatIsDueIsCountedByReason) {
   EXPECT_EQ(found, (std::vector<std::pair<int, std::uint64_t>>{{1, 1}, {5, 1}, {9, 1}}));
 }
 
+TEST_F(Devices, TheSameActIsKnownAgainAndOneWithOtherArgumentsIsNot) {
+  const auto same = [&](const char* kind, std::uint32_t record, const auto& plan) {
+    const auto act = devices().act(row(record), kind);
+    return act && same_act(*act, plan);
+  };
+  const DeviceRevokePlan revoked{bound(0), "privilegeWithdrawn", "stolen"};
+  EXPECT_FALSE(devices().act(row(0), "revoked"));
+  run(plan_of(Operation::DeviceRevoke, revoked));
+  EXPECT_TRUE(same("revoked", 0, revoked));
+  EXPECT_FALSE(same("revoked", 0, DeviceRevokePlan{bound(0), "keyCompromise", "stolen"}));
+
+  const DeviceRmaPlan back{bound(0), "R-1", "superseded", "no network"};
+  run(plan_of(Operation::DeviceRma, back));
+  EXPECT_TRUE(same("rma", 0, back)) << "its certificate was revoked before: no reason is kept with this act";
+  EXPECT_FALSE(same("rma", 0, DeviceRmaPlan{bound(0), "R-2", "superseded", "no network"}));
+
+  const DeviceReworkPlan reworked{bound(1), se::Family::Pkcs11, to_bytes(as_bytes("spare-1")), "failed"};
+  run(plan_of(Operation::DeviceRework, reworked));
+  EXPECT_TRUE(same("reworked", 1, reworked));
+  EXPECT_FALSE(same("reworked", 1,
+                    DeviceReworkPlan{bound(1), se::Family::Pkcs11, to_bytes(as_bytes("spare-2")), "failed"}));
+  EXPECT_FALSE(same("reworked", 1,
+                    DeviceReworkPlan{bound(1), se::Family::Atecc608, to_bytes(as_bytes("spare-1")), "failed"}));
+
+  const DeviceScrapPlan scrapped{.record = bound(2), .by = 1, .witness = 2, .reason = "crushed"};
+  run(plan_of(Operation::DeviceScrap, scrapped));
+  EXPECT_TRUE(same("scrapped", 2, scrapped));
+  DeviceScrapPlan other = scrapped;
+  other.witness = 3;
+  EXPECT_FALSE(same("scrapped", 2, other));
+  other = scrapped;
+  other.evidence_sha256 = Digest{};
+  EXPECT_FALSE(same("scrapped", 2, other));
+}
+
 TEST_F(Devices, AnActIsNeitherEditedNorTakenBack) {
   run(revoke(0));
   EXPECT_THROW(exec("UPDATE device_act SET reason = 'other'"), std::exception);
