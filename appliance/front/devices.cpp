@@ -96,7 +96,7 @@ std::string choice_text(const DeviceChoice& choice) {
 std::string row_text(const DeviceRow& row) {
   return fmt::format("record {} of batch {} ({}{}{}), SE {}, certificate serial {}", row.record_no, row.batch.hex(),
                      state_name(row.state), row.revoked || row.crl_due ? ", revoked" : "",
-                     row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.certificate_serial));
+                     row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.shown_serial()));
 }
 
 /// The one record of the choice that fits; several are named. None: the one with which it was done before, else the only
@@ -142,7 +142,7 @@ Json row_json(const DeviceRow& row) {
               {"se_serial", printable(serial_name(row))},
               {"device_serial", row.device_serial},
               {"key_name", row.key_name},
-              {"certificate_serial", to_hex(row.certificate_serial)},
+              {"certificate_serial", to_hex(row.shown_serial())},
               {"authority", row.authority}};
 }
 
@@ -154,7 +154,9 @@ void tell(Context& context, std::string_view noun, const DeviceRow& row, bool do
   const auto now = DeviceStore{context.ledger()}.record(row.batch, RecordNo{row.record_no});
   json["crl_due"] = now && now->crl_due && !now->crl_number;
   if (json["crl_due"].get<bool>()) {
-    lines.push_back("its certificate is due: keyferry-appliance crl issue --ca " + row.authority);
+    lines.push_back(row.outside() ? fmt::format("the outside CA {} must revoke certificate {}", row.authority,
+                                                to_hex(row.outside_serial))
+                                  : "its certificate is due: keyferry-appliance crl issue --ca " + row.authority);
   }
   context.out().result(noun, json, lines);
 }

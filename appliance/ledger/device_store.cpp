@@ -23,11 +23,20 @@ constexpr const char* kColumns =
     "(SELECT min(crl.number) FROM crl_entry JOIN crl ON crl.authority = crl_entry.authority AND crl.entries > "
     "crl_entry.position WHERE crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no), "
     "coalesce((SELECT rma FROM device_act AS act WHERE act.batch_id = record.batch_id AND act.record_no = "
-    "record.record_no AND act.kind = 'rma'), '') "
+    "record.record_no AND act.kind = 'rma'), ''), record.outside_serial ";
+
+constexpr const char* kFrom =
     "FROM record JOIN se USING (se_id) JOIN batch USING (batch_id) JOIN segment ON segment.batch_id = "
     "record.batch_id AND segment.idx = record.segment_idx AND segment.state = 'sealed' "
     // as the partial index over se_id says it
     "WHERE record.certificate_serial IS NOT NULL AND record.state <> 'never_left' AND ";
+
+constexpr const char* kWaiting =
+    "record.state IN ('quarantined', 'returned') AND record.generation >= se.generation AND se.device_replaced = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = "
+    "se.se_serial)";
+
+constexpr const char* kOfBatch = " AND record.batch_id = :batch";
 
 Error damaged(std::string_view what) {
   return Error{Code::Storage, fmt::format("ledger: {} is damaged", what), "restore the ledger from its newest backup"};
@@ -59,6 +68,7 @@ DeviceRow row_of(SQLite::Statement& query) {
   row.device_serial = query.getColumn(15).getString();
   if (!query.getColumn(16).isNull()) row.crl_number = static_cast<std::uint64_t>(query.getColumn(16).getInt64());
   row.rma = query.getColumn(17).getString();
+  if (!query.getColumn(18).isNull()) row.outside_serial = store::column_blob(query, 18);
   return row;
 }
 
@@ -248,9 +258,11 @@ bool same_act(const DeviceAct& act, const DeviceRmaPlan& plan) {
 }
 
 std::vector<DeviceRow> DeviceStore::read(const std::string& where,
-                                         const std::function<void(SQLite::Statement&)>& bind) {
+                                         const std::function<void(SQLite::Statement&)>& bind,
+                                         const std::string& limit) {
   return guarded("ledger: find a device", [&] {
-    SQLite::Statement query{ledger_.database(), kColumns + where + " ORDER BY record.batch_id, record.record_no"};
+    SQLite::Statement query{ledger_.database(),
+                            std::string{kColumns} + kFrom + where + " ORDER BY record.batch_id, record.record_no" + limit};
     if (bind) bind(query);
     std::vector<DeviceRow> rows;
     while (query.executeStep()) rows.push_back(row_of(query));
@@ -298,16 +310,24 @@ std::vector<DeviceRow> DeviceStore::of_outside_serial(ByteView serial) {
               [&](SQLite::Statement& query) { store::bind_blob(query, ":serial", serial); });
 }
 
-std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch) {
-  const std::string of_batch = batch ? " AND record.batch_id = :batch" : "";
+std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch, std::uint32_t limit) {
   return read(
-      "record.state IN ('quarantined', 'returned') AND record.generation >= se.generation AND se.device_replaced = 0 "
-      "AND NOT EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = "
-      "se.se_serial)" +
-          of_batch,
+      std::string{kWaiting} + (batch ? kOfBatch : ""),
       [&](SQLite::Statement& query) {
+        query.bind(":limit", limit);
         if (batch) store::bind_blob(query, ":batch", batch->bytes());
-      });
+      },
+      " LIMIT :limit");
+}
+
+std::uint64_t DeviceStore::count_waiting(const std::optional<BatchId>& batch) {
+  return guarded("ledger: count what waits in quarantine", [&] {
+    SQLite::Statement query{ledger_.database(),
+                            std::string{"SELECT count(*) "} + kFrom + kWaiting + (batch ? kOfBatch : "")};
+    if (batch) store::bind_blob(query, ":batch", batch->bytes());
+    query.executeStep();
+    return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
+  });
 }
 
 std::optional<DeviceAct> DeviceStore::act(const DeviceRow& row, const std::string& kind) {
@@ -365,7 +385,7 @@ Answer DeviceStore::no_other_certificate(const DeviceRow& row) {
     return Refusal{"se-other-certificate",
                    fmt::format("{} holds another certificate that is not revoked: {} (key name {}, serial {})",
                                se_name(row.family, row.se_serial), name_of(other), other.key_name,
-                               to_hex(other.certificate_serial)),
+                               to_hex(other.shown_serial())),
                    "that record is the SE's newest: decide about it first"};
   }
   return std::nullopt;
@@ -420,9 +440,13 @@ Answer DeviceStore::check(const DeviceRevokePlan& plan) {
   if (row.in_use()) return std::nullopt;
   return Refusal{"certificate-revoked",
                  fmt::format("the certificate of {} ({}) is revoked already, {}", name_of(row), state_name(row.state),
-                             row.crl_number ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
-                                            : "due for the next CRL"),
-                 row.crl_number ? "" : "keyferry-appliance crl issue --ca " + row.authority};
+                             row.crl_number  ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
+                             : row.outside() ? fmt::format("the outside CA {} must revoke certificate {}",
+                                                           row.authority, to_hex(row.outside_serial))
+                                             : "due for the next CRL"),
+                 row.crl_number  ? ""
+                 : row.outside() ? fmt::format("keyferry-appliance crl due --ca {} --list FILE", row.authority)
+                                 : "keyferry-appliance crl issue --ca " + row.authority};
 }
 
 Answer DeviceStore::check(const DeviceScrapPlan& plan, UtcMillis now) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/device_history.h"
 #include "appliance/ledger/ends_store.h"
@@ -130,14 +133,14 @@ TEST_F(Devices, APlanForAnotherCertificateSeOrDeviceIsRefused) {
 
 TEST_F(Devices, AScrappedSeIsInNoListAndGetsNoRecord) {
   EXPECT_EQ(refused(scrap(0)), "record-state");
-  EXPECT_EQ(devices().waiting(std::nullopt).size(), 2U);
+  EXPECT_EQ(devices().waiting(std::nullopt, 1000).size(), 2U);
   run(scrap(1));
   EXPECT_EQ(refused(scrap(1)), "se-scrapped");
   EXPECT_TRUE(row(1).scrapped && row(1).in_hand);
   EXPECT_EQ(scrapped_in(*ledger_, batch_), 1U);
   EXPECT_EQ(EndsStore{*ledger_}.in_hand(batch_), 1U);
   EXPECT_TRUE(EndsStore{*ledger_}.releasable(batch_, RecordNo{1})->scrapped);
-  EXPECT_EQ(devices().waiting(batch_).size(), 1U);
+  EXPECT_EQ(devices().waiting(batch_, 1000).size(), 1U);
   EXPECT_EQ(crl_reason(1), 1) << "as its quarantine said";
   EXPECT_TRUE(agrees());
   // Whatever is tried behind the program's back:
@@ -273,6 +276,47 @@ TEST_F(Devices, WhatIsDueIsCountedByReason) {
   std::vector<std::pair<int, std::uint64_t>> found;
   for (const DueEntries& due : CrlStore{*ledger_}.due()) found.emplace_back(due.reason, due.count);
   EXPECT_EQ(found, (std::vector<std::pair<int, std::uint64_t>>{{1, 1}, {5, 1}, {9, 1}}));
+}
+
+TEST_F(Devices, TheSerialShownIsTheOneThatTheOutsideCaGave) {
+  EXPECT_EQ(row(1).shown_serial(), row(1).certificate_serial);
+  EXPECT_FALSE(row(1).outside());
+  exec("UPDATE record SET outside_serial = x'0102030405' WHERE record_no = 1");
+  const Bytes given{1, 2, 3, 4, 5};
+  EXPECT_EQ(row(1).shown_serial(), given);
+  EXPECT_TRUE(row(1).outside());
+  EXPECT_NE(row(1).certificate_serial, given) << "plans bind what stands for it";
+  const auto refusal = devices().refusal(revoke(1), kNow);
+  EXPECT_EQ(refusal->text.find("the outside CA ca must revoke certificate 0102030405") == std::string::npos, false);
+  const DeviceThread thread = device_thread(*ledger_, {row(1)});
+  const auto& fields = thread.events.front().fields;
+  EXPECT_NE(std::ranges::find(fields, std::pair<std::string, std::string>{"certificate_serial", "0102030405"}),
+            fields.end());
+}
+
+TEST_F(Devices, WhatIsDueIsNamedOneByOneWithTheSerialOfItsCertificate) {
+  exec("UPDATE record SET outside_serial = x'0102030405' WHERE record_no = 1");
+  run(revoke(0));
+  std::vector<std::tuple<std::uint32_t, std::string, int>> found;
+  CrlStore{*ledger_}.visit_due("ca", [&](const DueRecord& due) {
+    EXPECT_EQ(due.batch, batch_);
+    found.emplace_back(due.record_no, to_hex(due.serial), due.reason);
+  });
+  EXPECT_EQ(found, (std::vector<std::tuple<std::uint32_t, std::string, int>>{
+                       {0, to_hex(row(0).certificate_serial), 9},
+                       {1, "0102030405", 1},
+                       {2, to_hex(row(2).certificate_serial), 5}}));
+  CrlStore{*ledger_}.visit_due("other", [](const DueRecord&) { ADD_FAILURE(); });
+}
+
+TEST_F(Devices, WhatWaitsIsListedUpToALimitAndCountedInFull) {
+  EXPECT_EQ(devices().waiting(std::nullopt, 1).size(), 1U);
+  EXPECT_EQ(devices().waiting(batch_, 1).front().record_no, 1U);
+  EXPECT_EQ(devices().count_waiting(std::nullopt), 2U);
+  EXPECT_EQ(devices().count_waiting(batch_), 2U);
+  run(scrap(1));
+  EXPECT_EQ(devices().count_waiting(batch_), 1U);
+  EXPECT_EQ(devices().count_waiting(*BatchId::from_bytes(Bytes(16, 0xEE))), 0U);
 }
 
 TEST_F(Devices, TheSameActIsKnownAgainAndOneWithOtherArgumentsIsNot) {

@@ -217,6 +217,9 @@ class DeviceEnds(FerryCase):
     def test_the_list_says_why_in_plain_words(self):
         waiting = self.ferry.appliance_json("quarantine", "list")["waiting"]
         self.assertEqual({one["state"] for one in waiting}, {"quarantined", "returned"})
+        first = self.ferry.appliance_json("quarantine", "list", "--limit", 1)
+        self.assertEqual((first["waiting"], first["all"]), (waiting[:1], 2))
+        self.assertIn("1 of 2: name a batch", self.ferry.appliance("quarantine", "list", "--limit", 1).stdout)
         bad = next(one for one in waiting if one["state"] == "quarantined")
         self.assertEqual(bad["reason"], "blob-refused")
         self.assertIn("refused the wrapped key", bad["words"])
