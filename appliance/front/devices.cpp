@@ -99,8 +99,8 @@ std::string row_text(const DeviceRow& row) {
                      row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.shown_serial()));
 }
 
-/// The one record of the choice that fits; several are named. None: the one with which it was done before, else the only
-/// one there is, whose refusal tells why.
+/// The one record of the choice that fits; several are named. None: the one with which it was done before, else the
+/// only one there is, whose refusal tells why.
 template <typename Fits>
 DeviceRow the_record(Context& context, const DeviceChoice& choice, const char* kind, Fits fits) {
   const auto rows = chosen_records(context, choice);
@@ -108,7 +108,8 @@ DeviceRow the_record(Context& context, const DeviceChoice& choice, const char* k
   std::ranges::copy_if(rows, std::back_inserter(found), fits);
   DeviceStore store{context.ledger()};
   if (found.empty()) {
-    std::ranges::copy_if(rows, std::back_inserter(done), [&](const DeviceRow& row) { return store.act(row, kind).has_value(); });
+    std::ranges::copy_if(rows, std::back_inserter(done),
+                         [&](const DeviceRow& row) { return store.act(row, kind).has_value(); });
     if (done.size() == 1) return done.front();
   }
   const auto& among = found.empty() ? rows : found;

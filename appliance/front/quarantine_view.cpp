@@ -103,7 +103,8 @@ int quarantine_list(Context& context, const std::optional<std::string>& batch, s
   }
   if (lines.empty()) lines.emplace_back("nothing waits in quarantine");
   if (list.size() < all) {
-    lines.push_back(fmt::format("{} of {}: name a batch (--batch ID), or list more of them (--limit N)", list.size(), all));
+    lines.push_back(
+        fmt::format("{} of {}: name a batch (--batch ID), or list more of them (--limit N)", list.size(), all));
   }
   context.out().result("quarantine-list", Json{{"waiting", list}, {"all", all}}, lines);
   return 0;

@@ -19,7 +19,8 @@ constexpr const char* kDue =
     "SELECT record.batch_id, record.record_no, certificate_serial, coalesce(act.time_ms, CASE WHEN record.state = "
     "'revoked' THEN closed_ms ELSE accepted_ms END) AS revoked_ms, coalesce(act.crl_reason, CASE WHEN record.state = "
     "'quarantined' THEN 1 ELSE 5 END) AS reason, record.state AS state, "
-    "coalesce(outside_serial, certificate_serial) AS shown_serial FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
+    "coalesce(outside_serial, certificate_serial) AS shown_serial "
+    "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
     "receipt.record_no = record.record_no LEFT JOIN device_act AS act ON act.batch_id = record.batch_id AND "
     "act.record_no = record.record_no AND act.crl_reason IS NOT NULL "
     "WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE "
@@ -124,7 +125,9 @@ void CrlStore::visit_due(const std::string& authority, const std::function<void(
     query.bind(":authority", authority);
     while (query.executeStep()) {
       const auto batch = BatchId::from_bytes(store::column_blob(query, 0));
-      if (!batch) throw Error{Code::Storage, "ledger: a batch id is damaged", "restore the ledger from its newest backup"};
+      if (!batch) {
+        throw Error{Code::Storage, "ledger: a batch id is damaged", "restore the ledger from its newest backup"};
+      }
       visit({*batch, query.getColumn(1).getUInt(), store::column_blob(query, 6),
              static_cast<std::uint8_t>(query.getColumn(4).getUInt()), UtcMillis{query.getColumn(3).getInt64()}});
     }

@@ -261,8 +261,9 @@ std::vector<DeviceRow> DeviceStore::read(const std::string& where,
                                          const std::function<void(SQLite::Statement&)>& bind,
                                          const std::string& limit) {
   return guarded("ledger: find a device", [&] {
-    SQLite::Statement query{ledger_.database(),
-                            std::string{kColumns} + kFrom + where + " ORDER BY record.batch_id, record.record_no" + limit};
+    SQLite::Statement query{
+        ledger_.database(),
+        std::string{kColumns} + kFrom + where + " ORDER BY record.batch_id, record.record_no" + limit};
     if (bind) bind(query);
     std::vector<DeviceRow> rows;
     while (query.executeStep()) rows.push_back(row_of(query));
@@ -345,7 +346,9 @@ std::optional<DeviceAct> DeviceStore::act(const DeviceRow& row, const std::strin
     if (!query.getColumn(2).isNull()) act.crl_reason = static_cast<std::uint8_t>(query.getColumn(2).getUInt());
     act.first = query.getColumn(3).getUInt();
     act.second = query.getColumn(4).getUInt();
-    if (!query.getColumn(5).isNull()) act.evidence = known(Digest::from_bytes(store::column_blob(query, 5)), "evidence");
+    if (!query.getColumn(5).isNull()) {
+      act.evidence = known(Digest::from_bytes(store::column_blob(query, 5)), "an act's evidence");
+    }
     if (!query.getColumn(6).isNull()) {
       act.new_family = known(se::family_from_name(query.getColumn(6).getString()), "an SE's family");
       act.new_se = store::column_blob(query, 7);

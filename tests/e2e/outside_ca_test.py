@@ -155,6 +155,16 @@ class TheWholeJob(OutsideCase):
         self.assertEqual(said.count(": OK"), self.CHIPS, said)
         self.assertEqual([der(leaf.read_text()) for leaf in leaves], [der(one) for one in signed])
 
+        # A device is named, and shown, by the serial that stands in its certificate; that CA is who has to revoke it.
+        serial = openssl("x509", "-in", leaves[0], "-noout", "-serial").decode().split("=")[1].strip().lower()
+        [record] = ferry.appliance_json("device", "history", "--certificate", serial)["records"]
+        self.assertEqual(record["certificate_serial"], serial)
+        revoke = ("device", "revoke", "--certificate", serial, "--crl-reason", "keyCompromise", "--reason", "stolen", "--confirm",
+                  record["se"].split()[1])
+        self.assertIn(f"the outside CA outside must revoke certificate {serial}", ferry.officer(*revoke).stdout)
+        again = json.loads(ferry.officer("--json", *revoke).stdout)
+        self.assertEqual((again["done_before"], again["certificate_serial"]), (True, serial))
+
 
 class AThousandRequests(OutsideCase):
     CHIPS = 1000
