@@ -136,6 +136,8 @@ std::optional<Refusal> CoreCheck::check_against_ledger(const token::ReceiptCore&
       core.key_name != key.key_name) {
     return refuse("receipt-se", "it names another SE or key name than the record's");
   }
+  // A rework may have given the SE another device since its record ended: that entry is told as receipt-after-end.
+  if (key.state != RecordState::Issued) return std::nullopt;
   const bool silent = core.device_serial.empty() && core.outcome != token::Outcome::Injected;
   if (!key.device_serial.empty() && core.device_serial != key.device_serial && !silent) {
     return refuse("receipt-device-serial", "it names another device serial than the record's");

@@ -11,6 +11,7 @@
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
@@ -63,6 +64,20 @@ std::uint64_t next_number(Context& context, const std::string& authority) {
   return kept ? kept->number + 1 : 1;
 }
 
+/// Serials as they stand in the certificates. Returns how many there are.
+std::uint64_t write_due(Context& context, const std::string& authority, const std::filesystem::path& file) {
+  DurableWriter writer{file};
+  writer.write(as_bytes("batch,record_no,serial,reason,since\n"));
+  std::uint64_t count = 0;
+  CrlStore{context.ledger()}.visit_due(authority, [&](const DueRecord& due) {
+    writer.write(as_bytes(fmt::format("{},{},{},{},{}\n", due.batch.hex(), due.record_no, to_hex(due.serial),
+                                      crl_reason_name(due.reason), to_rfc3339(due.since))));
+    ++count;
+  });
+  writer.commit();
+  return count;
+}
+
 }  // namespace
 
 int crl_issue(Context& context, const CrlOptions& options) {
@@ -92,24 +107,45 @@ int crl_issue(Context& context, const CrlOptions& options) {
   return print(context, *issued);
 }
 
-int crl_due(Context& context) {
+int crl_due(Context& context, const CrlDueOptions& options) {
+  if (options.list && !options.authority) throw Error{Code::Usage, "--list needs --ca", "which CA's certificates"};
+  const Registry registry = context.ledger().registry();
+  if (options.authority) static_cast<void>(authority_of(context, *options.authority));
   Json list = Json::array();
   std::vector<std::string> lines;
-  std::uint64_t all = 0;
+  std::uint64_t own = 0, outside = 0;
   for (const DueEntries& due : CrlStore{context.ledger()}.due()) {
+    if (options.authority && due.authority != *options.authority) continue;
+    const KnownAuthority* authority = registry.authority(due.authority);
+    const bool elsewhere = authority != nullptr && authority->outside;
     const std::string reason{crl_reason_name(due.reason)};
     list.push_back(Json{{"authority", due.authority},
+                        {"outside", elsewhere},
                         {"reason", reason},
                         {"state", due.state},
                         {"count", due.count},
                         {"since", to_rfc3339(due.since)}});
-    lines.push_back(fmt::format("kf-ca/{}  {} {}  reason {}  since {}", due.authority, due.count, due.state, reason,
-                                to_rfc3339(due.since)));
-    all += due.count;
+    lines.push_back(fmt::format("{}{}  {} {}  reason {}  since {}", elsewhere ? "outside CA " : "kf-ca/", due.authority,
+                                due.count, due.state, reason, to_rfc3339(due.since)));
+    (elsewhere ? outside : own) += due.count;
   }
-  lines.push_back(all == 0 ? std::string{"every revoked certificate is on a CRL"}
-                           : fmt::format("{} certificates are due: keyferry-appliance crl issue --ca NAME", all));
-  context.out().result("crl-due", Json{{"due", all}, {"by", list}}, lines);
+  if (own > 0) lines.push_back(fmt::format("{} certificates are due: keyferry-appliance crl issue --ca NAME", own));
+  if (outside > 0) {
+    lines.push_back(fmt::format("{} certificates are for outside CAs to revoke: keyferry-appliance crl due --ca NAME "
+                                "--list FILE names them",
+                                outside));
+  }
+  if (own + outside == 0) {
+    lines.push_back(options.authority ? fmt::format("nothing of {} is due", *options.authority)
+                                      : std::string{"every revoked certificate is on a CRL"});
+  }
+  Json json{{"due", own + outside}, {"outside", outside}, {"by", list}};
+  if (options.list) {
+    json["listed"] = write_due(context, *options.authority, *options.list);
+    json["list"] = options.list->string();
+    lines.push_back("list  " + options.list->string());
+  }
+  context.out().result("crl-due", json, lines);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // CRLs of the CAs in the HSM: complete ones, numbered, signed by the CA's own key.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -14,10 +15,15 @@ struct CrlOptions {
   bool final_one = false;                  // the last of a retired CA: good until its certificate ends
 };
 
+struct CrlDueOptions {
+  std::optional<std::string> authority;       // nothing: all
+  std::optional<std::filesystem::path> list;  // CSV with a line for each certificate that is due, of that authority
+};
+
 /// Result HOME/crl/NAME.crl (DER) and .crl.pem.
 int crl_issue(Context& context, const CrlOptions& options);
-/// How many certificates wait for the next CRL of each CA, and why.
-int crl_due(Context& context);
+/// How many certificates wait for the next CRL of each CA, or for an outside CA to revoke them, and why.
+int crl_due(Context& context, const CrlDueOptions& options);
 /// The newest one, and its two files again.
 int crl_show(Context& context, const std::string& authority);
 

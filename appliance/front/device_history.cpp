@@ -21,7 +21,7 @@ int device_history(Context& context, const DeviceChoice& choice) {
                                    {"se", se_text(row)},
                                    {"key_name", row.key_name},
                                    {"state", state_name(row.state)},
-                                   {"certificate_serial", to_hex(row.certificate_serial)},
+                                   {"certificate_serial", to_hex(row.shown_serial())},
                                    {"certificate_valid", valid},
                                    {"scrapped", row.scrapped},
                                    {"replaced", row.replaced}});

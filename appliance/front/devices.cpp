@@ -96,24 +96,22 @@ std::string choice_text(const DeviceChoice& choice) {
 std::string row_text(const DeviceRow& row) {
   return fmt::format("record {} of batch {} ({}{}{}), SE {}, certificate serial {}", row.record_no, row.batch.hex(),
                      state_name(row.state), row.revoked || row.crl_due ? ", revoked" : "",
-                     row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.certificate_serial));
+                     row.scrapped ? ", scrapped" : "", se_text(row), to_hex(row.shown_serial()));
 }
 
-bool was_done(Context& context, const DeviceRow& row, const char* kind) {
-  SQLite::Statement query{context.ledger().database(),
-                          "SELECT 1 FROM device_act WHERE batch_id = :batch AND record_no = :no AND kind = :kind"};
-  store::bind_blob(query, ":batch", row.batch.bytes());
-  query.bind(":no", row.record_no);
-  query.bind(":kind", kind);
-  return query.executeStep();
-}
-
-/// The one record of the choice that fits; several are named. None: the only one there is, whose refusal tells why.
+/// The one record of the choice that fits; several are named. None: the one with which it was done before, else the
+/// only one there is, whose refusal tells why.
 template <typename Fits>
-DeviceRow the_record(Context& context, const DeviceChoice& choice, Fits fits) {
+DeviceRow the_record(Context& context, const DeviceChoice& choice, const char* kind, Fits fits) {
   const auto rows = chosen_records(context, choice);
-  std::vector<DeviceRow> found;
+  std::vector<DeviceRow> found, done;
   std::ranges::copy_if(rows, std::back_inserter(found), fits);
+  DeviceStore store{context.ledger()};
+  if (found.empty()) {
+    std::ranges::copy_if(rows, std::back_inserter(done),
+                         [&](const DeviceRow& row) { return store.act(row, kind).has_value(); });
+    if (done.size() == 1) return done.front();
+  }
   const auto& among = found.empty() ? rows : found;
   if (among.size() == 1) return among.front();
   for (const DeviceRow& row : among) context.out().note(row_text(row));
@@ -145,7 +143,7 @@ Json row_json(const DeviceRow& row) {
               {"se_serial", printable(serial_name(row))},
               {"device_serial", row.device_serial},
               {"key_name", row.key_name},
-              {"certificate_serial", to_hex(row.certificate_serial)},
+              {"certificate_serial", to_hex(row.shown_serial())},
               {"authority", row.authority}};
 }
 
@@ -157,7 +155,9 @@ void tell(Context& context, std::string_view noun, const DeviceRow& row, bool do
   const auto now = DeviceStore{context.ledger()}.record(row.batch, RecordNo{row.record_no});
   json["crl_due"] = now && now->crl_due && !now->crl_number;
   if (json["crl_due"].get<bool>()) {
-    lines.push_back("its certificate is due: keyferry-appliance crl issue --ca " + row.authority);
+    lines.push_back(row.outside() ? fmt::format("the outside CA {} must revoke certificate {}", row.authority,
+                                                to_hex(row.outside_serial))
+                                  : "its certificate is due: keyferry-appliance crl issue --ca " + row.authority);
   }
   context.out().result(noun, json, lines);
 }
@@ -174,13 +174,28 @@ void check(Context& context, const DeviceRow& row, Operation operation, decltype
   throw to_error(*refusal);
 }
 
+struct Done {
+  bool before = false;
+  DeviceAct act;  // as the ledger keeps it
+};
+
+/// The same command again tells what was done; with other arguments it is refused like any second act.
 template <typename PlanDetail>
-void run(Context& context, const DeviceRow& row, Operation operation, const PlanDetail& detail, const EndOptions& end,
-         std::string_view what) {
+Done run(Context& context, const DeviceRow& row, const char* kind, Operation operation, const PlanDetail& detail,
+         const EndOptions& end, std::string_view what) {
+  DeviceStore store{context.ledger()};
+  if (auto act = store.act(row, kind); act && same_act(*act, detail)) return {true, *std::move(act)};
   check(context, row, operation, detail);
   need_typed(context, end.confirm, serial_name(row), what);
   run_operation(context, operation, detail);
   KF_CUT("front.device-ends.done");  // cut here: the same command says that it was done before
+  auto act = store.act(row, kind);
+  if (!act) throw Error{Code::Internal, "the ledger lacks the act that was just done"};
+  return {false, *std::move(act)};
+}
+
+std::string stored_reason(const DeviceAct& act) {
+  return act.crl_reason ? std::string{crl_reason_name(*act.crl_reason)} : "";
 }
 
 std::string need_reason(const std::optional<std::string>& text, const char* fallback) {
@@ -242,45 +257,44 @@ int device_revoke(Context& context, const DeviceOptions& options) {
   if (!options.crl_reason) throw Error{Code::Usage, "--crl-reason is needed", "for example keyCompromise"};
   const std::string crl_reason = need_reason(options.crl_reason, "");
   static_cast<void>(context.gate());
-  const DeviceRow row = the_record(context, options.choice, [](const DeviceRow& one) { return one.in_use(); });
-  const bool done_before = was_done(context, row, "revoked");
-  if (!done_before) {
-    run(context, row, Operation::DeviceRevoke, DeviceRevokePlan{bound(row), crl_reason, options.end.reason},
-        options.end, "revoking a device's certificate");
-  }
-  tell(context, "device-revoke", row, done_before, Json{{"crl_reason", crl_reason}},
-       {fmt::format("{} {}", row_text(row), done_before ? "was revoked before" : "is revoked now"),
+  constexpr const char* kKind = "revoked";
+  const DeviceRow row = the_record(context, options.choice, kKind, [](const DeviceRow& one) { return one.in_use(); });
+  const Done done = run(context, row, kKind, Operation::DeviceRevoke,
+                        DeviceRevokePlan{bound(row), crl_reason, options.end.reason}, options.end,
+                        "revoking a device's certificate");
+  tell(context, "device-revoke", row, done.before, Json{{"crl_reason", stored_reason(done.act)}},
+       {fmt::format("{} {}", row_text(row), done.before ? "was revoked before" : "is revoked now"),
         "its SE gets no other record; what can follow: device rework, device rma, device scrap"});
   return 0;
 }
 
 int device_scrap(Context& context, const DeviceOptions& options) {
   static_cast<void>(context.gate());
-  const DeviceRow row = the_record(context, options.choice, [](const DeviceRow& one) {
+  constexpr const char* kKind = "scrapped";
+  const DeviceRow row = the_record(context, options.choice, kKind, [](const DeviceRow& one) {
     return one.state != RecordState::Issued && !one.in_use() && !one.scrapped && !one.released;
   });
-  const bool done_before = was_done(context, row, "scrapped");
   std::optional<Digest> evidence;
   if (options.evidence) evidence = digest_of_file(*options.evidence);
-  if (!done_before) {
-    run(context, row, Operation::DeviceScrap,
-        DeviceScrapPlan{.record = bound(row),
-                        .by = options.by,
-                        .witness = options.witness,
-                        .evidence_sha256 = evidence,
-                        .reason = options.end.reason},
-        options.end, "scrapping an SE");
-  }
-  tell(context, "device-scrap", row, done_before,
-       Json{{"by", options.by}, {"witness", options.witness}, {"evidence_sha256", evidence ? evidence->hex() : ""}},
+  const Done done = run(context, row, kKind, Operation::DeviceScrap,
+                        DeviceScrapPlan{.record = bound(row),
+                                        .by = options.by,
+                                        .witness = options.witness,
+                                        .evidence_sha256 = evidence,
+                                        .reason = options.end.reason},
+                        options.end, "scrapping an SE");
+  const DeviceAct& act = done.act;
+  tell(context, "device-scrap", row, done.before,
+       Json{{"by", act.first}, {"witness", act.second}, {"evidence_sha256", act.evidence ? act.evidence->hex() : ""}},
        {fmt::format("SE {} {}: it is never again in a batch", se_text(row),
-                    done_before ? "was scrapped before" : "is scrapped")});
+                    done.before ? "was scrapped before" : "is scrapped")});
   return 0;
 }
 
 int device_rework(Context& context, const DeviceOptions& options) {
   static_cast<void>(context.gate());
-  DeviceRow row = the_record(context, options.choice, [](const DeviceRow& one) {
+  constexpr const char* kKind = "reworked";
+  DeviceRow row = the_record(context, options.choice, kKind, [](const DeviceRow& one) {
     return one.state != RecordState::Issued && !one.replaced && !one.released;
   });
   const se::Family family = options.new_family ? known_family(*options.new_family) : row.family;
@@ -296,19 +310,16 @@ int device_rework(Context& context, const DeviceOptions& options) {
     }
     row.device_serial = *options.for_device;
   }
-  const bool done_before = was_done(context, row, "reworked");
-  if (!done_before) {
-    run(context, row, Operation::DeviceRework,
-        DeviceReworkPlan{.record = bound(row),
-                         .new_family = family,
-                         .new_se_serial = to_bytes(serial->bytes()),
-                         .reason = options.end.reason},
-        options.end, "giving a device another SE");
-  }
+  const Done done = run(context, row, kKind, Operation::DeviceRework,
+                        DeviceReworkPlan{.record = bound(row),
+                                         .new_family = family,
+                                         .new_se_serial = to_bytes(serial->bytes()),
+                                         .reason = options.end.reason},
+                        options.end, "giving a device another SE");
   const std::string new_text =
-      fmt::format("{} {}", se::family_name(family), printable(se::serial_text(family, *serial)));
-  tell(context, "device-rework", row, done_before, Json{{"new_se", new_text}},
-       {fmt::format("device {} {} SE {} in place of {}", row.device_serial, done_before ? "has got" : "gets", new_text,
+      fmt::format("{} {}", se::family_name(family), printable(se::serial_text(family, *serial)));  // as stored
+  tell(context, "device-rework", row, done.before, Json{{"new_se", new_text}},
+       {fmt::format("device {} {} SE {} in place of {}", row.device_serial, done.before ? "has got" : "gets", new_text,
                     se_text(row)),
         "the new SE gets its key in the next batch that has it: keyferry-appliance plan new"});
   return 0;
@@ -317,17 +328,17 @@ int device_rework(Context& context, const DeviceOptions& options) {
 int device_rma(Context& context, const DeviceOptions& options) {
   const std::string crl_reason = need_reason(options.crl_reason, kRmaReason);
   static_cast<void>(context.gate());
-  const DeviceRow row = the_record(context, options.choice, [](const DeviceRow& one) {
+  constexpr const char* kKind = "rma";
+  const DeviceRow row = the_record(context, options.choice, kKind, [](const DeviceRow& one) {
     return one.state == RecordState::Injected && one.rma.empty() && !one.replaced && !one.scrapped;
   });
-  const bool done_before = row.rma == options.rma && was_done(context, row, "rma");
-  if (!done_before) {
-    run(context, row, Operation::DeviceRma,
-        DeviceRmaPlan{.record = bound(row), .rma = options.rma, .crl_reason = crl_reason, .reason = options.end.reason},
-        options.end, "taking a device back");
-  }
-  tell(context, "device-rma", row, done_before, Json{{"rma", options.rma}, {"crl_reason", crl_reason}},
-       {fmt::format("return {}: {}", options.rma, row_text(row)),
+  const Done done = run(
+      context, row, kKind, Operation::DeviceRma,
+      DeviceRmaPlan{.record = bound(row), .rma = options.rma, .crl_reason = crl_reason, .reason = options.end.reason},
+      options.end, "taking a device back");
+  tell(context, "device-rma", row, done.before,
+       Json{{"rma", done.act.rma}, {"crl_reason", stored_reason(done.act)}},
+       {fmt::format("return {}: {}", done.act.rma, row_text(row)),
         "its SE gets no other record; what can follow: device rework, device scrap"});
   return 0;
 }

@@ -200,7 +200,7 @@ int fleet_export(Context& context, const FleetOptions& options) {
       fmt::format("{} devices that passed: {}", counts.devices, fmt::join(files.names(), ", "))};
   if (counts.revoked + counts.failed > 0) {
     lines.push_back(
-        fmt::format("not in it: {} revoked, {} with a verdict that is fail", counts.revoked, counts.failed));
+        fmt::format("not in it: {} revoked, {} whose verdicts do not all pass", counts.revoked, counts.failed));
   }
   if (!left_out.empty())
     lines.push_back(fmt::format("{} batches are not reconciled and were left out", left_out.size()));

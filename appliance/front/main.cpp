@@ -90,8 +90,10 @@ struct Line {
   TokenLostOptions lost;
   StationRetireOptions retire;
   CrlOptions crl;
+  CrlDueOptions crl_due;
   CustodyOptions custody;
   DeviceOptions device;
+  std::uint32_t listed = kQuarantineListed;
   LabelFiles label;
   FleetOptions fleet;
   std::vector<std::uint32_t> records;
@@ -827,7 +829,10 @@ void add_quarantine(CLI::App& group, Line& line) {
   };
   CLI::App* list = add_command(group, "list", "what waits in quarantine, and why", "quarantine list");
   list->add_option("--batch", line.batch, "of one batch alone");
-  bind(list, line, Access::Read, [&line](Context& context) { return quarantine_list(context, line.batch); });
+  list->add_option("--limit", line.listed, "at most so many, by batch and record (default: 1000)")
+      ->check(CLI::Range(1U, kMostQuarantineListed));
+  bind(list, line, Access::Read,
+       [&line](Context& context) { return quarantine_list(context, line.batch, line.listed); });
   CLI::App* show = add_command(group, "show", "one of them, and what can be done", "quarantine show 7f3a 12");
   add_record(show);
   bind(show, line, Access::Read,
@@ -954,8 +959,11 @@ void add_ends(CLI::App& app, Line& line) {
   issue->add_option("--next-update", line.crl.next_update, "when the next one is due (default: 30 days)");
   issue->add_flag("--final", line.crl.final_one, "the last one of a retired CA: as long as its certificate");
   bind(issue, line, Access::Write, [&line](Context& context) { return crl_issue(context, line.crl); });
-  bind(add_command(*group, "due", "certificates that wait for the next CRL", "crl due"), line, Access::Read,
-       [](Context& context) { return crl_due(context); });
+  CLI::App* due = add_command(*group, "due", "certificates that wait for the next CRL, or for an outside CA",
+                              "crl due --ca ejbca --list due.csv");
+  due->add_option("--ca", line.crl_due.authority, "of one CA alone");
+  due->add_option("--list", line.crl_due.list, "with --ca: a CSV file that names them");
+  bind(due, line, Access::Read, [&line](Context& context) { return crl_due(context, line.crl_due); });
   CLI::App* show = add_command(*group, "show", "the newest CRL, and its files again", "crl show --ca dev1");
   show->add_option("--ca", line.crl.authority, "which CA")->required();
   bind(show, line, Access::Read, [&line](Context& context) { return crl_show(context, line.crl.authority); });

@@ -52,6 +52,7 @@ std::string words_of(const DeviceRow& row, const Aside& aside) {
 
 std::string crl_text(const DeviceRow& row) {
   if (row.crl_number) return fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority);
+  if (row.crl_due && row.outside()) return fmt::format("due: the outside CA {} must revoke it", row.authority);
   return row.crl_due ? "due for the next CRL of kf-ca/" + row.authority : std::string{"valid"};
 }
 
@@ -74,7 +75,7 @@ Json aside_json(const DeviceRow& row, const Aside& aside) {
               {"since", to_rfc3339(aside.at_line)},
               {"in_hand", row.in_hand},
               {"now", end_text(row)},
-              {"certificate_serial", to_hex(row.certificate_serial)},
+              {"certificate_serial", to_hex(row.shown_serial())},
               {"crl", crl_text(row)}};
 }
 
@@ -87,19 +88,25 @@ std::string aside_line(const DeviceRow& row, const Aside& aside) {
 
 }  // namespace
 
-int quarantine_list(Context& context, const std::optional<std::string>& batch) {
+int quarantine_list(Context& context, const std::optional<std::string>& batch, std::uint32_t limit) {
   std::optional<BatchId> id;
   if (batch) id = ended_batch(context, *batch).id;
   Json list = Json::array();
   std::vector<std::string> lines;
-  for (const DeviceRow& row : DeviceStore{context.ledger()}.waiting(id)) {
+  DeviceStore store{context.ledger()};
+  const std::uint64_t all = store.count_waiting(id);
+  for (const DeviceRow& row : store.waiting(id, limit)) {
     const Aside aside = aside_of(context, row);
     list.push_back(aside_json(row, aside));
     lines.push_back(aside_line(row, aside));
     if (!aside.reason.empty()) lines.push_back("    " + words_of(row, aside));
   }
   if (lines.empty()) lines.emplace_back("nothing waits in quarantine");
-  context.out().result("quarantine-list", Json{{"waiting", list}}, lines);
+  if (list.size() < all) {
+    lines.push_back(
+        fmt::format("{} of {}: name a batch (--batch ID), or list more of them (--limit N)", list.size(), all));
+  }
+  context.out().result("quarantine-list", Json{{"waiting", list}, {"all", all}}, lines);
   return 0;
 }
 
@@ -113,7 +120,7 @@ int quarantine_show(Context& context, const std::string& batch, std::uint32_t re
   std::vector<std::string> lines{
       aside_line(row, aside), words_of(row, aside),
       fmt::format("lane {}, person {}, receipt taken in {}", aside.lane, aside.person, to_rfc3339(aside.accepted)),
-      fmt::format("certificate {}: {}", to_hex(row.certificate_serial), crl_text(row)), "now: " + end_text(row)};
+      fmt::format("certificate {}: {}", to_hex(row.shown_serial()), crl_text(row)), "now: " + end_text(row)};
   if (end_text(row) == "waiting") {
     const std::string place = fmt::format("{} {}", row.batch.hex().substr(0, 8), row.record_no);
     lines.push_back(

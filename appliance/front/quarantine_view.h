@@ -14,8 +14,12 @@ struct LabelFiles {
   std::optional<std::filesystem::path> text, png;  // neither: the text on stdout
 };
 
-/// Quarantined and returned SEs that nobody released, scrapped or replaced; of one batch, or all.
-int quarantine_list(Context& context, const std::optional<std::string>& batch);
+constexpr std::uint32_t kQuarantineListed = 1000;
+constexpr std::uint32_t kMostQuarantineListed = 100'000;
+
+/// Quarantined and returned SEs that nobody released, scrapped or replaced; of one batch, or all. The first `limit` of
+/// them, and how many there are.
+int quarantine_list(Context& context, const std::optional<std::string>& batch, std::uint32_t limit);
 int quarantine_show(Context& context, const std::string& batch, std::uint32_t record);
 /// Error{Refused} for a record that is not quarantined.
 int quarantine_label(Context& context, const std::string& batch, std::uint32_t record, const LabelFiles& files);

@@ -58,7 +58,7 @@ Answer check(const CrlIssuePlan& plan, const GateState& state) {
   if (authority == nullptr || authority->destroyed()) return unknown_authority(plan.authority);
   if (authority->outside()) {
     return Refusal{"authority-outside", fmt::format("\"{}\" is an outside CA: its CRLs are its own", plan.authority),
-                   "have it revoke them: keyferry-appliance reconcile ID --json names certificates and serials"};
+                   "have it revoke them: keyferry-appliance crl due --ca NAME --list FILE names certificates and serials"};
   }
   if (authority->pending()) return authority_pending(plan.authority);
   const v1::CrlNumber* last = crl_of(state.hsm, plan.authority);

@@ -18,7 +18,8 @@ constexpr std::size_t kEntryBytes = 25;
 constexpr const char* kDue =
     "SELECT record.batch_id, record.record_no, certificate_serial, coalesce(act.time_ms, CASE WHEN record.state = "
     "'revoked' THEN closed_ms ELSE accepted_ms END) AS revoked_ms, coalesce(act.crl_reason, CASE WHEN record.state = "
-    "'quarantined' THEN 1 ELSE 5 END) AS reason, record.state AS state "
+    "'quarantined' THEN 1 ELSE 5 END) AS reason, record.state AS state, "
+    "coalesce(outside_serial, certificate_serial) AS shown_serial "
     "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
     "receipt.record_no = record.record_no LEFT JOIN device_act AS act ON act.batch_id = record.batch_id AND "
     "act.record_no = record.record_no AND act.crl_reason IS NOT NULL "
@@ -115,6 +116,21 @@ std::vector<DueEntries> CrlStore::due() {
       }
     }
     return found;
+  });
+}
+
+void CrlStore::visit_due(const std::string& authority, const std::function<void(const DueRecord&)>& visit) {
+  guarded("ledger: list what is due for a CRL", [&] {
+    SQLite::Statement query{ledger_.database(), kDue};
+    query.bind(":authority", authority);
+    while (query.executeStep()) {
+      const auto batch = BatchId::from_bytes(store::column_blob(query, 0));
+      if (!batch) {
+        throw Error{Code::Storage, "ledger: a batch id is damaged", "restore the ledger from its newest backup"};
+      }
+      visit({*batch, query.getColumn(1).getUInt(), store::column_blob(query, 6),
+             static_cast<std::uint8_t>(query.getColumn(4).getUInt()), UtcMillis{query.getColumn(3).getInt64()}});
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 // CRLs in the ledger: entries in the order in which they were added, and each CRL as it was signed.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,14 @@ struct DueEntries {
   UtcMillis since;  // revocation time of the oldest of them
 };
 
+struct DueRecord {
+  BatchId batch;
+  std::uint32_t record_no = 0;
+  Bytes serial;  // as it stands in the certificate: 16, or as an outside CA gave it
+  std::uint8_t reason = 0;
+  UtcMillis since;
+};
+
 class CrlStore {
  public:
   explicit CrlStore(Ledger& ledger) : ledger_{ledger} {}
@@ -38,6 +47,8 @@ class CrlStore {
 
   /// Of every CA, by name, reason and state.
   [[nodiscard]] std::vector<DueEntries> due();
+  /// What is due of one CA, by batch id and record number, one at a time.
+  void visit_due(const std::string& authority, const std::function<void(const DueRecord&)>& visit);
 
   /// The last CRL of each CA that has one, by name, and the entries of one as the gate takes them.
   [[nodiscard]] std::vector<CrlRow> newest_of_all();

@@ -108,7 +108,7 @@ class Thread {
         {"se", printable(se::serial_text(row_.family, row_.se_serial))},
         {"key_name", row_.key_name},
         {"device_serial", row_.device_serial},
-        {"certificate_serial", to_hex(row_.certificate_serial)},
+        {"certificate_serial", to_hex(row_.shown_serial())},
         {"certificate_sha256", row_.certificate_sha256.hex()},
         {"authority", row_.authority},
         {"station", printable(batch.getColumn(1).getString())},

@@ -23,11 +23,20 @@ constexpr const char* kColumns =
     "(SELECT min(crl.number) FROM crl_entry JOIN crl ON crl.authority = crl_entry.authority AND crl.entries > "
     "crl_entry.position WHERE crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no), "
     "coalesce((SELECT rma FROM device_act AS act WHERE act.batch_id = record.batch_id AND act.record_no = "
-    "record.record_no AND act.kind = 'rma'), '') "
+    "record.record_no AND act.kind = 'rma'), ''), record.outside_serial ";
+
+constexpr const char* kFrom =
     "FROM record JOIN se USING (se_id) JOIN batch USING (batch_id) JOIN segment ON segment.batch_id = "
     "record.batch_id AND segment.idx = record.segment_idx AND segment.state = 'sealed' "
     // as the partial index over se_id says it
     "WHERE record.certificate_serial IS NOT NULL AND record.state <> 'never_left' AND ";
+
+constexpr const char* kWaiting =
+    "record.state IN ('quarantined', 'returned') AND record.generation >= se.generation AND se.device_replaced = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = "
+    "se.se_serial)";
+
+constexpr const char* kOfBatch = " AND record.batch_id = :batch";
 
 Error damaged(std::string_view what) {
   return Error{Code::Storage, fmt::format("ledger: {} is damaged", what), "restore the ledger from its newest backup"};
@@ -59,6 +68,7 @@ DeviceRow row_of(SQLite::Statement& query) {
   row.device_serial = query.getColumn(15).getString();
   if (!query.getColumn(16).isNull()) row.crl_number = static_cast<std::uint64_t>(query.getColumn(16).getInt64());
   row.rma = query.getColumn(17).getString();
+  if (!query.getColumn(18).isNull()) row.outside_serial = store::column_blob(query, 18);
   return row;
 }
 
@@ -230,10 +240,30 @@ void run_act(store::Database& database, ByteView data) {
 
 }  // namespace
 
+bool same_act(const DeviceAct& act, const DeviceRevokePlan& plan) {
+  return !act.crl_reason || act.crl_reason == crl_reason_code(plan.crl_reason);
+}
+
+bool same_act(const DeviceAct& act, const DeviceScrapPlan& plan) {
+  return act.first == plan.by && act.second == plan.witness && act.evidence == plan.evidence_sha256;
+}
+
+bool same_act(const DeviceAct& act, const DeviceReworkPlan& plan) {
+  return act.device_serial == plan.record.device_serial && act.new_family == plan.new_family &&
+         act.new_se == plan.new_se_serial;
+}
+
+bool same_act(const DeviceAct& act, const DeviceRmaPlan& plan) {
+  return act.rma == plan.rma && (!act.crl_reason || act.crl_reason == crl_reason_code(plan.crl_reason));
+}
+
 std::vector<DeviceRow> DeviceStore::read(const std::string& where,
-                                         const std::function<void(SQLite::Statement&)>& bind) {
+                                         const std::function<void(SQLite::Statement&)>& bind,
+                                         const std::string& limit) {
   return guarded("ledger: find a device", [&] {
-    SQLite::Statement query{ledger_.database(), kColumns + where + " ORDER BY record.batch_id, record.record_no"};
+    SQLite::Statement query{
+        ledger_.database(),
+        std::string{kColumns} + kFrom + where + " ORDER BY record.batch_id, record.record_no" + limit};
     if (bind) bind(query);
     std::vector<DeviceRow> rows;
     while (query.executeStep()) rows.push_back(row_of(query));
@@ -281,16 +311,50 @@ std::vector<DeviceRow> DeviceStore::of_outside_serial(ByteView serial) {
               [&](SQLite::Statement& query) { store::bind_blob(query, ":serial", serial); });
 }
 
-std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch) {
-  const std::string of_batch = batch ? " AND record.batch_id = :batch" : "";
+std::vector<DeviceRow> DeviceStore::waiting(const std::optional<BatchId>& batch, std::uint32_t limit) {
   return read(
-      "record.state IN ('quarantined', 'returned') AND record.generation >= se.generation AND se.device_replaced = 0 "
-      "AND NOT EXISTS (SELECT 1 FROM se_scrapped AS gone WHERE gone.family = se.family AND gone.se_serial = "
-      "se.se_serial)" +
-          of_batch,
+      std::string{kWaiting} + (batch ? kOfBatch : ""),
       [&](SQLite::Statement& query) {
+        query.bind(":limit", limit);
         if (batch) store::bind_blob(query, ":batch", batch->bytes());
-      });
+      },
+      " LIMIT :limit");
+}
+
+std::uint64_t DeviceStore::count_waiting(const std::optional<BatchId>& batch) {
+  return guarded("ledger: count what waits in quarantine", [&] {
+    SQLite::Statement query{ledger_.database(),
+                            std::string{"SELECT count(*) "} + kFrom + kWaiting + (batch ? kOfBatch : "")};
+    if (batch) store::bind_blob(query, ":batch", batch->bytes());
+    query.executeStep();
+    return static_cast<std::uint64_t>(query.getColumn(0).getInt64());
+  });
+}
+
+std::optional<DeviceAct> DeviceStore::act(const DeviceRow& row, const std::string& kind) {
+  return guarded("ledger: look for an act about a device", [&]() -> std::optional<DeviceAct> {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT device_act.device_serial, rma, crl_reason, coalesce(first_person, 0), coalesce(second_person, 0), "
+        "evidence_sha256, family, se_serial FROM device_act LEFT JOIN se ON se.se_id = new_se_id WHERE batch_id = "
+        ":batch AND record_no = :no AND kind = :kind"};
+    store::bind_blob(query, ":batch", row.batch.bytes());
+    query.bind(":no", row.record_no);
+    query.bind(":kind", kind);
+    if (!query.executeStep()) return std::nullopt;
+    DeviceAct act{.device_serial = query.getColumn(0).getString(), .rma = query.getColumn(1).getString()};
+    if (!query.getColumn(2).isNull()) act.crl_reason = static_cast<std::uint8_t>(query.getColumn(2).getUInt());
+    act.first = query.getColumn(3).getUInt();
+    act.second = query.getColumn(4).getUInt();
+    if (!query.getColumn(5).isNull()) {
+      act.evidence = known(Digest::from_bytes(store::column_blob(query, 5)), "an act's evidence");
+    }
+    if (!query.getColumn(6).isNull()) {
+      act.new_family = known(se::family_from_name(query.getColumn(6).getString()), "an SE's family");
+      act.new_se = store::column_blob(query, 7);
+    }
+    return act;
+  });
 }
 
 bool DeviceStore::is_scrapped(se::Family family, const SeSerial& serial) {
@@ -324,7 +388,7 @@ Answer DeviceStore::no_other_certificate(const DeviceRow& row) {
     return Refusal{"se-other-certificate",
                    fmt::format("{} holds another certificate that is not revoked: {} (key name {}, serial {})",
                                se_name(row.family, row.se_serial), name_of(other), other.key_name,
-                               to_hex(other.certificate_serial)),
+                               to_hex(other.shown_serial())),
                    "that record is the SE's newest: decide about it first"};
   }
   return std::nullopt;
@@ -348,6 +412,29 @@ Answer DeviceStore::not_reserved(se::Family family, const SeSerial& serial, UtcM
   });
 }
 
+Answer DeviceStore::no_other_se_of_device(const DeviceReworkPlan& plan, const std::string& key_name) {
+  return guarded("ledger: look for a device's SE", [&]() -> Answer {
+    SQLite::Statement query{
+        ledger_.database(),
+        "SELECT family, se_serial FROM inventory WHERE device_serial = :device AND device_serial <> '' AND key_name = "
+        ":key_name AND device_replaced = 0 AND NOT (family = :old_family AND se_serial = :old_serial) AND NOT (family "
+        "= :new_family AND se_serial = :new_serial) ORDER BY se_id LIMIT 1"};
+    query.bind(":device", plan.record.device_serial);
+    query.bind(":key_name", key_name);
+    query.bind(":old_family", std::string{se::family_name(plan.record.family)});
+    store::bind_blob(query, ":old_serial", plan.record.se_serial);
+    query.bind(":new_family", std::string{se::family_name(plan.new_family)});
+    store::bind_blob(query, ":new_serial", plan.new_se_serial);
+    if (!query.executeStep()) return std::nullopt;
+    const auto family = known(se::family_from_name(query.getColumn(0).getString()), "an SE's family");
+    const auto serial = known(SeSerial::from_bytes(store::column_blob(query, 1)), "an SE's serial");
+    return Refusal{"device-serial",
+                   fmt::format("device {} is in the inventory with {}", plan.record.device_serial,
+                               se_name(family, serial)),
+                   "take that one as the new SE, or find out which SE the device has"};
+  });
+}
+
 Answer DeviceStore::check(const DeviceRevokePlan& plan) {
   const auto found = same_record(plan.record);
   if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
@@ -356,9 +443,13 @@ Answer DeviceStore::check(const DeviceRevokePlan& plan) {
   if (row.in_use()) return std::nullopt;
   return Refusal{"certificate-revoked",
                  fmt::format("the certificate of {} ({}) is revoked already, {}", name_of(row), state_name(row.state),
-                             row.crl_number ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
-                                            : "due for the next CRL"),
-                 row.crl_number ? "" : "keyferry-appliance crl issue --ca " + row.authority};
+                             row.crl_number  ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
+                             : row.outside() ? fmt::format("the outside CA {} must revoke certificate {}",
+                                                           row.authority, to_hex(row.outside_serial))
+                                             : "due for the next CRL"),
+                 row.crl_number  ? ""
+                 : row.outside() ? fmt::format("keyferry-appliance crl due --ca {} --list FILE", row.authority)
+                                 : "keyferry-appliance crl issue --ca " + row.authority};
 }
 
 Answer DeviceStore::check(const DeviceScrapPlan& plan, UtcMillis now) {
@@ -386,6 +477,7 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
                    "nothing is to be reworked"};
   }
   if (auto no = no_other_certificate(row)) return no;
+  if (auto no = not_reserved(row.family, row.se_serial, now)) return no;
   for (const DeviceRow& other : of_device(plan.record.device_serial)) {
     const bool same = other.batch == row.batch && other.record_no == row.record_no;
     if (same || !other.in_use() || other.key_name != row.key_name) continue;
@@ -393,6 +485,7 @@ Answer DeviceStore::check(const DeviceReworkPlan& plan, UtcMillis now) {
                    fmt::format("device {} is in use with {}", plan.record.device_serial, name_of(other)),
                    "revoke that one first, or find out which SE the device has"};
   }
+  if (auto no = no_other_se_of_device(plan, row.key_name)) return no;
   const auto serial = *SeSerial::from_bytes(plan.new_se_serial);
   const std::string name = se_name(plan.new_family, serial);
   if (is_scrapped(plan.new_family, serial)) return Refusal{"se-scrapped", name + " was scrapped"};

@@ -22,7 +22,8 @@ struct DeviceRow {
   se::Family family = se::Family::Pkcs11;
   SeSerial se_serial;
   std::string key_name = {}, authority = {};
-  Bytes certificate_serial = {};  // 16
+  Bytes certificate_serial = {};  // 16; plans bind it
+  Bytes outside_serial = {};      // under an outside CA: the serial as that CA gave it
   Digest certificate_sha256 = {};
   RecordState state = RecordState::Issued;
   bool revoked = false;   // by officers, or closed; a mark beside any state
@@ -35,9 +36,33 @@ struct DeviceRow {
   std::optional<std::uint64_t> crl_number = {};  // of the first CRL that has it
   std::string rma = {};
 
+  /// The serial that stands in the certificate.
+  [[nodiscard]] const Bytes& shown_serial() const {
+    return outside_serial.empty() ? certificate_serial : outside_serial;
+  }
+
+  /// Its certificate is of a CA that is not in the HSM and has CRLs of its own.
+  [[nodiscard]] bool outside() const { return !outside_serial.empty(); }
+
   /// Injected and on no CRL: a device that is in use.
   [[nodiscard]] bool in_use() const { return state == RecordState::Injected && !revoked && !crl_due; }
 };
+
+/// What officers decided about a record, once for each kind, as the ledger keeps it.
+struct DeviceAct {
+  std::string device_serial = {}, rma = {};
+  std::optional<std::uint8_t> crl_reason = {};  // nothing: the certificate was revoked before
+  std::uint32_t first = 0, second = 0;          // persons who scrapped it
+  std::optional<Digest> evidence = {};
+  std::optional<se::Family> new_family = {};
+  Bytes new_se = {};
+};
+
+/// Is what the plan asks what was done? Reasons in words apart; an act without a CRL reason fits any.
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceRevokePlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceScrapPlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceReworkPlan& plan);
+[[nodiscard]] bool same_act(const DeviceAct& act, const DeviceRmaPlan& plan);
 
 class DeviceStore {
  public:
@@ -51,8 +76,13 @@ class DeviceStore {
   [[nodiscard]] std::optional<DeviceRow> of_certificate(ByteView certificate_serial);
   /// By the serial that an outside CA gave, leading zeros apart; two such CAs may have given the same.
   [[nodiscard]] std::vector<DeviceRow> of_outside_serial(ByteView serial);
-  /// Quarantined or returned, not released, scrapped or replaced; of one batch, or all.
-  [[nodiscard]] std::vector<DeviceRow> waiting(const std::optional<BatchId>& batch);
+  /// Quarantined or returned, not released, scrapped or replaced; of one batch, or all. The first `limit` of them, and
+  /// how many there are.
+  [[nodiscard]] std::vector<DeviceRow> waiting(const std::optional<BatchId>& batch, std::uint32_t limit);
+  [[nodiscard]] std::uint64_t count_waiting(const std::optional<BatchId>& batch);
+
+  /// kind: revoked, scrapped, reworked, rma, released.
+  [[nodiscard]] std::optional<DeviceAct> act(const DeviceRow& row, const std::string& kind);
 
   /// May the plan be run as the ledger is now? Reasons: record-unknown, record-changed, record-outstanding,
   /// record-state, certificate-revoked, se-scrapped, se-released, se-replaced, se-other-certificate, se-reserved,
@@ -63,10 +93,13 @@ class DeviceStore {
 
  private:
   [[nodiscard]] std::vector<DeviceRow> read(const std::string& where,
-                                            const std::function<void(SQLite::Statement&)>& bind);
+                                            const std::function<void(SQLite::Statement&)>& bind,
+                                            const std::string& limit = "");
   [[nodiscard]] std::variant<DeviceRow, Refusal> same_record(const DeviceRecord& planned);
   [[nodiscard]] std::optional<Refusal> no_other_certificate(const DeviceRow& row);
   [[nodiscard]] std::optional<Refusal> not_reserved(se::Family family, const SeSerial& serial, UtcMillis now);
+  /// Of the inventory, beside the old and the new one.
+  [[nodiscard]] std::optional<Refusal> no_other_se_of_device(const DeviceReworkPlan& plan, const std::string& key_name);
   [[nodiscard]] std::optional<Refusal> check(const DeviceRevokePlan& plan);
   [[nodiscard]] std::optional<Refusal> check(const DeviceScrapPlan& plan, UtcMillis now);
   [[nodiscard]] std::optional<Refusal> check(const DeviceReworkPlan& plan, UtcMillis now);

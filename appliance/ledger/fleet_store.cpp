@@ -7,12 +7,12 @@
 namespace keyferry::appliance {
 namespace {
 
+// What was not run is no pass; a plan without firmware has nothing to run.
 bool passed(const token::Verdicts& verdicts) {
-  for (const token::Verdict verdict :
-       {verdicts.chain, verdicts.challenge, verdicts.serial_registered, verdicts.firmware}) {
-    if (verdict == token::Verdict::Fail) return false;
-  }
-  return true;
+  using token::Verdict;
+  return verdicts.chain == Verdict::Pass && verdicts.challenge == Verdict::Pass &&
+         verdicts.serial_registered == Verdict::Pass &&
+         (verdicts.firmware == Verdict::Pass || verdicts.firmware == Verdict::NotApplicable);
 }
 
 token::ReceiptCore core_of(const Bytes& octets, const BatchId& batch, std::uint32_t record) {
@@ -51,7 +51,6 @@ FleetCounts FleetStore::visit(const BatchId& batch, const std::optional<UtcMilli
       device.certificate_serial = store::column_blob(query, 2);
       device.public_key = store::column_blob(query, 3);
       device.device_serial = query.getColumn(4).getString();
-      if (device.device_serial.empty()) device.device_serial = device.core.device_serial;
       device.authority = query.getColumn(5).getString();
       device.customer = query.getColumn(6).getString();
       device.site = query.getColumn(7).getString();

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/device_history.h"
 #include "appliance/ledger/ends_store.h"
@@ -130,14 +133,14 @@ TEST_F(Devices, APlanForAnotherCertificateSeOrDeviceIsRefused) {
 
 TEST_F(Devices, AScrappedSeIsInNoListAndGetsNoRecord) {
   EXPECT_EQ(refused(scrap(0)), "record-state");
-  EXPECT_EQ(devices().waiting(std::nullopt).size(), 2U);
+  EXPECT_EQ(devices().waiting(std::nullopt, 1000).size(), 2U);
   run(scrap(1));
   EXPECT_EQ(refused(scrap(1)), "se-scrapped");
   EXPECT_TRUE(row(1).scrapped && row(1).in_hand);
   EXPECT_EQ(scrapped_in(*ledger_, batch_), 1U);
   EXPECT_EQ(EndsStore{*ledger_}.in_hand(batch_), 1U);
   EXPECT_TRUE(EndsStore{*ledger_}.releasable(batch_, RecordNo{1})->scrapped);
-  EXPECT_EQ(devices().waiting(batch_).size(), 1U);
+  EXPECT_EQ(devices().waiting(batch_, 1000).size(), 1U);
   EXPECT_EQ(crl_reason(1), 1) << "as its quarantine said";
   EXPECT_TRUE(agrees());
   // Whatever is tried behind the program's back:
@@ -176,6 +179,23 @@ TEST_F(Devices, AReworkWantsAnSeThatIsFree) {
   EXPECT_EQ(refused(rework(1, to_string(taken))), "se-in-use");
   run(scrap(2));
   EXPECT_EQ(refused(rework(1, to_string(bound(2).se_serial))), "se-scrapped");
+}
+
+TEST_F(Devices, AReworkIsRefusedWhileAThirdSeOfTheInventoryIsForTheDevice) {
+  const std::string device = bound(1).device_serial;
+  exec("UPDATE se SET device_serial = '" + device + "' WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "device-serial");
+  exec("UPDATE se SET key_name = 'other' WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "") << "another key name is another matter";
+  exec("UPDATE se SET key_name = 'dac', device_replaced = 1 WHERE se_id = 4");
+  EXPECT_EQ(refused(rework(1)), "");
+}
+
+TEST_F(Devices, AReworkIsRefusedWhileTheOldSeIsInAnApprovedBatch) {
+  exec("UPDATE batch SET state = 'generating'");
+  EXPECT_EQ(refused(rework(1)), "se-reserved");
+  exec("UPDATE batch SET state = 'out'");
+  EXPECT_EQ(refused(rework(1)), "");
 }
 
 TEST_F(Devices, OneThatCameBackIsRevokedOnceAndMayBeScrapped) {
@@ -217,11 +237,121 @@ TEST_F(Devices, OnlyThoseThatPassedAreForTheFleet) {
   EXPECT_EQ((std::pair{after.devices, after.revoked}), (std::pair<std::uint64_t, std::uint64_t>{0, 1}));
 }
 
+TEST_F(Devices, ADeviceSerialThatTheImportRefusedIsNotInTheFleet) {
+  token::ReceiptCore doubled = core(3);
+  doubled.device_serial = "dev-0";
+  expect_imported({.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned)),
+                               entry(doubled)}});
+  EXPECT_EQ(count("incident", "kind = 'device-serial-doubled'"), 1);
+  std::vector<std::pair<std::uint32_t, std::string>> listed;
+  FleetStore{*ledger_}.visit(batch_, std::nullopt, [&](const FleetDevice& device) {
+    listed.emplace_back(device.core.record_no.value, device.device_serial);
+  });
+  EXPECT_EQ(listed, (std::vector<std::pair<std::uint32_t, std::string>>{{0, "dev-0"}, {3, ""}}));
+}
+
+TEST_F(Devices, OneWhoseVerdictsWereNotRunIsNotInTheFleet) {
+  using token::Verdict;
+  const std::vector<std::pair<token::Verdicts, std::uint64_t>> cases{
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::NotApplicable}, 1},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Pass}, 1},
+      {{Verdict::NotRun, Verdict::Pass, Verdict::Pass, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::NotApplicable, Verdict::Pass, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::NotRun, Verdict::Pass}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::NotRun}, 0},
+      {{Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Fail}, 0}};
+  exec("DROP TRIGGER receipt_is_final");
+  for (const auto& [verdicts, devices] : cases) {
+    token::ReceiptCore changed = core(0);
+    changed.verdicts = verdicts;
+    exec("UPDATE receipt SET core = x'" + to_hex(token::serialise_core(changed)) + "' WHERE record_no = 0");
+    const FleetCounts counts = FleetStore{*ledger_}.visit(batch_, std::nullopt, [](const FleetDevice&) {});
+    EXPECT_EQ(counts.devices, devices);
+    EXPECT_EQ(counts.failed, 1 - devices);
+  }
+}
+
 TEST_F(Devices, WhatIsDueIsCountedByReason) {
   run(revoke(0));
   std::vector<std::pair<int, std::uint64_t>> found;
   for (const DueEntries& due : CrlStore{*ledger_}.due()) found.emplace_back(due.reason, due.count);
   EXPECT_EQ(found, (std::vector<std::pair<int, std::uint64_t>>{{1, 1}, {5, 1}, {9, 1}}));
+}
+
+TEST_F(Devices, TheSerialShownIsTheOneThatTheOutsideCaGave) {
+  EXPECT_EQ(row(1).shown_serial(), row(1).certificate_serial);
+  EXPECT_FALSE(row(1).outside());
+  exec("UPDATE record SET outside_serial = x'0102030405' WHERE record_no = 1");
+  const Bytes given{1, 2, 3, 4, 5};
+  EXPECT_EQ(row(1).shown_serial(), given);
+  EXPECT_TRUE(row(1).outside());
+  EXPECT_NE(row(1).certificate_serial, given) << "plans bind what stands for it";
+  const auto refusal = devices().refusal(revoke(1), kNow);
+  EXPECT_EQ(refusal->text.find("the outside CA ca must revoke certificate 0102030405") == std::string::npos, false);
+  const DeviceThread thread = device_thread(*ledger_, {row(1)});
+  const auto& fields = thread.events.front().fields;
+  EXPECT_NE(std::ranges::find(fields, std::pair<std::string, std::string>{"certificate_serial", "0102030405"}),
+            fields.end());
+}
+
+TEST_F(Devices, WhatIsDueIsNamedOneByOneWithTheSerialOfItsCertificate) {
+  exec("UPDATE record SET outside_serial = x'0102030405' WHERE record_no = 1");
+  run(revoke(0));
+  std::vector<std::tuple<std::uint32_t, std::string, int>> found;
+  CrlStore{*ledger_}.visit_due("ca", [&](const DueRecord& due) {
+    EXPECT_EQ(due.batch, batch_);
+    found.emplace_back(due.record_no, to_hex(due.serial), due.reason);
+  });
+  EXPECT_EQ(found, (std::vector<std::tuple<std::uint32_t, std::string, int>>{
+                       {0, to_hex(row(0).certificate_serial), 9},
+                       {1, "0102030405", 1},
+                       {2, to_hex(row(2).certificate_serial), 5}}));
+  CrlStore{*ledger_}.visit_due("other", [](const DueRecord&) { ADD_FAILURE(); });
+}
+
+TEST_F(Devices, WhatWaitsIsListedUpToALimitAndCountedInFull) {
+  EXPECT_EQ(devices().waiting(std::nullopt, 1).size(), 1U);
+  EXPECT_EQ(devices().waiting(batch_, 1).front().record_no, 1U);
+  EXPECT_EQ(devices().count_waiting(std::nullopt), 2U);
+  EXPECT_EQ(devices().count_waiting(batch_), 2U);
+  run(scrap(1));
+  EXPECT_EQ(devices().count_waiting(batch_), 1U);
+  EXPECT_EQ(devices().count_waiting(*BatchId::from_bytes(Bytes(16, 0xEE))), 0U);
+}
+
+TEST_F(Devices, TheSameActIsKnownAgainAndOneWithOtherArgumentsIsNot) {
+  const auto same = [&](const char* kind, std::uint32_t record, const auto& plan) {
+    const auto act = devices().act(row(record), kind);
+    return act && same_act(*act, plan);
+  };
+  const DeviceRevokePlan revoked{bound(0), "privilegeWithdrawn", "stolen"};
+  EXPECT_FALSE(devices().act(row(0), "revoked"));
+  run(plan_of(Operation::DeviceRevoke, revoked));
+  EXPECT_TRUE(same("revoked", 0, revoked));
+  EXPECT_FALSE(same("revoked", 0, DeviceRevokePlan{bound(0), "keyCompromise", "stolen"}));
+
+  const DeviceRmaPlan back{bound(0), "R-1", "superseded", "no network"};
+  run(plan_of(Operation::DeviceRma, back));
+  EXPECT_TRUE(same("rma", 0, back)) << "its certificate was revoked before: no reason is kept with this act";
+  EXPECT_FALSE(same("rma", 0, DeviceRmaPlan{bound(0), "R-2", "superseded", "no network"}));
+
+  const DeviceReworkPlan reworked{bound(1), se::Family::Pkcs11, to_bytes(as_bytes("spare-1")), "failed"};
+  run(plan_of(Operation::DeviceRework, reworked));
+  EXPECT_TRUE(same("reworked", 1, reworked));
+  EXPECT_FALSE(same("reworked", 1,
+                    DeviceReworkPlan{bound(1), se::Family::Pkcs11, to_bytes(as_bytes("spare-2")), "failed"}));
+  EXPECT_FALSE(same("reworked", 1,
+                    DeviceReworkPlan{bound(1), se::Family::Atecc608, to_bytes(as_bytes("spare-1")), "failed"}));
+
+  const DeviceScrapPlan scrapped{.record = bound(2), .by = 1, .witness = 2, .reason = "crushed"};
+  run(plan_of(Operation::DeviceScrap, scrapped));
+  EXPECT_TRUE(same("scrapped", 2, scrapped));
+  DeviceScrapPlan other = scrapped;
+  other.witness = 3;
+  EXPECT_FALSE(same("scrapped", 2, other));
+  other = scrapped;
+  other.evidence_sha256 = Digest{};
+  EXPECT_FALSE(same("scrapped", 2, other));
 }
 
 TEST_F(Devices, AnActIsNeitherEditedNorTakenBack) {

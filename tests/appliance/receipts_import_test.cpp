@@ -170,6 +170,16 @@ TEST_F(FerryTest, TheDeviceSerialOfAnotherInventoryRowIsAnIncident) {
   EXPECT_EQ(count("incident", "kind = 'device-serial-doubled'"), 1);
 }
 
+TEST_F(FerryTest, AReceiptForAnEndedRecordWhoseSeIsForAnotherDeviceByNowIsAnIncidentAlone) {
+  exec("UPDATE record SET state = 'revoked', revoked = 1, crl_due = 1 WHERE record_no = 1");
+  exec("UPDATE se SET device_serial = 'dev-reworked' WHERE se_id = (SELECT se_id FROM record WHERE record_no = 1)");
+  expect_imported({.entries = {entry(core(1)), entry(core(2))}});
+  EXPECT_EQ(count("incident", "kind = 'receipt-after-end' AND record_no = 1"), 1);
+  EXPECT_EQ(count("incident"), 1);
+  EXPECT_EQ(state_of(1), "revoked");
+  EXPECT_EQ(state_of(2), "injected");
+}
+
 // --- conservation --------------------------------------------------------------------------------
 
 TEST_F(FerryTest, WhatIsOutstandingIsNamedInOrder) {

@@ -217,6 +217,9 @@ class DeviceEnds(FerryCase):
     def test_the_list_says_why_in_plain_words(self):
         waiting = self.ferry.appliance_json("quarantine", "list")["waiting"]
         self.assertEqual({one["state"] for one in waiting}, {"quarantined", "returned"})
+        first = self.ferry.appliance_json("quarantine", "list", "--limit", 1)
+        self.assertEqual((first["waiting"], first["all"]), (waiting[:1], 2))
+        self.assertIn("1 of 2: name a batch", self.ferry.appliance("quarantine", "list", "--limit", 1).stdout)
         bad = next(one for one in waiting if one["state"] == "quarantined")
         self.assertEqual(bad["reason"], "blob-refused")
         self.assertIn("refused the wrapped key", bad["words"])
@@ -332,6 +335,31 @@ class DeviceEnds(FerryCase):
         ferry.appliance("fleet", "export", "--batch", second, fleet)
         with open(fleet, newline="") as file:
             self.assertIn((device, new), [(row["device_serial"], row["se_serial"]) for row in csv.DictReader(file)])
+
+    def test_the_same_command_with_other_arguments_was_not_done_before(self):
+        record, serial, device = self.of_state["injected"][0]
+        self.device("revoke", serial, "--se", serial, "--crl-reason", "superseded")
+        self.assert_clear(self.device("revoke", serial, "--se", serial, "--crl-reason", "keyCompromise", expect=None), "revoked already")
+        self.assertEqual(json.loads(self.device("revoke", serial, "--se", serial, "--crl-reason", "superseded").stdout)["crl_reason"],
+                         "superseded")
+        quarantined, bad, bad_device = self.of_state["quarantined"][0]
+        self.device("rework", bad, "--se", bad, "--new-se", self.spare[0])
+        self.assert_clear(self.device("rework", bad, "--se", bad, "--new-se", self.spare[1], expect=None), "has got another SE before")
+        self.assertEqual(rows(self.ledger, "SELECT count(*) FROM se WHERE device_serial = ?", bad_device), [(2,)], "the old one, and one new one")
+        self.scrap(record, serial)
+        photo = self.ferry.folder / "photo.jpg"
+        photo.write_bytes(b"crushed")
+        self.assert_clear(self.scrap(record, serial, "--evidence", photo, expect=None), "was scrapped")
+        self.assertTrue(json.loads(self.scrap(record, serial).stdout)["done_before"])
+
+    def test_the_same_command_again_finds_its_record_among_several_of_a_device(self):
+        revoked, serial, _ = self.of_state["injected"][0]
+        other = self.of_state["quarantined"][0][0]
+        cases.edit(self.ledger, "UPDATE record SET device_serial_bound = 'TWICE' WHERE record_no IN (?, ?)", revoked, other)
+        command = ("revoke", serial, "--device-serial", "TWICE", "--crl-reason", "superseded")
+        self.assertEqual(json.loads(self.device(*command).stdout)["record_no"], revoked)
+        again = json.loads(self.device(*command).stdout)
+        self.assertEqual((again["record_no"], again["done_before"]), (revoked, True))
 
     def test_a_rework_of_what_was_injected_supersedes_its_certificate(self):
         record, old, device = self.of_state["injected"][0]

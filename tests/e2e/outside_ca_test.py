@@ -155,6 +155,16 @@ class TheWholeJob(OutsideCase):
         self.assertEqual(said.count(": OK"), self.CHIPS, said)
         self.assertEqual([der(leaf.read_text()) for leaf in leaves], [der(one) for one in signed])
 
+        # A device is named, and shown, by the serial that stands in its certificate; that CA is who has to revoke it.
+        serial = openssl("x509", "-in", leaves[0], "-noout", "-serial").decode().split("=")[1].strip().lower()
+        [record] = ferry.appliance_json("device", "history", "--certificate", serial)["records"]
+        self.assertEqual(record["certificate_serial"], serial)
+        revoke = ("device", "revoke", "--certificate", serial, "--crl-reason", "keyCompromise", "--reason", "stolen", "--confirm",
+                  record["se"].split()[1])
+        self.assertIn(f"the outside CA outside must revoke certificate {serial}", ferry.officer(*revoke).stdout)
+        again = json.loads(ferry.officer("--json", *revoke).stdout)
+        self.assertEqual((again["done_before"], again["certificate_serial"]), (True, serial))
+
 
 class AThousandRequests(OutsideCase):
     CHIPS = 1000
@@ -356,6 +366,33 @@ class BadInput(OutsideCase):
         self.assert_clear(self.ferry.run_plan(plan, expect=None), "not those that the officers approved")
         edit(self.ledger, "UPDATE key_request SET certificate = ? WHERE record_no = 0", before)
         self.assertEqual(json.loads(self.ferry.run_plan(plan).stdout)["state"], "sealed")
+
+    def test_what_that_ca_has_to_revoke_is_named_with_its_serials(self):
+        signed = self.ca.sign(self.request_files())
+        for i, good in enumerate(signed):
+            self.from_ca(f"{i}.pem", good)
+        self.take(self.batch, self.ferry.folder / "from-ca")
+        self.certify(self.batch)
+        self.ferry.export(self.batch)
+        self.ferry.officer("batch", "close", self.batch, "--confirm", self.batch, "--reason", "token burnt")
+        said = self.ferry.appliance("crl", "due").stdout
+        self.assertIn("4 certificates are for outside CAs to revoke: keyferry-appliance crl due --ca NAME --list FILE", said)
+        self.assertNotIn("crl issue", said)
+        listed = self.ferry.folder / "due.csv"
+        due = self.ferry.appliance_json("crl", "due", "--ca", "outside", "--list", listed)
+        self.assertEqual((due["due"], due["outside"], due["listed"]), (4, 4, 4))
+        with listed.open() as file:
+            table = list(csv.DictReader(file))
+        self.assertEqual([(row["batch"], row["record_no"], row["reason"]) for row in table],
+                         [(self.batch, str(record), "cessationOfOperation") for record in range(4)])
+        serials = []
+        for one in signed:
+            path = self.from_ca("one.pem", one)
+            serials.append(int(openssl("x509", "-in", path, "-noout", "-serial").decode().split("=")[1], 16))
+        self.assertEqual([int(row["serial"], 16) for row in table], serials)
+        self.assert_clear(self.ferry.officer("crl", "issue", "--ca", "outside", expect=None), "crl due --ca NAME --list FILE")
+        self.assert_clear(self.ferry.appliance("crl", "due", "--list", listed, expect=None), "--list needs --ca", status=2)
+        self.assert_clear(self.ferry.appliance("crl", "due", "--ca", "nobody", expect=None), "there is no CA")
 
     def test_a_batch_that_waits_is_closed_and_opened_by_nobody(self):
         self.take_good()
