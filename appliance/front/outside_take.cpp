@@ -48,7 +48,7 @@ class Taking {
         batch_{batch},
         store_{context.ledger()},
         inventory_{context.ledger()},
-        rules_{plan.batch(), authority.certificate},
+        rules_{plan.batch(), authority.chain()},
         file_of_record_(batch.se_count, kNoFile) {
     chain_.push_back(crypto::sha256(authority.certificate));
     for (const Bytes& issuer : authority.issuers) chain_.push_back(crypto::sha256(issuer));
