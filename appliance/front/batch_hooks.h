@@ -16,6 +16,7 @@ namespace keyferry::appliance {
 
 class Context;
 class GateSession;
+struct BatchRow;
 
 /// Ledger value: records in a second that the last batch made, as text.
 inline constexpr const char* kBatchRate = "batch_rate";
@@ -31,6 +32,9 @@ void finish_prepared(Context& context, GateSession& gate, const v1::HsmState& st
 
 /// Officers approved an outside CA's certificates: in the ledger from the time that plan has run.
 [[nodiscard]] Action certified_action(const BatchId& batch, UtcMillis now);
+
+/// Tells the gate that all requests of a batch that waits are safe, unless it knows: a run may have been cut before that.
+void settle_waiting(Context& context, const BatchRow& batch);
 
 /// Handlers of the pending actions that belong to batches, exports and receipts.
 void register_batch_actions(Ledger& ledger);

@@ -378,6 +378,11 @@ void print(Context& context, const BatchRow& batch) {
 
 }  // namespace
 
+void settle_waiting(Context& context, const BatchRow& batch) {
+  const v1::OpenPlan* open = open_plan(context.gate().state(), batch.plan_digest);
+  if (open != nullptr && !open->requested()) close_at_gate(context, batch, true);
+}
+
 int run_batch(Context& context,
               const Plan& plan,
               const std::vector<Bytes>& approvals,
@@ -394,8 +399,7 @@ int run_batch(Context& context,
     BatchRun{context, plan, approvals, *batch, std::move(segment_roots)}.run();
     close_at_gate(context, *batch, outside);
   } else if (batch->state == BatchState::Waiting) {
-    const v1::OpenPlan* open = open_plan(context.gate().state(), batch->plan_digest);
-    if (open != nullptr && !open->requested()) close_at_gate(context, *batch, true);
+    settle_waiting(context, *batch);
   } else if (batch->state == BatchState::Certifying) {
     BatchRun{context, plan, approvals, *batch, {}}.run();
     close_at_gate(context, *batch);

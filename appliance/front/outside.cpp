@@ -209,6 +209,7 @@ int batch_certify(Context& context, std::string_view batch) {
   const BatchRow row = *BatchStore{context.ledger()}.find(id);
   if (row.state == BatchState::Waiting) {
     if (const auto refusal = missing_refusal(context, row)) throw to_error(*refusal);
+    settle_waiting(context, row);
     const BatchCertifyPlan plan{row.id, row.authority, row.se_count, certificates_root(context, row)};
     OperationInput input;
     input.action = certified_action(row.id, context.clock().now());
@@ -224,6 +225,7 @@ int run_batch_certify(Context& context, const Plan& plan, const std::vector<Byte
   const auto stored = PlanStore{context.ledger()}.find(plan.digest);
   if (!stored || stored->state != PlanState::Run) {
     if (const auto refusal = certify_refusal(context, plan)) throw to_error(*refusal);
+    if (const auto row = BatchStore{context.ledger()}.find(id); row->state == BatchState::Waiting) settle_waiting(context, *row);
     OperationInput input;
     input.action = certified_action(id, context.clock().now());
     static_cast<void>(run_at_gate(context, plan, approvals, input));

@@ -17,6 +17,7 @@
 #include "wrap/x509/bundle.h"
 #include "wrap/x509/certificate.h"
 #include "wrap/x509/name.h"
+#include "wrap/x509/request.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -36,10 +37,9 @@ struct Problem {
   Refusal refusal;
 };
 
-/// Our own files, where the requests went out on the same stick.
-bool is_ours(const std::string& name) {
-  return name == "index.csv" || name == "index.json" || name.starts_with("request-");
-}
+/// Our own indexes, where the requests went out on the same stick. The requests themselves are told by what is in them: a
+/// CA may name its answer as the question.
+bool is_our_index(const std::string& name) { return name == "index.csv" || name == "index.json"; }
 
 class Taking {
  public:
@@ -48,7 +48,7 @@ class Taking {
         batch_{batch},
         store_{context.ledger()},
         inventory_{context.ledger()},
-        rules_{plan.batch(), authority.certificate},
+        rules_{plan.batch(), authority.chain()},
         file_of_record_(batch.se_count, kNoFile) {
     chain_.push_back(crypto::sha256(authority.certificate));
     for (const Bytes& issuer : authority.issuers) chain_.push_back(crypto::sha256(issuer));
@@ -90,7 +90,7 @@ class Taking {
   void find_in(const fs::path& folder) {
     std::vector<fs::path> found;
     for (const auto& entry : fs::recursive_directory_iterator{folder}) {
-      if (entry.symlink_status().type() == fs::file_type::directory || is_ours(entry.path().filename().string())) continue;
+      if (entry.symlink_status().type() == fs::file_type::directory || is_our_index(entry.path().filename().string())) continue;
       found.push_back(entry.path());
       if (found.size() + files_.size() > kMaxFiles) {
         throw Error{Code::Refused, fmt::format("{} holds more than {} files", folder.string(), kMaxFiles)};
@@ -114,6 +114,10 @@ class Taking {
     const Fd file = open_regular_file(path, Code::Medium);
     const std::uint64_t size = file_size_bytes(file);
     if (size > kMaxFileBytes) return note({"file-size", "the file is too large"});
+    if (is_request(file, size)) {
+      ++requests_;
+      return;
+    }
     x509::BundleReader reader{[this](ByteView der) -> std::optional<Refusal> {
       take(der);
       return std::nullopt;
@@ -127,6 +131,12 @@ class Taking {
     }
     if (!refusal) refusal = reader.finish();
     if (refusal) note(*refusal);
+  }
+
+  [[nodiscard]] static bool is_request(const Fd& file, std::uint64_t size) {
+    if (size > x509::kMaxRequestFileBytes) return false;
+    Bytes whole(static_cast<std::size_t>(size));
+    return read_exactly_at(file, 0, whole) && x509::is_request_file(whole);
   }
 
   void take(ByteView der) {
@@ -195,7 +205,7 @@ class Taking {
   std::vector<fs::path> files_;
   std::size_t file_ = 0;
   std::vector<std::uint32_t> file_of_record_;  // in this run
-  std::uint64_t taken_ = 0, known_ = 0, chain_certificates_ = 0, problem_count_ = 0;
+  std::uint64_t taken_ = 0, known_ = 0, chain_certificates_ = 0, requests_ = 0, problem_count_ = 0;
   std::vector<Problem> problems_;
 };
 
@@ -241,6 +251,7 @@ int Taking::report() const {
     lines.push_back(fmt::format("{} certificates taken in for batch {} ({} were in before, {} of the CA's chain)", taken, id,
                                 known_, chain_certificates_));
   }
+  if (requests_ > 0) lines.push_back(fmt::format("{} files are requests: passed over", requests_));
   if (missing.count > 0) {
     lines.push_back(fmt::format("{} of {} are missing: records {}", missing.count, batch_.se_count, missing.shown));
   } else {
@@ -253,6 +264,7 @@ int Taking::report() const {
                              {"taken", taken},
                              {"known", known_},
                              {"chain", chain_certificates_},
+                             {"requests", requests_},
                              {"problem_count", problem_count_},
                              {"problems", std::move(problems)},
                              {"missing_count", missing.count},

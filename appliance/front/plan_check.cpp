@@ -228,6 +228,16 @@ void Checker::check_certificates(const BatchPlan& batch) {
     refuse(*refusal);
     return;
   }
+  const bool is_matter = authority->kind == x509::CaKind::MatterPai || authority->kind == x509::CaKind::MatterPaa;
+  if (is_matter && device.name != x509::kMatterDacTemplateName) {  // a PAA need not name its vendor
+    refuse("matter-issuer",
+           fmt::format("CA \"{}\" is of kind {}: it issues no certificates of template \"{}\"",
+                       batch.certificate_authority,
+                       x509::ca_kind_name(authority->kind),
+                       device.name),
+           "use the template \"matter-dac\", or another CA");
+    return;
+  }
   if (device.certification_declaration) {
     const auto anchor = x509::parse_certificate(authority->chain().back());
     const auto* paa = std::get_if<x509::CertificateFacts>(&anchor);

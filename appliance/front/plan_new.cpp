@@ -14,6 +14,7 @@
 #include "appliance/ledger/plan_store.h"
 #include "appliance/plan/outside_certificate.h"
 #include "appliance/plan/plan_families.h"
+#include "appliance/plan/plan_outside.h"
 #include "appliance/plan/plan_verify.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/durable_file.h"
@@ -216,6 +217,7 @@ Plan write_plan(Context& context, const PlanNewOptions& options) {
   batch.atecc608 = read_profile(options, *family);
   if (options.firmware) batch.firmware_sha256 = file_sha256(*options.firmware);
   batch.verify = verify_of(options);
+  if (const auto refusal = check_outside(batch)) throw to_error(*refusal);
   draft.detail = batch;
   static_cast<void>(sealed_plan(draft));  // wrong options are told before the inventory is read
 

@@ -12,6 +12,7 @@
 #include "wrap/base/text.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/crypto/random_health.h"
+#include "wrap/crypto/soft_key.h"
 #include "wrap/se/atecc608_builder.h"
 #include "wrap/se/check_value.h"
 #include "wrap/x509/certificate.h"
@@ -120,6 +121,19 @@ x509::CertificateFacts issuer_of(Hsm& hsm, const v1::MakeKey& request) {
   return std::get<x509::CertificateFacts>(std::move(parsed));
 }
 
+/// A throw-away key signs it: what the real issuer signs has been linted, and no key is made for what is refused.
+void lint_ca(const x509::CaSpec& spec, const x509::CertificateFacts* issuer, const v1::MakeKey& request) {
+  crypto::SoftKey key = crypto::SoftKey::generate();
+  SystemRandom random;
+  const x509::CertificateSerial serial = x509::make_serial(random);
+  const Bytes tbs = issuer == nullptr ? x509::ca_to_be_signed(spec, serial, key.public_key())
+                                      : x509::ca_to_be_signed(spec, serial, key.public_key(), *issuer);
+  std::vector<Bytes> chain{x509::assemble(tbs, key.sign_digest(crypto::sha256(tbs)))};
+  if (issuer != nullptr) chain.push_back(to_bytes(as_bytes(request.issuer_certificate())));
+  const LeafSignature signature = issuer == nullptr ? LeafSignature::Checked : LeafSignature::NotYet;
+  if (const auto refusal = lint_refusal(chain, lint_profile(spec.kind), signature)) throw to_error(*refusal);
+}
+
 /// Before a key is made: what would be refused of its certificate.
 void check_ca(Hsm& hsm, const v1::MakeKey& request) {
   const x509::CaSpec spec = spec_of(request);
@@ -127,8 +141,11 @@ void check_ca(Hsm& hsm, const v1::MakeKey& request) {
   if (!request.certificate_request() && below == x509::is_self_signed(spec.kind)) {
     refuse(fmt::format("a CA of kind {} is {}self-signed", request.profile(), below ? "" : "not "));
   }
-  const auto refusal = below ? x509::validate(spec, issuer_of(hsm, request)) : x509::validate(spec);
+  const auto issuer = below ? std::optional{issuer_of(hsm, request)} : std::nullopt;
+  const auto refusal = issuer ? x509::validate(spec, *issuer) : x509::validate(spec);
   if (refusal) throw to_error(*refusal);
+  // What an outside CA is asked for, that CA certifies: linted when it is installed.
+  if (!request.certificate_request()) lint_ca(spec, issuer ? &*issuer : nullptr, request);
 }
 
 void certify(Hsm& hsm, RandomSource& random, const v1::MakeKey& request, v1::KeyMade& made) {

@@ -112,7 +112,9 @@ std::vector<x509::CertificateFacts> checked_facts(const BatchPlan& batch, const 
                                                   const std::vector<se::Entry>& entries,
                                                   const std::vector<token::WaitingRecord>& waiting) {
   if (waiting.size() != entries.size()) refuse("the waiting container has another number of records than its segment");
-  const OutsideCertificates outside{batch, as_bytes(request.ca_certificate())};
+  std::vector<Bytes> issuers{to_bytes(as_bytes(request.ca_certificate()))};
+  for (const std::string& issuer : request.ca_issuers()) issuers.push_back(to_bytes(as_bytes(issuer)));
+  const OutsideCertificates outside{batch, std::move(issuers)};
   std::vector<x509::CertificateFacts> facts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const std::uint32_t number = request.index() * batch.segment_size + static_cast<std::uint32_t>(i);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
+#include "appliance/plan/lint_findings.h"
 #include "wrap/crypto/hash.h"
 #include "wrap/x509/der.h"
 #include "wrap/x509/issued.h"
@@ -60,8 +63,10 @@ std::optional<crypto::PublicKey> key_in_certificate(ByteView octets) {
   return key ? crypto::PublicKey::from_spki(key->whole) : std::nullopt;
 }
 
-OutsideCertificates::OutsideCertificates(const BatchPlan& batch, ByteView issuer)
-    : issuer_{parsed_or_throw(x509::parse_certificate(issuer))}, template_{batch.device_template()} {}
+OutsideCertificates::OutsideCertificates(const BatchPlan& batch, std::vector<Bytes> issuers)
+    : issuers_{std::move(issuers)},
+      issuer_{parsed_or_throw(x509::parse_certificate(issuers_.at(0)))},
+      template_{batch.device_template()} {}
 
 std::variant<x509::CertificateFacts, Refusal> OutsideCertificates::check(ByteView octets,
                                                                          const x509::SubjectFields& entry,
@@ -97,6 +102,18 @@ std::variant<x509::CertificateFacts, Refusal> OutsideCertificates::check(ByteVie
                        ? fmt::format("the certificate of {} ended at {}", facts.subject, to_rfc3339(facts.not_after))
                        : fmt::format("the certificate of {} is valid longer than its CA's own", facts.subject),
                    "have it issued anew"};
+  }
+  if (facts.not_before.value > now.value + kMaxOutsideDelayMillis) {
+    return Refusal{"certificate-not-yet-valid",
+                   fmt::format("the certificate of {} begins at {}, more than 24 hours from now ({})", facts.subject,
+                               to_rfc3339(facts.not_before), to_rfc3339(now)),
+                   "have it issued anew, or take it in when it is about to begin; check the clocks of CA and appliance"};
+  }
+  std::vector<Bytes> chain{to_bytes(octets)};
+  chain.insert(chain.end(), issuers_.begin(), issuers_.end());
+  if (auto refusal = lint_refusal(chain, lint_profile(template_.name))) {
+    refusal->text = fmt::format("the certificate of {} does not pass the lint: {}", facts.subject, refusal->text);
+    return std::move(*refusal);
   }
   return std::move(facts);
 }

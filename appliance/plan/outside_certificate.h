@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include "appliance/plan/plan.h"
 #include "wrap/crypto/signing.h"
@@ -16,6 +17,8 @@ namespace keyferry::appliance {
 /// A waiting segment is opened in one piece, beside its certificates, in one message (16 MiB).
 inline constexpr std::uint32_t kMaxOutsideSegmentRecords = 2048;
 inline constexpr std::size_t kMaxOutsideCertificateBytes = 4096;  // as token::kMaxCertificateBytes
+/// A certificate may begin so much after it is taken in: clocks and time zones of others.
+inline constexpr std::int64_t kMaxOutsideDelayMillis = std::int64_t{24} * 3600 * 1000;
 
 /// What an entry of the list puts into its certificate.
 [[nodiscard]] x509::SubjectFields subject_fields(const se::Entry& entry);
@@ -30,17 +33,20 @@ inline constexpr std::size_t kMaxOutsideCertificateBytes = 4096;  // as token::k
 
 class OutsideCertificates {
  public:
-  /// issuer: certificate of the outside CA, DER. Error{Refused} when it is none.
-  OutsideCertificates(const BatchPlan& batch, ByteView issuer);
+  /// issuers: certificate of the outside CA, then those above it, DER; at least one. Error{Refused} when the first is none.
+  OutsideCertificates(const BatchPlan& batch, std::vector<Bytes> issuers);
 
   /// What `der` says, if it may be used for this key and entry. Refusals: those of x509::check_outside_certificate,
-  /// "certificate-size", "certificate-sha1", "certificate-issuer", "certificate-signature", "certificate-expired".
+  /// "certificate-size", "certificate-sha1", "certificate-issuer", "certificate-signature", "certificate-expired",
+  /// "certificate-not-yet-valid" (begins more than a day after now), and "lint" of the whole chain, by the rules that our own
+  /// certificates are held against.
   [[nodiscard]] std::variant<x509::CertificateFacts, Refusal> check(ByteView der,
                                                                     const x509::SubjectFields& entry,
                                                                     const crypto::PublicKey& key,
                                                                     UtcMillis now) const;
 
  private:
+  std::vector<Bytes> issuers_;
   x509::CertificateFacts issuer_;
   x509::DeviceTemplate template_;
 };

@@ -20,6 +20,13 @@ std::optional<Refusal> check_outside(const BatchPlan& batch) {
                                kMaxOutsideSegmentRecords),
                    fmt::format("choose --segment-size {} or less", kMaxOutsideSegmentRecords)};
   }
+  if (batch.verify && batch.verify->chain_time == ChainTime::Issuing) {
+    return Refusal{"batch-outside-time",
+                   fmt::format("the line is to verify chains at {}, but certificates of outside CA \"{}\" begin when that CA "
+                               "says, which may be later",
+                               to_rfc3339(batch.not_before), batch.certificate_authority),
+                   "leave --chain-time issuing out, and set the station's clock"};
+  }
   return std::nullopt;
 }
 

@@ -11,7 +11,8 @@
 
 namespace keyferry::appliance {
 
-/// What cannot be made under an outside CA: refusals "batch-outside-family", "batch-outside-segment". Nothing for others.
+/// What cannot be made under an outside CA: refusals "batch-outside-family", "batch-outside-segment", "batch-outside-time".
+/// Nothing for others.
 [[nodiscard]] std::optional<Refusal> check_outside(const BatchPlan& batch);
 
 /// None unless the batch's CA is an outside one.

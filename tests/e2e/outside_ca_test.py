@@ -407,6 +407,27 @@ class BadInput(OutsideCase):
                                              expect=None), "closed")
 
 
+class CutBeforeTheGateKnows(OutsideCase):
+    CHIPS = 4
+
+    def test_certify_tells_it_first_and_requests_are_told_by_what_is_in_them(self):
+        self.ferry.hooks = {"KEYFERRY_CUT": "front.close.before"}
+        self.assertEqual(self.ferry.run_plan(expect=None).returncode, KILLED)
+        self.ferry.hooks = {}
+        [(batch,)] = rows(self.ledger, "SELECT lower(hex(batch_id)) FROM batch")
+        folder = self.ferry.folder / "from-ca"
+        type(self).requests = folder
+        self.ferry.appliance("batch", "requests", batch, "--to", folder)
+        files = self.request_files()
+        question = files[0].read_text()
+        for file, certificate in zip(files, self.ca.sign(files)):
+            file.write_text(certificate)  # the CA answers under the question's name
+        (folder / "question.txt").write_text(question)
+        said = self.take(batch, folder)
+        self.assertEqual((said["taken"], said["requests"], said["missing_count"]), (4, 1, 0), said["problems"])
+        self.assertEqual(json.loads(self.certify(batch).stdout)["state"], "sealed")
+
+
 WALKED = ("gate.segment.", "gate.commit.", "worker.trailer.", "front.commit.", "front.part.", "front.trailer.", "front.batch.",
           "front.close.", "front.body.", "front.prepare.", "front.seal.")
 

@@ -68,7 +68,7 @@ std::optional<Refusal> BundleReader::take_line(std::string_view line) {
   if (line != fmt::format("{}{}{}", kEnd, label_, kDashes)) {
     base64_ += line;
     if (base64_.size() / 4 * 3 > kMaxPkcs7Bytes)
-      return pem_refusal("a block that is longer than 16 MiB");
+      return pem_refusal("a block that is longer than 4 MiB");
     return std::nullopt;
   }
   state_ = State::Between;
@@ -83,8 +83,9 @@ std::optional<Refusal> BundleReader::feed(ByteView piece) {
     state_ = piece.front() == kSequence ? State::Binary : State::Between;
   if (state_ == State::Binary) {
     if (binary_.size() + piece.size() > kMaxPkcs7Bytes)
-      return refusal_ =
-                 Refusal{"certificate-size", "a DER file of certificates has at most 16 MiB"};
+      return refusal_ = Refusal{"certificate-size",
+                                "a DER file of certificates has at most 4 MiB",
+                                "split the PKCS#7, or give the certificates as PEM"};
     append(binary_, piece);
     return std::nullopt;
   }
@@ -96,7 +97,7 @@ std::optional<Refusal> BundleReader::feed(ByteView piece) {
     // Text between blocks may be anything; its lines need no more than their beginning.
     if (line_.size() > kMaxLineBytes && state_ == State::Between) line_.resize(kMaxLineBytes);
     if (line_.size() > kMaxPkcs7Bytes * 2)
-      refusal_ = pem_refusal("a line that is longer than 32 MiB");
+      refusal_ = pem_refusal("a line that is longer than 8 MiB");
     if (end == std::string_view::npos) break;
     if (!refusal_) refusal_ = take_line(line_);
     line_.clear();

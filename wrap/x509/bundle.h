@@ -16,9 +16,11 @@ namespace keyferry::x509 {
 
 inline constexpr std::size_t kMaxBundleBytes =
     16U * 1024 * 1024;  ///< read_certificates: of the file
-inline constexpr std::size_t kMaxBundleCertificates = 16U * 1024;  ///< read_certificates
-inline constexpr std::size_t kMaxPkcs7Bytes =
-    16U * 1024 * 1024;  ///< one PKCS#7, also inside a longer bundle
+inline constexpr std::size_t kMaxBundleCertificates =
+    16U * 1024;  ///< read_certificates; and of one PKCS#7
+/// One PKCS#7, also inside a longer bundle: libcrypto makes objects of all of it, which take many
+/// times its octets. Enough for 8,000 usual certificates.
+inline constexpr std::size_t kMaxPkcs7Bytes = 4U * 1024 * 1024;
 
 /// A bundle of any length in memory that does not grow with it (but for one PKCS#7, bounded above):
 /// feed() the file in pieces, then finish(). A refusal ends the reading; the same one is then given
@@ -32,7 +34,7 @@ class BundleReader {
   explicit BundleReader(Visitor visit);
 
   /// Refusals: "pem" (another kind of block, no end, no base64), "certificate-size", "pkcs7"
-  /// (malformed, or no certificate in it), and the visitor's.
+  /// (malformed, no certificate in it, or more than kMaxBundleCertificates), and the visitor's.
   [[nodiscard]] std::optional<Refusal> feed(ByteView piece);
 
   /// As feed(); "pem" when there was no certificate at all, or a block without its end.

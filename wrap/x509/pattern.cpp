@@ -239,6 +239,7 @@ std::optional<Refusal> SubjectPattern::add_matter_ids(const MatterIds& ids) {
                              "leave them out: the template adds them, or their attributes");
     }
   }
+  has_matter_ids_ = true;
   if (ids.form == MatterForm::CommonName) {
     if (common_name == parts_.end()) {
       return pattern_refusal("no CN that could hold Mvid: and Mpid:", "add CN=... to the pattern");
@@ -247,6 +248,7 @@ std::optional<Refusal> SubjectPattern::add_matter_ids(const MatterIds& ids) {
     if (ids.vendor_id) text += fmt::format(" {}{}", kMvidPrefix, matter_hex(*ids.vendor_id));
     if (ids.product_id) text += fmt::format(" {}{}", kMpidPrefix, matter_hex(*ids.product_id));
     common_name->value.append_text(text);
+    matter_text_ = text;
     if (!common_name->value.is_fixed()) return std::nullopt;
     return check_value(Attribute::CommonName, common_name->value.fixed_text());
   }
@@ -268,8 +270,22 @@ bool SubjectPattern::uses(Placeholder placeholder) const {
 
 std::optional<Refusal> SubjectPattern::render(const Part& part,
                                               const SubjectFields& fields,
-                                              std::string& out) {
+                                              std::string& out) const {
   if (auto refusal = part.value.render(fields, out)) return refusal;
+  if (has_matter_ids_ && part.attribute == Attribute::CommonName) {
+    // A reader takes what it finds: an entry must not say whose device it is.
+    const std::string_view before{out.data(), out.size() - matter_text_.size()};
+    for (const std::string_view prefix : {kMvidPrefix, kMpidPrefix}) {
+      if (before.find(prefix) == std::string_view::npos) continue;
+      return Refusal{
+          "subject-value",
+          fmt::format("CN={}: the values of SE {} put \"{}\" into a common name of Matter",
+                      printable(out),
+                      fields.se_serial.hex(),
+                      prefix),
+          "the template alone says vendor and product: correct the entry in the SE list"};
+    }
+  }
   return check_value(part.attribute, out);
 }
 

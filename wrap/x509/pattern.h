@@ -85,14 +85,15 @@ class SubjectPattern {
 
   /// Matter's ids in the form that `ids` says: two attributes behind those of the pattern, or "
   /// Mvid:FFF1 Mpid:8000" behind the common name. Refusal "subject-pattern": no common name to hold
-  /// them, or one that holds such text already; "subject-value": it becomes too long.
+  /// them, or one that holds such text already; "subject-value": it becomes too long. From then on
+  /// check() refuses an entry whose values would put such text into the common name.
   [[nodiscard]] std::optional<Refusal> add_matter_ids(const MatterIds& ids);
 
   [[nodiscard]] bool uses(Placeholder placeholder) const;
 
   /// Nothing if this entry's subject can be made. Refusals: "device-serial-missing" (the pattern
-  /// uses {device_serial}, the entry has none), "subject-value" (empty, too long, or a character
-  /// that its type does not allow).
+  /// uses {device_serial}, the entry has none), "subject-value" (empty, too long, a character that
+  /// its type does not allow, or "Mvid:" or "Mpid:" from the entry beside Matter's own ids).
   [[nodiscard]] std::optional<Refusal> check(const SubjectFields& fields) const;
 
   /// Appends the DER Name to `out`. What check() refuses throws Error{Refused}.
@@ -109,11 +110,13 @@ class SubjectPattern {
 
   [[nodiscard]] static std::variant<Part, Refusal> parse_part(std::string_view text,
                                                               const MatterIds& ids);
-  [[nodiscard]] static std::optional<Refusal> render(const Part& part,
-                                                     const SubjectFields& fields,
-                                                     std::string& out);
+  [[nodiscard]] std::optional<Refusal> render(const Part& part,
+                                              const SubjectFields& fields,
+                                              std::string& out) const;
 
   std::vector<Part> parts_;
+  bool has_matter_ids_ = false;
+  std::string matter_text_;  // that ends the common name; empty where the ids are attributes
 };
 
 /// DER Name for a pattern without placeholders (names of CAs); the same syntax and bounds. Refusals

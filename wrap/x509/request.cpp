@@ -5,6 +5,7 @@
 #include "wrap/crypto/hash.h"
 #include "wrap/x509/der.h"
 #include "wrap/x509/internal/extensions.h"
+#include "wrap/x509/pem.h"
 
 namespace keyferry::x509 {
 namespace {
@@ -152,6 +153,13 @@ std::variant<RequestFacts, Refusal> parse_request(ByteView octets) {
         "the certification request of " + facts.subject + " is not signed by its own key"};
   }
   return facts;
+}
+
+bool is_request_file(ByteView file) {
+  if (file.empty() || file.size() > kMaxRequestFileBytes) return false;
+  if (file.front() == der::kSequence)  // "0" as text, which no PEM file begins with
+    return std::holds_alternative<RequestFacts>(parse_request(file));
+  return std::holds_alternative<std::vector<Bytes>>(from_pem(as_chars(file), kPemRequest));
 }
 
 }  // namespace keyferry::x509

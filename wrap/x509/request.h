@@ -70,4 +70,11 @@ struct RequestFacts {
 /// "request-malformed", "request-profile" (another key type or algorithm), "request-signature".
 [[nodiscard]] std::variant<RequestFacts, Refusal> parse_request(ByteView der);
 
+/// Longest file that is_request_file takes for a request: PEM of the longest one, with some text.
+inline constexpr std::size_t kMaxRequestFileBytes = 32U * 1024;
+
+/// Whether a file is requests and nothing else: PEM whose blocks are all labelled kPemRequest, or
+/// DER that parse_request takes. By content, so that nothing rests on a file's name.
+[[nodiscard]] bool is_request_file(ByteView file);
+
 }  // namespace keyferry::x509

@@ -213,6 +213,21 @@ std::optional<Refusal> check_matter_issuer(const DeviceTemplate& device_template
   return std::nullopt;
 }
 
+/// What Matter's CAs certify is a DAC to every reader, whatever template it was made by.
+std::optional<Refusal> check_plain_issuer(const DeviceTemplate& device_template,
+                                          const CertificateFacts& issuer) {
+  const auto found = matter_ids(issuer.subject_name);
+  const auto* ids = std::get_if<MatterIds>(&found);
+  if (ids != nullptr && !ids->vendor_id && !ids->product_id) return std::nullopt;
+  return Refusal{
+      "matter-issuer",
+      fmt::format("{} names a Matter vendor or product: a certificate of template \"{}\" under it "
+                  "would be a device attestation certificate that no rule of Matter was applied to",
+                  issuer.subject,
+                  device_template.name),
+      "use the template \"matter-dac\", or a CA without Matter's ids"};
+}
+
 }  // namespace
 
 std::optional<Bytes> extended_key_usage_oid(std::string_view text) {
@@ -312,9 +327,10 @@ std::optional<Refusal> validate(const DeviceTemplate& device_template,
     return Refusal{"issuer",
                    fmt::format("{} is not a CA that may sign certificates", issuer.subject)};
   }
-  if (device_template.name == kMatterDacTemplateName) {
-    if (auto refusal = check_matter_issuer(device_template, issuer)) return refusal;
-  }
+  const bool is_dac = device_template.name == kMatterDacTemplateName;
+  if (auto refusal = is_dac ? check_matter_issuer(device_template, issuer)
+                            : check_plain_issuer(device_template, issuer))
+    return refusal;
   if (device_template.not_before < issuer.not_before ||
       device_template.not_after > issuer.not_after) {
     return Refusal{

@@ -118,8 +118,8 @@ struct DeviceTemplate {
 /// The template under this issuer's certificate: names and key identifiers agree, it is a CA that
 /// may sign certificates, and leafs begin no earlier and end no later than it does. For matter-dac:
 /// the issuer is a PAI (path length 0, keyCertSign and cRLSign), of the same vendor, and of the
-/// same product when it names one. Refusals "issuer", "validity", "matter-pai", "matter-vendor",
-/// "matter-product".
+/// same product when it names one; for others: its subject has no Matter ids. Refusals "issuer",
+/// "validity", "matter-pai", "matter-vendor", "matter-product", "matter-issuer".
 [[nodiscard]] std::optional<Refusal> validate(const DeviceTemplate& device_template,
                                               const CertificateFacts& issuer);
 

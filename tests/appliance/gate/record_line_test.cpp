@@ -11,6 +11,7 @@
 #include "appliance/gate/key_acts.h"
 #include "keyferry/v1/worker.pb.h"
 #include "tests/shim/shim_store.h"
+#include "tests/wrap/x509/matter_fixture.h"
 #include "wrap/base/clock.h"
 
 namespace keyferry::appliance {
@@ -196,6 +197,34 @@ TEST_F(RecordLineTest, AnAnswerThatRepeatingCannotHelpIsNotRepeated) {
   } catch (const p11::Pkcs11Error& error) {
     EXPECT_EQ(error.function(), "C_WrapKey");
   }
+}
+
+/// The worker is told the issuer's certificate: one that the lint refuses gets nothing below it, and no key is made for it.
+TEST_F(RecordLineTest, MakesNoCaKeyWhoseCertificateWouldNotPassTheLint) {
+  ShimHsm hsm{""};
+  const auto parsed = x509::parse_certificate(as_bytes(request_.ca_certificate()));
+  const auto& issuer = std::get<x509::CertificateFacts>(parsed);
+  v1::MakeKey below;
+  below.set_role("ca");
+  below.set_name("below");
+  below.set_profile("intermediate");
+  below.set_subject("CN=Below");
+  below.set_not_before_ms(issuer.not_before.value);
+  below.set_not_after_ms(issuer.not_after.value);
+  below.set_issuer("ca");
+  // The same CA with room below it, but its basicConstraints are not critical (RFC 5280 4.2.1.9).
+  x509::test::Parts parts = x509::test::Parts::of(to_bytes(as_bytes(request_.ca_certificate())));
+  parts.set(19, false, x509::der::sequence({x509::der::boolean(true), x509::der::integer(1)}));
+  crypto::SoftKey stranger = crypto::SoftKey::generate();
+  below.set_issuer_certificate(to_string(parts.build(stranger)));
+  v1::KeyMade made;
+  try {
+    make_key(*hsm, random_, below, nullptr, made);
+    ADD_FAILURE() << "it was made";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string{error.what()}.find("x509-ca-constraints"), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE((*hsm).session().find_one(p11::ObjectClass::PrivateKey, "kf-ca/below"));
 }
 
 }  // namespace

@@ -142,5 +142,38 @@ TEST(ReadCertificates, RefusesMoreThanItKeeps) {
   EXPECT_EQ(reason(read_certificates(as_bytes(many))), "bundle-size");
 }
 
+/// A certs-only SignedData that holds `count` elements of `element`.
+Bytes pkcs7_of(std::size_t count, const Bytes& element) {
+  Bytes certificates;
+  for (std::size_t i = 0; i < count; ++i) append(certificates, element);
+  const Bytes data = der::oid("1.2.840.113549.1.7.1");
+  const Bytes signed_data = der::sequence({der::integer(1),
+                                           der::tlv(der::kSet, {}),
+                                           der::sequence({data}),
+                                           der::tlv(der::context_constructed(0), certificates),
+                                           der::tlv(der::kSet, {})});
+  return der::sequence(
+      {der::oid("1.2.840.113549.1.7.2"), der::tlv(der::context_constructed(0), signed_data)});
+}
+
+TEST(Pkcs7, IsRefusedByItsCountBeforeAnyOfItIsRead) {
+  test::Ca ca;
+  const auto three = read_certificates(pkcs7_of(3, ca.certificate));
+  EXPECT_EQ(std::get<std::vector<Bytes>>(three), std::vector<Bytes>(3, ca.certificate));
+  const auto most = read_certificates(pkcs7_of(kMaxBundleCertificates, Bytes{0x30, 0x00}));
+  EXPECT_NE(std::get<Refusal>(most).text.find("malformed"), std::string::npos);
+  const auto more = read_certificates(pkcs7_of(kMaxBundleCertificates + 1, Bytes{0x30, 0x00}));
+  ASSERT_EQ(reason(more), "pkcs7");
+  EXPECT_NE(std::get<Refusal>(more).text.find("more than 16384 certificates"), std::string::npos)
+      << "these are none: whoever reads them says malformed";
+}
+
+TEST(Pkcs7, IsAtMostFourMebibytes) {
+  test::Ca ca;
+  const Bytes large = pkcs7_of(kMaxPkcs7Bytes / ca.certificate.size() + 1, ca.certificate);
+  EXPECT_EQ(reason(read_certificates(large)), "certificate-size");
+  EXPECT_EQ(reason(read_certificates(as_bytes(to_pem("PKCS7", large)))), "pem");
+}
+
 }  // namespace
 }  // namespace keyferry::x509

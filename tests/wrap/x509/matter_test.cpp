@@ -11,6 +11,7 @@
 #include "wrap/x509/issued.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/pem.h"
+#include "wrap/x509/request.h"
 
 namespace keyferry::x509 {
 namespace {
@@ -139,6 +140,59 @@ TEST(MatterSetUp, RefusesAnIssuerThatIsNoPai) {
   under_root.not_before = at("2026-06-01T00:00:00Z");
   under_root.not_after = at("2056-06-01T00:00:00Z");
   EXPECT_EQ(reason(validate(under_root, ca.facts())), "matter-pai");  // no VendorID
+}
+
+TEST(MatterSetUp, RefusesOtherTemplatesUnderMattersCas) {
+  MatterPki pki;
+  for (const Bytes* certificate : {&pki.pai, &pki.paa}) {
+    const CertificateFacts issuer = facts_of(*certificate);
+    DeviceTemplate plain{.subject = "CN={device_serial}",
+                         .not_before = at("2026-03-01T00:00:00Z"),
+                         .not_after = at("2036-03-01T00:00:00Z"),
+                         .issuer_name = issuer.subject_name,
+                         .issuer_key_identifier = issuer.subject_key_identifier};
+    for (const std::string_view name : {kDeviceTemplateName, kCustomTemplateName}) {
+      plain.name = name;
+      const auto refusal = validate(plain, issuer);
+      ASSERT_EQ(reason(refusal), "matter-issuer");
+      EXPECT_NE(refusal->text.find(issuer.subject), std::string::npos) << refusal->text;
+      EXPECT_NE(refusal->hint.find("matter-dac"), std::string::npos) << refusal->hint;
+    }
+  }
+}
+
+TEST(MatterSetUp, RefusesOtherTemplatesWhereMatterIdsAreMalformed) {
+  test::Ca ca;
+  ca.spec.subject = "CN=Test CA Mvid:fff1";
+  ca.certificate = ca.make();
+  EXPECT_EQ(reason(validate(test::device_template(ca), ca.facts())), "matter-issuer");
+  ca.spec.subject = "CN=Test CA,O=Matter";
+  ca.certificate = ca.make();
+  EXPECT_EQ(reason(validate(test::device_template(ca), ca.facts())), "");
+}
+
+/// An inventory comes from outside: a serial number in it must not name another vendor.
+TEST(MatterDac, TakesNoIdsFromItsEntry) {
+  MatterPki pki;
+  SubjectFields fields = test::fields();
+  const auto reason_of = [&](const char* serial, const char* lot) {
+    fields.device_serial = serial;
+    fields.lot = lot;
+    const std::string found = reason(CertificateBuilder{pki.dac_template}.check(fields));
+    EXPECT_EQ(reason(RequestBuilder{pki.dac_template}.check(fields)), found);
+    return found;
+  };
+  for (const MatterForm form : {MatterForm::Attributes, MatterForm::CommonName}) {
+    pki.dac_template.matter.form = form;
+    pki.dac_template.subject = "CN={device_serial}{lot}";
+    EXPECT_EQ(reason_of("D-1", "L1"), "");
+    EXPECT_EQ(reason_of("Mvid", "FFF2"), "");
+    EXPECT_EQ(reason_of("Mvid:FFF2", "L1"), "subject-value");
+    EXPECT_EQ(reason_of("D-1", "Mpid:8001"), "subject-value");
+    EXPECT_EQ(reason_of("Mv", "id:FFF2"), "subject-value") << "in two pieces";
+    pki.dac_template.subject = "CN=ACME,O={device_serial}";
+    EXPECT_EQ(reason_of("Mvid:FFF2", "L1"), "") << "no reader looks there";
+  }
 }
 
 struct CaCase {

@@ -246,5 +246,24 @@ TEST(OutsideCertificate, MayHaveOtherStringTypesButNotForMattersIds) {
   EXPECT_EQ(check(der::sequence({vid, pid, printable_cn})), "certificate-subject");
 }
 
+TEST(RequestFile, IsToldByWhatIsInIt) {
+  const Request request;
+  const std::string pem = to_pem(kPemRequest, request.der);
+  EXPECT_TRUE(is_request_file(request.der));
+  EXPECT_TRUE(is_request_file(as_bytes(pem)));
+  EXPECT_TRUE(is_request_file(as_bytes("subject=CN=x\r\n" + pem + pem)));
+  const test::MatterPki pki;
+  const std::string certificate = to_pem(kPemCertificate, pki.dac);
+  EXPECT_FALSE(is_request_file(pki.dac));
+  EXPECT_FALSE(is_request_file(as_bytes(certificate)));
+  EXPECT_FALSE(is_request_file(as_bytes(pem + certificate))) << "what else is in it is looked at";
+  EXPECT_FALSE(is_request_file(as_bytes(certificate + pem)));
+  Bytes bent = request.der;
+  bent.back() ^= 1U;
+  EXPECT_FALSE(is_request_file(bent));
+  EXPECT_FALSE(is_request_file({}));
+  EXPECT_FALSE(is_request_file(as_bytes("hello")));
+}
+
 }  // namespace
 }  // namespace keyferry::x509
