@@ -1,10 +1,12 @@
 #include "appliance/gate/pin_tries.h"
 
 #include <fmt/format.h>
+#include <fcntl.h>
 #include <sys/file.h>
 
 #include <cerrno>
 #include <charconv>
+#include <thread>
 
 #include "wrap/base/text.h"
 
@@ -95,6 +97,17 @@ unsigned forget_wrong_pins(const std::filesystem::path& settings_file) {
   const unsigned forgotten = read_record(file).wrong;
   write_record(file, Record{.wrong = 0, .final_try_allowed = true, .readable = true});
   return forgotten;
+}
+
+Fd keep_logins_out(const std::filesystem::path& settings_file, std::chrono::milliseconds patience) noexcept {
+  constexpr std::chrono::milliseconds kLook{5};
+  Fd fd{open(settings_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (fd.valid() && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if ((errno != EWOULDBLOCK && errno != EINTR) || std::chrono::steady_clock::now() >= end) return Fd{};
+    std::this_thread::sleep_for(kLook);
+  }
+  return fd;
 }
 
 std::optional<Refusal> check_pin_flags(const p11::TokenInfo& token, FinalTry final_try) {

@@ -3,6 +3,7 @@
 // a power cut interrupted counts as a wrong one, because the token may have counted it.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -51,6 +52,10 @@ class PinTry {
 /// The deliberate act of a person who is sure of the PIN: the count starts again, and the next login alone may use up
 /// the token's final try. Returns how many were forgotten.
 unsigned forget_wrong_pins(const std::filesystem::path& settings_file);
+
+/// While it is held no login with these settings begins, and none is under way; invalid when one still is after `patience`
+/// or when the file is gone. For whoever is about to end a process that may be logging in.
+[[nodiscard]] Fd keep_logins_out(const std::filesystem::path& settings_file, std::chrono::milliseconds patience) noexcept;
 
 /// What the token says about its PIN, before a login: locked, or the last try before it locks (CKF_USER_PIN_LOCKED,
 /// CKF_USER_PIN_FINAL_TRY). Reasons: hsm-pin-locked, hsm-pin-final-try.

@@ -354,8 +354,9 @@ class Worker {
   }
 
   /// A PIN that was proved counts too: somebody may have changed it meanwhile. A login that broke off is not tried again
-  /// by itself, since the token may have counted it.
+  /// by itself, since the token may have counted it: neither by this request nor by one that comes after it.
   void recover(p11::Recovery recovery) {
+    if (login_broke_off_) throw Error{*login_broke_off_};
     PinTry login{settings_file_};
     try {
       hsm_->recover(recovery, pin_);
@@ -363,8 +364,10 @@ class Worker {
       throw;
     } catch (const p11::Pkcs11Error& error) {
       if (error.function() == "C_Login") {
-        throw Error{Code::Hsm, fmt::format("{} when the HSM had come back; a login is not tried again by itself", error.what()),
-                    "look after the HSM, then give the same command again"};
+        login_broke_off_.emplace(Code::Hsm,
+                                 fmt::format("{} when the HSM had come back; a login is not tried again by itself", error.what()),
+                                 "look after the HSM, then give the same command again");
+        throw Error{*login_broke_off_};
       }
       login.not_tried();
       throw;
@@ -440,6 +443,7 @@ class Worker {
   std::filesystem::path settings_file_;
   RandomSource& random_;
   SecretBytes pin_;
+  std::optional<Error> login_broke_off_;
   v1::WorkerRole role_ = v1::WORKER_ROLE_UNSPECIFIED;
   std::unique_ptr<Hsm> hsm_;
   std::unique_ptr<SegmentMaker> maker_;

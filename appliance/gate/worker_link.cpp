@@ -4,6 +4,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "appliance/gate/pin_tries.h"
 #include "appliance/gate/seccomp.h"
 #include "wrap/base/process_end.h"
 #include "wrap/base/secret_frame.h"
@@ -12,7 +13,8 @@ namespace keyferry::appliance {
 namespace {
 
 constexpr int kWorkerFd = 3;
-constexpr std::chrono::seconds kEndWait{1};  // its socket closed: it has ended or is about to
+constexpr std::chrono::seconds kEndWait{1};    // its socket closed: it has ended or is about to
+constexpr std::chrono::seconds kLoginWait{8};  // less than the front end waits for its gate
 
 bool is_piece(const v1::WorkerReply& reply) {
   return reply.has_body() || reply.has_records() || reply.has_sealed_certificates();
@@ -27,7 +29,7 @@ WorkerLink::WorkerLink(asio::any_io_executor executor,
                        const GateSettings& settings,
                        const std::filesystem::path& settings_file,
                        const SecretBytes& pin)
-    : executor_{std::move(executor)} {
+    : executor_{std::move(executor)}, settings_file_{settings_file} {
   auto [ours, theirs] = socket_pair();
   ChildSpec spec{.program = sibling_program("keyferry-hsm-worker"),
                  .arguments = {"--settings", settings_file.string()},
@@ -48,7 +50,11 @@ void WorkerLink::log_out() {
   static_cast<void>(child_.wait_for(kEndWait));  // the destructor ends one that is stuck
 }
 
-WorkerLink::~WorkerLink() { stream_->close(); }
+WorkerLink::~WorkerLink() {
+  stream_->close();
+  const Fd no_login_begins = keep_logins_out(settings_file_, kLoginWait);
+  child_ = Child{};
+}
 
 asio::awaitable<void> WorkerLink::read_replies(std::shared_ptr<FrameStream> stream, std::shared_ptr<WaitingMap> waiting) {
   for (;;) {

@@ -23,7 +23,7 @@ class WorkerLink {
              const GateSettings& settings,
              const std::filesystem::path& settings_file,
              const SecretBytes& pin);
-  ~WorkerLink();
+  ~WorkerLink();  ///< ends the process, but not in the middle of a login, which would count as a wrong PIN
   WorkerLink(const WorkerLink&) = delete;
   WorkerLink& operator=(const WorkerLink&) = delete;
 
@@ -63,6 +63,7 @@ class WorkerLink {
   static asio::awaitable<void> read_replies(std::shared_ptr<FrameStream> stream, std::shared_ptr<WaitingMap> waiting);
 
   asio::any_io_executor executor_;
+  std::filesystem::path settings_file_;
   Child child_;
   std::shared_ptr<FrameStream> stream_;
   std::shared_ptr<WaitingMap> waiting_ = std::make_shared<WaitingMap>();

@@ -46,6 +46,17 @@ TEST_F(PinTries, StartAgainAfterASuccess) {
   EXPECT_FALSE(pin_tries_refusal(settings_));
 }
 
+TEST_F(PinTries, KeepWhoeverEndsAProcessWaitingForItsLogin) {
+  using std::chrono::milliseconds;
+  {
+    const PinTry under_way{settings_};
+    EXPECT_FALSE(keep_logins_out(settings_, milliseconds{20}).valid());
+  }
+  const Fd none_begins = keep_logins_out(settings_, milliseconds{0});
+  EXPECT_TRUE(none_begins.valid());
+  EXPECT_FALSE(keep_logins_out(folder_ / "gone.toml", milliseconds{0}).valid());
+}
+
 TEST_F(PinTries, DoNotCountWhatNeverReachedTheModule) {
   { const PinTry wrong{settings_}; }
   PinTry{settings_}.not_tried();
