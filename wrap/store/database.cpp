@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <mutex>
 
 #include "wrap/base/cut.h"
 #include "wrap/base/durable_file.h"
@@ -94,6 +95,12 @@ void configure(Database& database, Role role) {
   if (role == Role::Reader) database.exec("PRAGMA query_only=ON");
 }
 
+/// Nobody asks SQLite how much memory it uses, and each of its allocations would take a lock to count it.
+void spare_locks() {
+  static std::once_flag once;
+  std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
+}
+
 void check_numbering(std::span<const Migration> migrations) {
   for (std::size_t i = 0; i < migrations.size(); ++i) {
     if (migrations[i].version != static_cast<int>(i) + 1) {
@@ -143,8 +150,9 @@ Database open_database(const fs::path& path,
                        Role role) {
   check_numbering(migrations);
   prepare_file(path, role);
+  spare_locks();
   return guarded("open database " + path.string(), [&]() -> Database {
-    Database database{path.string(), SQLite::OPEN_READWRITE, kBusyTimeoutMs};
+    Database database{path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX, kBusyTimeoutMs};
     check_application(database, path, application_id);
     configure(database, role);
     if (role == Role::Writer) {

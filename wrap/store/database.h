@@ -51,6 +51,7 @@ inline constexpr int kBusyTimeoutMs = 10'000;
 /// a transaction of its own. Error{Storage}: not a database, another application's file, a symbolic
 /// link, no room. Error{Storage} with a hint: the database is newer than the program (any role) or
 /// older (Role::Reader). Error{NotFound}: Role::Reader and no file.
+/// SQLite takes no lock of its own for it: threads that share it take turns by a lock of theirs.
 [[nodiscard]] Database open_database(const std::filesystem::path& path,
                                      std::int32_t application_id,
                                      std::span<const Migration> migrations,
