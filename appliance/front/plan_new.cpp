@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::uint32_t kLeastSegmentSize = 256;
 constexpr std::uint32_t kLargestUsualSegment = 8192;
-constexpr std::uint32_t kUsualSegments = 32;
+constexpr std::uint32_t kUsualSegments = 64;
 constexpr std::int64_t kDefaultDueDays = 90;
 constexpr std::int64_t kDefaultExpiryDays = 30;
 

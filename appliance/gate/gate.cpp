@@ -93,7 +93,8 @@ token::SignedBytes signed_from_message(const v1::SignedBytes& message) {
 
 Gate::Impl::Impl(asio::io_context& io_context, GateArguments gate_arguments, const Clock& system_clock)
     : context{io_context}, arguments{std::move(gate_arguments)}, clock{system_clock}, mutex{io_context.get_executor()},
-      workers_mutex{io_context.get_executor()} {
+      workers_mutex{io_context.get_executor()},
+      worker_nearly_done{io_context.get_executor(), asio::steady_timer::time_point::max()} {
   refuse_test_hooks(arguments.settings.kind);
   gap = check_air_gap(look_around(arguments.pin), arguments.settings, arguments.insecure_allow,
                       read_permits(arguments.settings_file), clock.now());

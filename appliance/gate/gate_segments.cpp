@@ -225,7 +225,8 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
                                        v1::WorkerRequest request) {
   const auto batch = *BatchId::from_bytes(key.plan.bytes().first(BatchId::kSizeBytes));
   std::vector<Digest> hashes;
-  const auto on_piece = [&front, &hashes, id](const v1::WorkerReply& piece) -> asio::awaitable<void> {
+  std::uint64_t to_come = static_cast<std::uint64_t>(request.make_segment().entries_size());
+  const auto on_piece = [this, &front, &hashes, &to_come, worker, id](const v1::WorkerReply& piece) -> asio::awaitable<void> {
     v1::GateReply reply;
     if (piece.has_body()) *reply.mutable_body() = piece.body();
     if (piece.has_sealed_certificates()) *reply.mutable_sealed_certificates() = piece.sealed_certificates();
@@ -234,6 +235,9 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
         hashes.push_back(audit::leaf_hash(as_bytes(record.leaf())));
       }
       *reply.mutable_records() = piece.records();
+      const auto came = std::min(to_come, static_cast<std::uint64_t>(piece.records().records_size()));
+      to_come -= came;
+      arrived(*worker, came);
     }
     co_await front.reply_piece(id, std::move(reply));
   };
@@ -245,6 +249,7 @@ asio::awaitable<void> Gate::Impl::make(FrontLink& front, std::uint64_t id, Segme
   } catch (const Error& error) {
     failed = error;
   }
+  arrived(*worker, to_come);
   if (failed) {
     --worker->segments_pending;
     throw *failed;

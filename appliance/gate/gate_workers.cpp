@@ -3,12 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <cstdio>
 
 #include "appliance/gate/internal/gate_impl.h"
 #include "wrap/base/text.h"
 
 namespace keyferry::appliance {
+namespace {
+
+/// Records left when a worker gets its next segment: more than are made while that is on its way and linted.
+constexpr std::uint64_t kLittleLeft = 256;
+constexpr std::chrono::milliseconds kLookAgain{200};  // a worker may end without a word
+
+}  // namespace
 
 asio::awaitable<WorkerLink*> Gate::Impl::add_key_worker() {
   if (backing_up) throw Error{Code::Refused, "a backup is being made: no device key is made meanwhile", "try again when it is done"};
@@ -40,8 +50,30 @@ void Gate::Impl::dismiss_worn_workers() {
                 [](const auto& worker) { return worker->under_way() == 0 && worker->segments_pending == 0; });
 }
 
+void Gate::Impl::arrived(WorkerLink& worker, std::uint64_t keys) {
+  const bool was_busy = worker.keys_to_make > kLittleLeft;
+  worker.keys_to_make -= std::min(keys, worker.keys_to_make);
+  if (was_busy && worker.keys_to_make <= kLittleLeft) worker_nearly_done.cancel();
+}
+
+/// The worker that has least to do, once it has little left: a segment that is bound to a worker earlier may wait there while
+/// another worker is idle. Waits in the order of asking.
 asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
   const auto guard = co_await workers_mutex.lock();
+  WorkerLink* worker = nullptr;
+  while (worker == nullptr) {
+    worker = co_await free_key_worker(keys);
+    if (worker != nullptr) break;
+    boost::system::error_code ignored;
+    worker_nearly_done.expires_after(kLookAgain);
+    co_await worker_nearly_done.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  worker->keys_given += keys;
+  worker->keys_to_make += keys;
+  co_return worker;
+}
+
+asio::awaitable<WorkerLink*> Gate::Impl::free_key_worker(std::uint64_t keys) {
   dismiss_worn_workers();
   const auto dead = [](const auto& worker) { return !worker->alive(); };
   if (std::ranges::any_of(key_workers, dead) || std::ranges::any_of(worn_workers, dead)) {
@@ -49,13 +81,15 @@ asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
     broken = true;
     throw Error{Code::Channel, "an HSM worker has ended", "give the same command again"};
   }
-  const auto least_busy = std::ranges::min_element(
-      key_workers, {}, [](const std::unique_ptr<WorkerLink>& worker) { return worker->under_way(); });
+  const auto load = [](const auto& worker) { return std::pair{worker->keys_to_make, worker->under_way()}; };
+  const auto least_busy = std::ranges::min_element(key_workers, {}, load);
   WorkerLink* best = least_busy == key_workers.end() ? nullptr : least_busy->get();
   const std::size_t most = std::min<std::size_t>(arguments.settings.workers, most_key_workers);
   if ((best == nullptr || best->under_way() != 0) && key_workers.size() < most) {
-    best = co_await add_key_worker_or(best);
-  } else if (best->keys_given != 0 && best->keys_given + keys > arguments.settings.keys_per_worker) {
+    co_return co_await add_key_worker_or(best);
+  }
+  if (best->keys_to_make > kLittleLeft) co_return nullptr;
+  if (best->keys_given != 0 && best->keys_given + keys > arguments.settings.keys_per_worker) {
     WorkerLink* const fresh = co_await add_key_worker_or(best);
     if (fresh != best) {
       const auto worn = std::ranges::find(key_workers, best, [](const auto& worker) { return worker.get(); });
@@ -64,7 +98,6 @@ asio::awaitable<WorkerLink*> Gate::Impl::key_worker(std::uint64_t keys) {
     }
     best = fresh;
   }
-  best->keys_given += keys;
   co_return best;
 }
 

@@ -326,13 +326,17 @@ bool InventoryStore::others_wait(const BatchId& self, UtcMillis now) {
   return query.executeStep() && query.getColumn(0).getInt() != 0;
 }
 
+bool InventoryStore::any_scrapped() {
+  return ledger_.database().execAndGet("SELECT EXISTS (SELECT 1 FROM se_scrapped)").getInt() != 0;
+}
+
 void InventoryStore::visit_list(ListId list,
                                 const BatchId& self,
                                 UtcMillis now,
                                 const std::function<void(const ListedSe&)>& visit) {
   guarded("ledger: read a list of SEs", [&] {
-    // Two searches for each SE are saved where their outcome is known beforehand: no record of any SE in the list's
-    // range, no other batch that waits.
+    // Three searches for each SE are saved where their outcome is known beforehand: no record of any SE in the list's
+    // range, no other batch that waits, nothing scrapped.
     const bool any_live = has_records(list);
     const bool any_waits = others_wait(self, now);
     const std::string live =
@@ -350,7 +354,7 @@ void InventoryStore::visit_list(ListId list,
             kEntryColumnNames,
             live,
             reserved,
-            kEnded)};
+            any_scrapped() ? kEnded : "se.device_replaced")};
     if (any_live || any_waits) store::bind_blob(query, ":self", self.bytes());
     if (any_waits) query.bind(":now", now.value);
     query.bind(":list", list.value);

@@ -129,6 +129,7 @@ class InventoryStore {
   [[nodiscard]] bool has_records(ListId list);
   /// Is another batch in the making, or approved and not expired?
   [[nodiscard]] bool others_wait(const BatchId& self, UtcMillis now);
+  [[nodiscard]] bool any_scrapped();
 
   Ledger& ledger_;
 };

@@ -66,6 +66,10 @@ void prepare_file(const fs::path& path, Role role) {
   }
 }
 
+/// A transaction of a segment (4,096 records, about 3 MiB of pages) stays in memory until it is committed; what does not fit
+/// is written twice.
+constexpr int kCacheKib = 16 * 1024;
+
 std::int32_t pragma_number(Database& database, const std::string& name) {
   return database.execAndGet("PRAGMA " + name).getInt();
 }
@@ -92,6 +96,7 @@ void configure(Database& database, Role role) {
   database.exec("PRAGMA foreign_keys=ON");
   database.exec("PRAGMA trusted_schema=OFF");
   database.exec("PRAGMA cell_size_check=ON");
+  database.exec(fmt::format("PRAGMA cache_size=-{}", kCacheKib));
   if (role == Role::Reader) database.exec("PRAGMA query_only=ON");
 }
 

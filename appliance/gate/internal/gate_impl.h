@@ -74,6 +74,8 @@ struct Gate::Impl {
   asio::awaitable<WorkerLink*> add_key_worker();
   asio::awaitable<WorkerLink*> add_key_worker_or(WorkerLink* without);
   asio::awaitable<void> start_key_workers();
+  asio::awaitable<WorkerLink*> free_key_worker(std::uint64_t keys);  // nullptr: all have enough to do
+  void arrived(WorkerLink& worker, std::uint64_t keys);  // that many of what it was asked for
   void dismiss_worn_workers();
   asio::awaitable<std::unique_ptr<WorkerLink>> start_worker(v1::WorkerRole role, bool may_initialize, v1::Started& started,
                                                             WithShares with_shares = WithShares::No);
@@ -175,6 +177,7 @@ struct Gate::Impl {
   AsyncMutex mutex;
   std::unique_ptr<WorkerLink> state_worker;
   AsyncMutex workers_mutex;  // of the two lists
+  boost::asio::steady_timer worker_nearly_done;  // cancelled when a key worker has little left to do
   std::vector<std::unique_ptr<WorkerLink>> key_workers;
   std::vector<std::unique_ptr<WorkerLink>> worn_workers;
   std::size_t most_key_workers = 64;  // that the HSM takes; as far as is known, what settings may ask for

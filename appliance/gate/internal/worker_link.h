@@ -44,6 +44,7 @@ class WorkerLink {
   [[nodiscard]] Error end_error();
 
   std::uint64_t keys_given = 0;       // records asked for so far: modules leak
+  std::uint64_t keys_to_make = 0;     // of those, the ones that have not arrived
   std::size_t segments_pending = 0;   // made here and not yet signed
 
  private:
