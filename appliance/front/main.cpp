@@ -449,7 +449,10 @@ void add_plan_new(CLI::App& group, Line& line) {
       "records in a segment, a power of two (default: 256 to 8192 by --count)");
   CLI::Option* subject = command->add_option("--subject", plan.subject, "subject of the certificates")->capture_default_str();
   command->add_option("--template", plan.template_file, "certificate template, TOML (matter-dac, custom, device)")->excludes(subject);
-  command->add_option("--certification-declaration", plan.certification_declaration, "Matter: the product's declaration, CMS in DER");
+  CLI::Option* declaration =
+      command->add_option("--certification-declaration", plan.certification_declaration, "Matter: the product's declaration, CMS in DER");
+  command->add_option("--declaration-signer", plan.declaration_signer,
+                      "certificate of who signed it (PEM or DER); without it the signature is not checked")->needs(declaration);
   command->add_option("--not-before", plan.not_before, "of the certificates (default: yesterday)");
   command->add_option("--not-after", plan.not_after, "of the certificates (default: the CA's)");
   command->add_option("--due", plan.due, "when outstanding records are overdue (default: 90 days)");

@@ -6,6 +6,7 @@
 
 #include "appliance/gate/internal/segment_parts.h"
 #include "appliance/plan/line_checks_of.h"
+#include "appliance/plan/product_declaration.h"
 #include "keyferry/v1/worker.pb.h"
 #include "token/items.h"
 #include "wrap/base/cut.h"
@@ -119,6 +120,11 @@ void SegmentMaker::make_manifest(const v1::MakeManifest& request, const SegmentS
                                  RecordNo{trailer.index() * batch.segment_size}, *first, *last});
   }
   for (const std::string& anchor : request.anchors()) manifest.anchors.push_back(to_bytes(as_bytes(anchor)));
+  manifest.certification_declaration = to_bytes(as_bytes(request.certification_declaration()));
+  manifest.declaration_signer = to_bytes(as_bytes(request.declaration_signer()));
+  // Which PAA it authorizes, the plan's check knew.
+  if (auto refusal = check_declaration(batch.device_template(), manifest.certification_declaration, manifest.declaration_signer, {}))
+    throw to_error(*refusal);
   if (!request.station_log_root().empty()) {
     const auto root = Digest::from_bytes(as_bytes(request.station_log_root()));
     if (!root) refuse("the station log's root is not 32 octets");

@@ -117,6 +117,20 @@ TEST_F(Authorities, OfMatterFitTheirPaa) {
   expect_refused(plan_of(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1)), "already");
 }
 
+TEST_F(Authorities, OfMatterIssueNothingButDacsAlsoWhereTheirSubjectNamesNoVendor) {
+  done(Operation::CaCreate, ca("bare", x509::CaKind::MatterPaa, "", 1));
+  done(Operation::CaCreate, matter("paa", x509::CaKind::MatterPaa, "", 0xFFF1));
+  done(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1));
+  for (const char* name : {"bare", "paa", "pai"}) {
+    for (const std::string certificate : {"", "template = \"custom\"\nsubject = \"CN={device_serial}\"\n"}) {
+      Plan batch = batch_plan(4, 4);
+      std::get<BatchPlan>(batch.detail).certificate_authority = name;
+      std::get<BatchPlan>(batch.detail).certificate_text = certificate;
+      expect_refused(parsed(batch), "it issues no certificates of template");
+    }
+  }
+}
+
 TEST_F(Authorities, ThatArePendingOrOutsideIssueNothing) {
   static_cast<void>(requested());
   done(Operation::CaImport, CaImportPlan{"outside", x509::CaKind::Intermediate, test_ca_chain(2)});
