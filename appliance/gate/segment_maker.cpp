@@ -46,17 +46,10 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
   const crypto::PublicKey recipient = point_of(request.station_agreement_key(), "station's key");
 
-  std::uint64_t record_bound = kRecordOverheadBytes + token::kMaxCertificateBytes + request.ca_certificate().size();
-  for (const std::string& issuer : request.ca_issuers()) record_bound += issuer.size();
-  const token::Header header{.type = token::ContainerType::Segment,
-                             .environment = token_environment(plan.environment),
-                             .container_id = random_.id<ContainerId>(),
-                             .batch_id = plan.batch_id(),
-                             .index = request.index(),
-                             .count = static_cast<std::uint32_t>(entries.size()),
-                             .body_bound_bytes = (entries.size() + 1) * record_bound,
-                             .sender = export_key().key_id(),
-                             .recipient = recipient.key_id()};
+  const token::Header header =
+      header_of(token::ContainerType::Segment, plan, request, entries.size(),
+                kRecordOverheadBytes + token::kMaxCertificateBytes + issuers_bytes(request),
+                {random_.id<ContainerId>(), export_key().key_id(), recipient.key_id()});
   token::Sealer sealer{header, recipient, sink.body};
   token::ItemWriter items{[&sealer](ByteView octets) { sealer.write(octets); }};
   items.write(token::opening_for(header));
