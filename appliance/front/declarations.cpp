@@ -73,7 +73,8 @@ void take_declaration(Context& context, const DeclarationFiles& files, x509::Dev
     signer = read_signer(*files.signer);
     name(device.declaration_signer, *files.signer, "signer", signer);
   } else if (device.declaration_signer) {
-    throw Error{Code::Usage, fmt::format("the template names the declaration's signer, {}", device.declaration_signer->hex()),
+    throw Error{Code::Usage,
+                fmt::format("the template names the declaration's signer, {}", device.declaration_signer->hex()),
                 "give its certificate: --declaration-signer FILE"};
   }
   if (const auto refusal = x509::check_template(device)) throw to_error(*refusal);
@@ -94,7 +95,8 @@ std::optional<Refusal> check_kept_declaration(Context& context, const x509::Devi
   if (refusal && refusal->reason == "declaration-missing") {
     refusal->text += " in this appliance's home";
     refusal->hint =
-        "make the plan on this appliance: plan new --template FILE --certification-declaration FILE (--declaration-signer FILE)";
+        "make the plan on this appliance: plan new --template FILE --certification-declaration FILE "
+        "(--declaration-signer FILE)";
   }
   return refusal;
 }
@@ -104,7 +106,8 @@ ProductDeclaration declaration_of(Context& context, const x509::DeviceTemplate& 
   for (const auto& [named, octets] : {std::pair{&device.certification_declaration, &found.cms},
                                       std::pair{&device.declaration_signer, &found.signer}}) {
     if (!*named || !octets->empty()) continue;
-    throw Error{Code::Storage, fmt::format("the Certification Declaration's file {} is not kept here any more", (*named)->hex()),
+    throw Error{Code::Storage,
+                fmt::format("the Certification Declaration's file {} is not kept here any more", (*named)->hex()),
                 fmt::format("put it back as {}", kept_file(context, **named).string())};
   }
   return found;

@@ -20,15 +20,15 @@ struct DeclarationFiles {
   std::optional<std::filesystem::path> signer;  // certificate, PEM or DER; nothing: the signature is not checked
 };
 
-/// Keeps the files and names them in `device`. Error{NotFound, Refused, Usage}: no such file, another one than the template
-/// names, not of the template's vendor and product, not signed by the signer.
+/// Keeps the files and names them in `device`. Error{NotFound, Refused, Usage}: no such file, another one than the
+/// template names, not of the template's vendor and product, not signed by the signer.
 void take_declaration(Context& context, const DeclarationFiles& files, x509::DeviceTemplate& device);
 
 /// plan/product_declaration.h for the files that are kept here.
 [[nodiscard]] std::optional<Refusal> check_kept_declaration(Context& context, const x509::DeviceTemplate& device,
                                                             ByteView paa_key_identifier);
 
-/// What the template, or a batch's plan, names; empty where it names none. Error{Storage} when it is not kept here any more.
+/// What the template, or a batch's plan, names; empty where it names none. Error{Storage}: not kept here any more.
 [[nodiscard]] ProductDeclaration declaration_of(Context& context, const x509::DeviceTemplate& device);
 [[nodiscard]] ProductDeclaration declaration_of(Context& context, const BatchId& batch);
 

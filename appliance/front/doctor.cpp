@@ -109,13 +109,14 @@ void look_at_waiting(Findings& findings, Ledger& ledger, UtcMillis now) {
     const UtcMillis since = batch.started.value_or(batch.made);
     const bool late = now.value >= batch.due.value;
     findings.add(Level::Warn, "outside CA",
-                 fmt::format("batch {} waits for CA \"{}\" since {}: {} of {} certificates are in{}", batch.id.hex(), batch.authority,
-                             to_rfc3339(since), counts.certificates, batch.se_count,
+                 fmt::format("batch {} waits for CA \"{}\" since {}: {} of {} certificates are in{}",
+                             batch.id.hex(), batch.authority, to_rfc3339(since), counts.certificates, batch.se_count,
                              late ? fmt::format("; it was due {}", to_rfc3339(batch.due)) : ""));
     if (parts.empty()) continue;
     findings.add(Level::Warn, "outside CA",
                  fmt::format("its keys wait in {} container{}: {}{}", parts.size(), parts.size() == 1 ? "" : "s",
-                             parts.front().container.hex(), parts.size() == 1 ? "" : " to " + parts.back().container.hex()));
+                             parts.front().container.hex(),
+                             parts.size() == 1 ? "" : " to " + parts.back().container.hex()));
   }
   if (waiting == 0) findings.add(Level::Ok, "outside CA", "no batch waits for an outside CA's certificates");
 }

@@ -189,7 +189,8 @@ class RequestFolder {
       const se::Entry& entry = entries.at(record.value - first).entry;
       const std::string name = name_of(record);
       const Fd file = create_file(folder_ / name);
-      const Bytes octets = form_ == RequestForm::Pem ? to_bytes(as_bytes(x509::to_pem(x509::kPemRequest, der))) : to_bytes(der);
+      const bool as_pem = form_ == RequestForm::Pem;
+      const Bytes octets = as_pem ? to_bytes(as_bytes(x509::to_pem(x509::kPemRequest, der))) : to_bytes(der);
       write_all(file, octets, (folder_ / name).string());
       written_.emplace_back(record, crypto::sha256(octets));
       take(IndexLine{.record_no = record.value,
@@ -250,8 +251,8 @@ int export_requests(Context& context, std::string_view batch, const fs::path& to
                             {"count", count},
                             {"to", to.string()},
                             {"index", (to / "index.csv").string()}},
-                       {fmt::format("{} certificate requests of batch {} for outside CA \"{}\", read back and compared: {}", count, row.id.hex(),
-                                    row.authority, to.string()),
+                       {fmt::format("{} certificate requests of batch {} for outside CA \"{}\", read back and compared: {}",
+                                    count, row.id.hex(), row.authority, to.string()),
                         fmt::format("which is which: {}", (to / "index.csv").string()),
                         fmt::format("when the certificates are back: keyferry-appliance batch certificates {} --from PATH",
                                     row.id.hex().substr(0, 8))});

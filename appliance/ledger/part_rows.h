@@ -1,4 +1,4 @@
-// What the tables of sealed parts share: segment, manifest and waiting_segment. For batch_store.cpp and outside_store.cpp.
+// What the tables of sealed parts share: segment, manifest, waiting_segment. For batch_store.cpp and outside_store.cpp.
 #pragma once
 
 #include <sqlite3.h>
@@ -19,10 +19,11 @@ namespace keyferry::appliance {
                     .first_leaf = natural_at(row, 5)};
 }
 
-/// Runs the transaction `body` of a part that is prepared. What was there before is refused with `refuse(why)`; after any
-/// failure `seen` does not know what the ledger holds and is read again.
+/// Runs the transaction `body` of a part that is prepared. What was there before is refused with `refuse(why)`; after
+/// any failure `seen` does not know what the ledger holds and is read again.
 template <typename Body, typename Refuse>
-std::uint64_t prepare_part(std::optional<SeenValues>& seen, const std::string& what, const Body& body, const Refuse& refuse) {
+std::uint64_t prepare_part(std::optional<SeenValues>& seen, const std::string& what, const Body& body,
+                           const Refuse& refuse) {
   try {
     return body();
   } catch (const SeenBefore& before) {

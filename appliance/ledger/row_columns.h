@@ -1,4 +1,4 @@
-// Columns of the ledger's rows as values, and what every store says of one that cannot be. For the stores of this folder.
+// Columns of the ledger's rows as values, and what each store says of one that cannot be. For this folder's stores.
 #pragma once
 
 #include <fmt/format.h>

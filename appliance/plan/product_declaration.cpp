@@ -32,8 +32,8 @@ std::optional<Refusal> check_signature(ByteView cms, ByteView signer) {
   }
   if (std::get<x509::DeclarationSignature>(checked) == x509::DeclarationSignature::Verified) return std::nullopt;
   return Refusal{"declaration-signature",
-                 fmt::format("the certification declaration {} says it is signed by the key {}, which is not that of the "
-                             "signer's certificate",
+                 fmt::format("the certification declaration {} says it is signed by the key {}, which is not that of "
+                             "the signer's certificate",
                              declaration.certificate_id, to_hex(declaration.signer_key_identifier)),
                  "give the certificate whose subject key identifier that is"};
 }

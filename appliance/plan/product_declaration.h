@@ -1,4 +1,4 @@
-// A product's Certification Declaration (Matter, CMS) against what a plan says of it: front end and worker ask the same.
+// A product's Certification Declaration (Matter, CMS) against what a plan says of it: front end and worker ask this.
 #pragma once
 
 #include <optional>
@@ -16,12 +16,12 @@ struct ProductDeclaration {
   Bytes signer;
 };
 
-/// Nothing if they are the ones that `device` names by SHA-256, the declaration is for its vendor and product, lists the
-/// PAA (when that key identifier is given), and is signed by `signer` where the template names one. Refusals
-/// "declaration-missing", "declaration-other" (another one than is named, or one that nobody named), "declaration-vendor"
-/// (no Matter ids to hold it against), "declaration-signature", and those of x509/declaration.h.
-[[nodiscard]] std::optional<Refusal> check_declaration(const x509::DeviceTemplate& device, ByteView cms, ByteView signer,
-                                                       ByteView paa_key_identifier);
+/// Nothing if they are the ones that `device` names by SHA-256, the declaration is for its vendor and product, lists
+/// the PAA (when that key identifier is given), and is signed by `signer` where the template names one. Refusals
+/// "declaration-missing", "declaration-other" (another one than is named, or one that nobody named),
+/// "declaration-vendor" (no Matter ids to hold it against), "declaration-signature", and those of x509/declaration.h.
+[[nodiscard]] std::optional<Refusal> check_declaration(const x509::DeviceTemplate& device, ByteView cms,
+                                                       ByteView signer, ByteView paa_key_identifier);
 
 /// For people: whose signature is on it, or that nobody looked.
 [[nodiscard]] std::string declaration_signature_sentence(const x509::DeviceTemplate& device);

@@ -1,5 +1,5 @@
-// The command line of keyferry-appliance in parts: what it said, and who describes which commands. Each command binds its
-// options to a function of this folder. Nobody but the program includes this: CLI11 is large.
+// The command line of keyferry-appliance in parts: what it said, and who describes which commands. Each command binds
+// its options to a function of this folder. Nobody but the program includes this: CLI11 is large.
 #pragma once
 
 #include <CLI/CLI.hpp>
