@@ -48,6 +48,11 @@ struct LabelOptions {
   std::filesystem::path text, png;  // neither: the text on stdout
 };
 
+struct DeclarationOptions {
+  std::string batch;
+  std::filesystem::path to;  // empty: it is shown only
+};
+
 int command_init(const CommonOptions& common, const InitOptions& options);
 int command_enrol(const CommonOptions& common, const EnrolOptions& options);
 int command_load(const CommonOptions& common, const std::filesystem::path& token);
@@ -56,6 +61,8 @@ int command_return(const CommonOptions& common, const ReturnOptions& options);
 int command_status(const CommonOptions& common);
 /// The sticker of an SE in quarantine, as text and as a picture with QR code.
 int command_label(const CommonOptions& common, const LabelOptions& options);
+/// The product's Certification Declaration that came with a batch: shown, and written out.
+int command_declaration(const CommonOptions& common, const DeclarationOptions& options);
 /// from: position in the log, to hand out again what was handed out before.
 int command_unload(const CommonOptions& common, const std::filesystem::path& token, std::optional<std::uint64_t> from);
 

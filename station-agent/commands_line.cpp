@@ -18,6 +18,7 @@
 #include "wrap/base/process.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
+#include "wrap/crypto/hash.h"
 #include "wrap/se/family.h"
 
 namespace keyferry::station {
@@ -154,6 +155,8 @@ Json batch_json(const Store& store, const BatchId& id) {
             {"target_count", batch.target_count},
             {"segments_total", segments.size()},
             {"segments_here", here}};
+  const auto declaration = store.declaration(id);
+  json["declaration_sha256"] = declaration ? crypto::sha256(declaration->cms).hex() : "";
   for (const RecordState state : kAllRecordStates)
     json[std::string{record_state_name(state)}] = counts.of(state);
   return json;
@@ -299,6 +302,10 @@ int command_status(const CommonOptions& common) {
                     batch["injected"].dump(),
                     batch["quarantined"].dump(),
                     batch["returned"].dump()));
+    if (batch["declaration_sha256"] != "") {
+      print(fmt::format("  Certification Declaration, SHA-256 {}: keyferry-station declaration",
+                        batch["declaration_sha256"].get<std::string>()));
+    }
   }
   if (revocations) {
     print(fmt::format("revocation list {}{}", revocations->number,

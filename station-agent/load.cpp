@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "station-agent/checkpoints.h"
+#include "station-agent/declaration.h"
 #include "station-agent/revocations.h"
 #include "token/container_open.h"
 #include "token/layout.h"
@@ -254,8 +255,19 @@ class Loader {
                      "keep this token as it is and tell the officers"};
     }
     if (auto refusal = check_segments(manifest)) return refusal;
+    if (auto refusal = check_batch_declaration(manifest)) return refusal;
     if (auto refusal = check_log_seen(manifest)) return refusal;
     return see_checkpoint(context_.store, manifest.checkpoint, context_.appliance.log_key);
+  }
+
+  static std::optional<Refusal> check_batch_declaration(const token::Manifest& manifest) {
+    if (manifest.certification_declaration.empty()) return std::nullopt;
+    const auto signer = manifest.declaration_signer.empty()
+                            ? std::nullopt
+                            : std::optional{manifest.declaration_signer};
+    auto checked = check_declaration(manifest.certification_declaration, signer);
+    if (auto* refusal = std::get_if<Refusal>(&checked)) return std::move(*refusal);
+    return std::nullopt;
   }
 
   std::optional<Refusal> check_segments(const token::Manifest& manifest) {

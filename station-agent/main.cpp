@@ -141,6 +141,19 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
       ->type_name("FILE");
   label_command->add_option("--png", label.png, "file for the picture")->type_name("FILE");
 
+  station::DeclarationOptions declaration;
+  CLI::App* declaration_command = app.add_subcommand(
+      "declaration", "the product's Certification Declaration (Matter) that came with a batch");
+  declaration_command->footer(
+      "example: keyferry-station declaration --home /srv/station "
+      "00112233445566778899aabbccddeeff --to cd.der");
+  declaration_command->add_option("batch", declaration.batch, "batch id, 32 hex digits")
+      ->type_name("BATCH")
+      ->required();
+  declaration_command
+      ->add_option("--to", declaration.to, "new file for it: CMS in DER, as firmware carries it")
+      ->type_name("FILE");
+
   std::filesystem::path unload_to;
   CLI::App* unload_command = app.add_subcommand("unload", "write the receipts to a token");
   unload_command->footer("example: keyferry-station unload --home /srv/station --to /media/token");
@@ -166,6 +179,7 @@ int run_command(int argc, char** argv, station::CommonOptions& common) {
   if (return_command->parsed()) return station::command_return(common, give_back);
   if (status_command->parsed()) return station::command_status(common);
   if (label_command->parsed()) return station::command_label(common, label);
+  if (declaration_command->parsed()) return station::command_declaration(common, declaration);
   return station::command_unload(common, unload_to, unload_again);
 }
 

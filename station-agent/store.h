@@ -79,6 +79,12 @@ struct BatchFacts {
   std::optional<token::LineChecks> line_checks = {};  // nothing: a manifest of an older form
 };
 
+/// The product's Certification Declaration (Matter): public.
+struct BatchDeclaration {
+  Bytes cms;
+  std::optional<Bytes> signer = {};  // certificate in DER; nothing: officers named none
+};
+
 struct SegmentFacts {
   token::SegmentLine line;
   bool loaded = false;
@@ -166,6 +172,7 @@ class Store {
   void add_manifest(const token::Manifest& manifest, const ContainerId& id, const Digest& digest);
   [[nodiscard]] std::vector<BatchId> batches() const;  // by id
   [[nodiscard]] std::optional<BatchFacts> batch(const BatchId& id) const;
+  [[nodiscard]] std::optional<BatchDeclaration> declaration(const BatchId& id) const;
   [[nodiscard]] std::vector<SegmentFacts> segments(const BatchId& id) const;  // by index
 
   /// One segment's records in one transaction; rolled back unless commit() was reached.

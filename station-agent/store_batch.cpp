@@ -43,6 +43,16 @@ void add_anchors(store::Database& database, const token::Manifest& manifest) {
   }
 }
 
+void add_declaration(store::Database& database, const token::Manifest& manifest) {
+  if (manifest.certification_declaration.empty()) return;
+  SQLite::Statement insert{database, "INSERT INTO batch_declaration VALUES (:batch, :cms, :signer)"};
+  bind_blob(insert, ":batch", manifest.batch_id.bytes());
+  bind_blob(insert, ":cms", manifest.certification_declaration);
+  if (!manifest.declaration_signer.empty())
+    bind_blob(insert, ":signer", manifest.declaration_signer);
+  insert.exec();
+}
+
 void add_segments(store::Database& database, const token::Manifest& manifest) {
   SQLite::Statement insert{database,
                            "INSERT INTO segment VALUES (:batch, :index, :container, :digest, "
@@ -127,6 +137,7 @@ void Store::add_manifest(const token::Manifest& manifest,
     bind_line_checks(insert, manifest.line_checks);
     insert.exec();
     add_anchors(database_, manifest);
+    add_declaration(database_, manifest);
     add_segments(database_, manifest);
     append_event("batch.manifest " + manifest.batch_id.hex());
     transaction.commit();
@@ -168,6 +179,20 @@ std::optional<BatchFacts> Store::batch(const BatchId& id) const {
     while (anchors.executeStep()) facts.anchors.push_back(column_blob(anchors, 0));
     return facts;
   });
+}
+
+std::optional<BatchDeclaration> Store::declaration(const BatchId& id) const {
+  return locked("station store: read a batch's declaration",
+                [&]() -> std::optional<BatchDeclaration> {
+                  SQLite::Statement query{
+                      database_,
+                      "SELECT cms, signer FROM batch_declaration WHERE batch_id = :batch"};
+                  bind_blob(query, ":batch", id.bytes());
+                  if (!query.executeStep()) return std::nullopt;
+                  BatchDeclaration found{column_blob(query, 0)};
+                  if (!query.getColumn(1).isNull()) found.signer = column_blob(query, 1);
+                  return found;
+                });
 }
 
 std::vector<SegmentFacts> Store::segments(const BatchId& id) const {

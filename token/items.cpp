@@ -5,6 +5,7 @@
 #include "keyferry/v1/batch.pb.h"
 #include "token/convert.h"
 #include "wrap/base/text.h"
+#include "wrap/x509/declaration.h"
 
 namespace keyferry::token {
 namespace {
@@ -67,6 +68,8 @@ void fill(pb::BodyItem& item, const Manifest& value) {
   for (const Bytes& anchor : value.anchors) message.add_anchors(to_string(anchor));
   if (value.firmware_sha256) message.set_firmware_sha256(value.firmware_sha256->str());
   message.set_checkpoint(value.checkpoint);
+  message.set_certification_declaration(to_string(value.certification_declaration));
+  message.set_declaration_signer(to_string(value.declaration_signer));
   if (value.station_log) {
     auto& log = *message.mutable_station_log();
     log.set_generation(value.station_log->generation);
@@ -229,6 +232,14 @@ std::optional<Item> from_message(Fields& fields, const pb::Manifest& message) {
       .line_checks = std::nullopt,
   };
   if (message.has_line_checks()) out.line_checks = from_message(fields, message.line_checks());
+  out.certification_declaration = fields.octets(message.certification_declaration(),
+                                                0,
+                                                x509::kMaxDeclarationBytes,
+                                                "certification-declaration");
+  out.declaration_signer =
+      fields.octets(message.declaration_signer(), 0, kMaxCertificateBytes, "declaration-signer");
+  fields.check(out.declaration_signer.empty() || !out.certification_declaration.empty(),
+               "declaration-signer");
   if (!message.firmware_sha256().empty()) {
     out.firmware_sha256 = fields.id<Digest>(message.firmware_sha256(), "firmware-sha256");
   }

@@ -116,6 +116,8 @@ struct Manifest {
   std::string checkpoint = {};                 // signed note, at most 4096 octets; may be empty
   std::optional<StationLogSeen> station_log = {};
   std::optional<LineChecks> line_checks = {};  // nothing: the station's clock; no proof in receipts
+  Bytes certification_declaration = {};  // CMS in DER, at most 4096 octets; empty: none
+  Bytes declaration_signer = {};         // DER certificate, at most 4096 octets; empty: none given
 
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };

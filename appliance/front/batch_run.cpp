@@ -10,6 +10,7 @@
 
 #include "appliance/front/batch_files.h"
 #include "appliance/front/context.h"
+#include "appliance/front/declarations.h"
 #include "appliance/front/export.h"
 #include "appliance/front/part_maker.h"
 #include "appliance/ledger/batch_store.h"
@@ -306,6 +307,9 @@ class BatchRun {
       asked.set_station_log_size(log->frontier.size());
       asked.set_station_log_root(log->frontier.root().str());
     }
+    const ProductDeclaration declaration = declaration_of(context_, plan_.batch().device_template());
+    asked.set_certification_declaration(to_string(declaration.cms));
+    asked.set_declaration_signer(to_string(declaration.signer));
     PartMaker maker{folder_, std::nullopt, RecordNo{0}, {}};
     GateClient& client = context_.gate().client();
     client.start(std::move(request), [&maker](const v1::GateReply& reply) { maker.take(reply); });

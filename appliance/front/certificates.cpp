@@ -28,9 +28,13 @@ std::string authority_chain(Context& context, const BatchRow& batch) {
 }
 
 // Public and made again at any time: not worth an fsync each.
-void write_public_file(const std::filesystem::path& path, const std::string& pem) {
+void write_public_file(const std::filesystem::path& path, ByteView octets) {
   const Fd file = create_file(path);
-  write_all(file, as_bytes(pem), path.string());
+  write_all(file, octets, path.string());
+}
+
+void write_public_file(const std::filesystem::path& path, const std::string& pem) {
+  write_public_file(path, as_bytes(pem));
 }
 
 }  // namespace
@@ -59,10 +63,9 @@ int export_certificates(Context& context, std::string_view batch, const std::fil
   }
   if (folder) {
     write_public_file(to / "ca.pem", authority);
-    if (const auto declaration = declaration_of(context, row.id)) {
-      const Fd file_of = create_file(to / "certification-declaration.der");
-      write_all(file_of, *declaration, to.string());
-    }
+    const ProductDeclaration declaration = declaration_of(context, row.id);
+    if (!declaration.cms.empty()) write_public_file(to / "certification-declaration.der", declaration.cms);
+    if (!declaration.signer.empty()) write_public_file(to / "declaration-signer.der", declaration.signer);
     sync_directory(to);
   } else {
     file->write(as_bytes(authority));

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "appliance/plan/product_declaration.h"
 #include "wrap/base/bytes.h"
 #include "wrap/base/error.h"
 #include "wrap/base/ids.h"
@@ -14,16 +15,21 @@ namespace keyferry::appliance {
 
 class Context;
 
-/// Keeps the file and names it in `device`. Error{NotFound, Refused}: no such file, another one than the template
-/// names, not of the template's vendor and product.
-void take_declaration(Context& context, const std::filesystem::path& file, x509::DeviceTemplate& device);
+struct DeclarationFiles {
+  std::filesystem::path declaration;            // CMS in DER
+  std::optional<std::filesystem::path> signer;  // certificate, PEM or DER; nothing: the signature is not checked
+};
 
-/// Nothing if the one that `device` names is kept here and is for its vendor, product and PAA. Refusals
-/// "declaration-missing" and those of x509::check_certification_declaration.
-[[nodiscard]] std::optional<Refusal> check_declaration(Context& context, const x509::DeviceTemplate& device,
-                                                       ByteView paa_key_identifier);
+/// Keeps the files and names them in `device`. Error{NotFound, Refused, Usage}: no such file, another one than the
+/// template names, not of the template's vendor and product, not signed by the signer.
+void take_declaration(Context& context, const DeclarationFiles& files, x509::DeviceTemplate& device);
 
-/// Of a batch's plan; nothing when its template names none. Error{Storage} when it is not kept here any more.
-[[nodiscard]] std::optional<Bytes> declaration_of(Context& context, const BatchId& batch);
+/// plan/product_declaration.h for the files that are kept here.
+[[nodiscard]] std::optional<Refusal> check_kept_declaration(Context& context, const x509::DeviceTemplate& device,
+                                                            ByteView paa_key_identifier);
+
+/// What the template, or a batch's plan, names; empty where it names none. Error{Storage}: not kept here any more.
+[[nodiscard]] ProductDeclaration declaration_of(Context& context, const x509::DeviceTemplate& device);
+[[nodiscard]] ProductDeclaration declaration_of(Context& context, const BatchId& batch);
 
 }  // namespace keyferry::appliance

@@ -10,6 +10,7 @@
 #include "appliance/gate/pin_tries.h"
 #include "appliance/gate/settings.h"
 #include "appliance/gate/surroundings.h"
+#include "appliance/ledger/outside_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
@@ -96,6 +97,30 @@ void look_at_families(Findings& findings, const std::vector<std::string>& enable
                                              fmt::join(enabled, ", ")));
 }
 
+/// Batches whose keys wait for an outside CA: each holds wrapped keys in containers that only this HSM opens.
+void look_at_waiting(Findings& findings, Ledger& ledger, UtcMillis now) {
+  std::size_t waiting = 0;
+  for (const BatchRow& batch : BatchStore{ledger}.all()) {
+    if (batch.state != BatchState::Waiting && batch.state != BatchState::Certifying) continue;
+    ++waiting;
+    OutsideStore outside{ledger};
+    const OutsideStore::Counts counts = outside.counts(batch.id);
+    const auto parts = outside.segments(batch.id);
+    const UtcMillis since = batch.started.value_or(batch.made);
+    const bool late = now.value >= batch.due.value;
+    findings.add(Level::Warn, "outside CA",
+                 fmt::format("batch {} waits for CA \"{}\" since {}: {} of {} certificates are in{}",
+                             batch.id.hex(), batch.authority, to_rfc3339(since), counts.certificates, batch.se_count,
+                             late ? fmt::format("; it was due {}", to_rfc3339(batch.due)) : ""));
+    if (parts.empty()) continue;
+    findings.add(Level::Warn, "outside CA",
+                 fmt::format("its keys wait in {} container{}: {}{}", parts.size(), parts.size() == 1 ? "" : "s",
+                             parts.front().container.hex(),
+                             parts.size() == 1 ? "" : " to " + parts.back().container.hex()));
+  }
+  if (waiting == 0) findings.add(Level::Ok, "outside CA", "no batch waits for an outside CA's certificates");
+}
+
 /// The devices on the buses against those of the registry, and what else it says of this machine.
 void look_at_buses(Findings& findings,
                    const CommonOptions& options,
@@ -113,6 +138,7 @@ void look_at_buses(Findings& findings,
   }
   const Registry registry = parse_registry(*octets);
   look_at_families(findings, registry.enabled_families);
+  look_at_waiting(findings, context.ledger(), clock.now());
   const std::vector<std::string> strangers = bus_strangers(registry.bus_devices, present);
   const bool allowed = permit_for(permits, "usb", clock.now()) != nullptr;
   const Level level =

@@ -1,6 +1,11 @@
 #include "appliance/front/outside.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
 
 #include "appliance/front/batch_files.h"
 #include "appliance/front/batch_hooks.h"
@@ -11,7 +16,9 @@
 #include "keyferry/v1/gate.pb.h"
 #include "token/audit/merkle.h"
 #include "wrap/base/cut.h"
+#include "wrap/base/durable_file.h"
 #include "wrap/base/text.h"
+#include "wrap/crypto/hash.h"
 #include "wrap/se/entry.h"
 #include "wrap/x509/pem.h"
 #include "wrap/x509/request.h"
@@ -20,6 +27,8 @@ namespace keyferry::appliance {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kPieceBytes = 64 * 1024;
 
 BatchRow resolved(Context& context, std::string_view text) {
   auto found = BatchStore{context.ledger()}.resolve(text);
@@ -61,6 +70,46 @@ struct IndexLine {
   std::string file, family, se_serial, key_name, device_serial, subject, request_sha256;
 };
 
+/// SHA-256 of a file as the medium has it, not as the cache does.
+Digest digest_on_medium(const fs::path& file) {
+  const Fd fd = open_regular_file(file, Code::Medium);
+  static_cast<void>(::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED));
+  crypto::Sha256 digest;
+  Bytes piece(kPieceBytes);
+  for (;;) {
+    const ssize_t got = ::read(fd.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw system_error(Code::Medium, "read back " + file.string(), errno);
+    if (got == 0) return digest.finish();
+    digest.update(ByteView{piece}.first(static_cast<std::size_t>(got)));
+  }
+}
+
+/// An index file and what was written to it.
+class IndexFile {
+ public:
+  explicit IndexFile(fs::path path) : path_{std::move(path)}, file_{path_} {}
+
+  void write(std::string_view text) {
+    file_.write(as_bytes(text));
+    digest_.update(as_bytes(text));
+  }
+
+  void commit() {
+    file_.commit();
+    written_ = digest_.finish();
+  }
+
+  [[nodiscard]] const fs::path& path() const { return path_; }
+  [[nodiscard]] const Digest& written() const { return written_; }
+
+ private:
+  fs::path path_;
+  DurableWriter file_;
+  crypto::Sha256 digest_;
+  Digest written_;
+};
+
 class RequestFolder {
  public:
   RequestFolder(Context& context, const BatchRow& batch, const fs::path& folder, RequestForm form)
@@ -68,35 +117,38 @@ class RequestFolder {
 
   std::uint64_t write() {
     prepare();
-    DurableWriter csv{folder_ / "index.csv"};
-    DurableWriter json{folder_ / "index.json"};
-    csv.write(as_bytes("record_no,file,family,se_serial,key_name,device_serial,subject,request_sha256\n"));
-    json.write(as_bytes(fmt::format(
+    IndexFile csv{folder_ / "index.csv"};
+    IndexFile json{folder_ / "index.json"};
+    csv.write("record_no,file,family,se_serial,key_name,device_serial,subject,request_sha256\n");
+    json.write(fmt::format(
         "{{\"schema\": \"keyferry.requests.v1\", \"batch\": \"{}\", \"authority\": \"{}\", \"requests\": [",
-        batch_.id.hex(), batch_.authority)));
+        batch_.id.hex(), batch_.authority));
     std::uint64_t count = 0;
     for (const SealedPart& part : OutsideStore{context_.ledger()}.segments(batch_.id)) {
       write_segment(part, [&](const IndexLine& line) {
-        csv.write(as_bytes(fmt::format("{},{},{},{},{},{},{},{}\n", line.record_no, line.file, line.family,
-                                       csv_cell(line.se_serial), csv_cell(line.key_name), csv_cell(line.device_serial),
-                                       csv_cell(line.subject), line.request_sha256)));
-        json.write(as_bytes(fmt::format("{}\n{}", count == 0 ? "" : ",",
-                                        Json{{"record_no", line.record_no},
-                                             {"file", line.file},
-                                             {"family", line.family},
-                                             {"se_serial", line.se_serial},
-                                             {"key_name", line.key_name},
-                                             {"device_serial", line.device_serial},
-                                             {"subject", line.subject},
-                                             {"request_sha256", line.request_sha256}}
-                                            .dump())));
+        csv.write(fmt::format("{},{},{},{},{},{},{},{}\n", line.record_no, line.file, line.family,
+                              csv_cell(line.se_serial), csv_cell(line.key_name), csv_cell(line.device_serial),
+                              csv_cell(line.subject), line.request_sha256));
+        json.write(fmt::format("{}\n{}", count == 0 ? "" : ",",
+                               Json{{"record_no", line.record_no},
+                                    {"file", line.file},
+                                    {"family", line.family},
+                                    {"se_serial", line.se_serial},
+                                    {"key_name", line.key_name},
+                                    {"device_serial", line.device_serial},
+                                    {"subject", line.subject},
+                                    {"request_sha256", line.request_sha256}}
+                                   .dump()));
         ++count;
       });
     }
-    json.write(as_bytes("\n]}\n"));
+    json.write("\n]}\n");
     sync_tree(folder_);  // every request is on the medium before an index says so
+    KF_CUT("front.requests.synced");
+    for (const auto& [record, written] : written_) compare(folder_ / name_of(record), written);
     json.commit();
     csv.commit();
+    for (const IndexFile* index : {&json, &csv}) compare(index->path(), index->written());
     return count;
   }
 
@@ -105,11 +157,26 @@ class RequestFolder {
   void prepare() const {
     std::error_code problem;
     fs::create_directories(folder_, problem);
-    if (!problem) {
-      fs::remove(folder_ / "index.csv", problem);
-      fs::remove(folder_ / "index.json", problem);
-    }
+    if (!problem) remove_indexes(problem);
     if (problem) throw system_error(Code::Medium, "make folder " + folder_.string() + " ready", problem.value());
+  }
+
+  void remove_indexes(std::error_code& problem) const {
+    fs::remove(folder_ / "index.csv", problem);
+    if (!problem) fs::remove(folder_ / "index.json", problem);
+  }
+
+  /// A folder with a damaged file keeps no index, without which nobody takes it for whole.
+  void compare(const fs::path& file, const Digest& written) const {
+    if (digest_on_medium(file) == written) return;
+    std::error_code ignored;
+    remove_indexes(ignored);
+    throw Error{Code::Medium, fmt::format("what was read back from {} is not what was written", file.string()),
+                "use another medium, and write the requests again: they are the same ones"};
+  }
+
+  [[nodiscard]] std::string name_of(RecordNo record) const {
+    return fmt::format("request-{:07}.{}", record.value, form_ == RequestForm::Pem ? "pem" : "der");
   }
 
   template <typename Take>
@@ -120,10 +187,12 @@ class RequestFolder {
       const auto parsed = x509::parse_request(der);
       if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
       const se::Entry& entry = entries.at(record.value - first).entry;
-      const std::string name = fmt::format("request-{:07}.{}", record.value, form_ == RequestForm::Pem ? "pem" : "der");
+      const std::string name = name_of(record);
       const Fd file = create_file(folder_ / name);
-      write_all(file, form_ == RequestForm::Pem ? as_bytes(x509::to_pem(x509::kPemRequest, der)) : der,
-                (folder_ / name).string());
+      const bool as_pem = form_ == RequestForm::Pem;
+      const Bytes octets = as_pem ? to_bytes(as_bytes(x509::to_pem(x509::kPemRequest, der))) : to_bytes(der);
+      write_all(file, octets, (folder_ / name).string());
+      written_.emplace_back(record, crypto::sha256(octets));
       take(IndexLine{.record_no = record.value,
                      .file = name,
                      .family = std::string{se::family_name(entry.family)},
@@ -140,6 +209,7 @@ class RequestFolder {
   const BatchRow& batch_;
   fs::path folder_;
   RequestForm form_;
+  std::vector<std::pair<RecordNo, Digest>> written_;
 };
 
 // --- certificates approved -----------------------------------------------------------------------------------------
@@ -181,8 +251,8 @@ int export_requests(Context& context, std::string_view batch, const fs::path& to
                             {"count", count},
                             {"to", to.string()},
                             {"index", (to / "index.csv").string()}},
-                       {fmt::format("{} certificate requests of batch {} for outside CA \"{}\": {}", count, row.id.hex(),
-                                    row.authority, to.string()),
+                       {fmt::format("{} certificate requests of batch {} for outside CA \"{}\", read back and compared: {}",
+                                    count, row.id.hex(), row.authority, to.string()),
                         fmt::format("which is which: {}", (to / "index.csv").string()),
                         fmt::format("when the certificates are back: keyferry-appliance batch certificates {} --from PATH",
                                     row.id.hex().substr(0, 8))});

@@ -8,6 +8,7 @@
 #include "appliance/front/hsm_backup.h"
 #include "appliance/front/outside.h"
 #include "appliance/ledger/plan_store.h"
+#include "appliance/plan/ca_chain.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_outside.h"
 #include "token/audit/merkle.h"
@@ -228,20 +229,14 @@ void Checker::check_certificates(const BatchPlan& batch) {
     refuse(*refusal);
     return;
   }
-  const bool is_matter = authority->kind == x509::CaKind::MatterPai || authority->kind == x509::CaKind::MatterPaa;
-  if (is_matter && device.name != x509::kMatterDacTemplateName) {  // a PAA need not name its vendor
-    refuse("matter-issuer",
-           fmt::format("CA \"{}\" is of kind {}: it issues no certificates of template \"{}\"",
-                       batch.certificate_authority,
-                       x509::ca_kind_name(authority->kind),
-                       device.name),
-           "use the template \"matter-dac\", or another CA");
+  if (const auto refusal = check_device_issuer(batch.certificate_authority, authority->kind, device)) {
+    refuse(*refusal);
     return;
   }
   if (device.certification_declaration) {
     const auto anchor = x509::parse_certificate(authority->chain().back());
     const auto* paa = std::get_if<x509::CertificateFacts>(&anchor);
-    refuse(check_declaration(context_, device, paa != nullptr ? ByteView{paa->subject_key_identifier} : ByteView{}));
+    refuse(check_kept_declaration(context_, device, paa != nullptr ? ByteView{paa->subject_key_identifier} : ByteView{}));
   }
   if (const auto refusal = x509::validate(device, issuer)) {
     refuse(*refusal);

@@ -119,7 +119,8 @@ std::optional<x509::DeviceTemplate> read_template(Context& context, const PlanNe
     throw to_error(*refusal);
   }
   auto device = std::get<x509::DeviceTemplate>(std::move(parsed));
-  if (options.certification_declaration) take_declaration(context, *options.certification_declaration, device);
+  if (options.certification_declaration)
+    take_declaration(context, {*options.certification_declaration, options.declaration_signer}, device);
   return device;
 }
 

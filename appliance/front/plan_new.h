@@ -28,6 +28,7 @@ struct PlanNewOptions {
   std::optional<std::filesystem::path> template_file;  // instead of subject
   std::string certificate_text;                        // instead of both: of a plan that is made again
   std::optional<std::filesystem::path> certification_declaration;  // Matter: CMS, of the product
+  std::optional<std::filesystem::path> declaration_signer;         // certificate of who signed it
   std::optional<std::string> not_before;  // default: yesterday, not before the CA
   std::optional<std::string> not_after;   // default: as long as the CA
   std::optional<std::string> due;         // default: 90 days

@@ -205,6 +205,8 @@ asio::awaitable<void> Gate::Impl::manifest(FrontLink& front, std::uint64_t id, c
   make_manifest.set_station_log_size(request.station_log_size());
   make_manifest.set_station_log_root(request.station_log_root());
   make_manifest.set_now_ms(clock.now().value);
+  make_manifest.set_certification_declaration(request.certification_declaration());
+  make_manifest.set_declaration_signer(request.declaration_signer());
   const SegmentKey key{plan.digest, kManifestIndex};
   if (in_progress.contains(key)) throw Error{Code::Refused, "the manifest is being made already"};
   in_progress[key].front = &front;

@@ -7,6 +7,7 @@
 #include "appliance/gate/internal/authority_operations.h"
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/plan/ca_chain.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_outside.h"
 #include "keyferry/v1/worker.pb.h"
@@ -130,6 +131,8 @@ Answer check(const BatchPlan& plan, const GateState& state) {
                                                 plan.certificate_authority,
                                                 authority->outside() ? "an outside one" : "kept in the HSM")};
   }
+  const auto kind = x509::ca_kind_from_name(authority->profile()).value_or(x509::CaKind::Root);
+  if (auto refusal = check_device_issuer(plan.certificate_authority, kind, plan.device_template())) return refusal;
   if (auto refusal = check_outside(plan)) return refusal;
   if (auto refusal = se::unsupported(plan.family)) return refusal;
   if (!state.enabled(plan.family)) {

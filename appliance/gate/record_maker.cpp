@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "appliance/gate/internal/segment_parts.h"
 #include "appliance/gate/roles.h"
 #include "appliance/plan/lint_findings.h"
 #include "appliance/plan/outside_certificate.h"
@@ -21,12 +22,6 @@ x509::CertificateFacts facts_of(ByteView der) {
   auto parsed = x509::parse_certificate(der);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   return std::get<x509::CertificateFacts>(std::move(parsed));
-}
-
-std::vector<Bytes> issuers_of(const v1::MakeSegment& request) {
-  std::vector<Bytes> issuers{to_bytes(as_bytes(request.ca_certificate()))};
-  for (const std::string& issuer : request.ca_issuers()) issuers.push_back(to_bytes(as_bytes(issuer)));
-  return issuers;
 }
 
 x509::DeviceTemplate device_template(const BatchPlan& batch, const x509::CertificateFacts& issuer) {

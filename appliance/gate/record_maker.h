@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "appliance/gate/linted_shape.h"
 #include "appliance/gate/transport_keys.h"
 #include "appliance/plan/plan.h"
 #include "token/items.h"
@@ -15,6 +14,7 @@
 #include "wrap/se/atecc608_builder.h"
 #include "wrap/se/pkcs11_builder.h"
 #include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/linted_shape.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/request.h"
 
@@ -80,7 +80,7 @@ class RecordMaker {
   x509::CertificateFacts issuer_;
   x509::DeviceTemplate template_;
   x509::CertificateBuilder certificates_;
-  std::optional<LintedShape> linted_;  // since the constructor
+  std::optional<x509::LintedShape> linted_;  // since the constructor
   se::Pkcs11Builder payloads_;
   std::optional<se::Atecc608Builder> atecc608_;  // of batches of that family
   bool attests_ = false;                         // its profile names an attestation slot

@@ -42,6 +42,10 @@ constexpr std::array kBounds{
     Bound{"InboxRequest.chunk_hashes", 262'144, 32},  // 16 GiB of chunks
     Bound{"LeafHashes.hashes", 65'536, 32},
     Bound{"LeafHashes.leaves", 65'536, 4 * kKiB},
+    Bound{"MakeManifest.certification_declaration", 1, 4 * kKiB},
+    Bound{"MakeManifest.declaration_signer", 1, 4 * kKiB},
+    Bound{"ManifestRequest.certification_declaration", 1, 4 * kKiB},
+    Bound{"ManifestRequest.declaration_signer", 1, 4 * kKiB},
     Bound{"ManifestRequest.plan", 1, 64 * kKiB},
     Bound{"ManifestRequest.station_log_root", 1, 32},
     Bound{"MakeSegment.certificates", 2048, 4 * kKiB},

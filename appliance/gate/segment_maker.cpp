@@ -6,6 +6,7 @@
 
 #include "appliance/gate/internal/segment_parts.h"
 #include "appliance/plan/line_checks_of.h"
+#include "appliance/plan/product_declaration.h"
 #include "keyferry/v1/worker.pb.h"
 #include "token/items.h"
 #include "wrap/base/cut.h"
@@ -45,17 +46,10 @@ void SegmentMaker::make_segment(const v1::MakeSegment& request, const SegmentSin
   RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
   const crypto::PublicKey recipient = point_of(request.station_agreement_key(), "station's key");
 
-  std::uint64_t record_bound = kRecordOverheadBytes + token::kMaxCertificateBytes + request.ca_certificate().size();
-  for (const std::string& issuer : request.ca_issuers()) record_bound += issuer.size();
-  const token::Header header{.type = token::ContainerType::Segment,
-                             .environment = token_environment(plan.environment),
-                             .container_id = random_.id<ContainerId>(),
-                             .batch_id = plan.batch_id(),
-                             .index = request.index(),
-                             .count = static_cast<std::uint32_t>(entries.size()),
-                             .body_bound_bytes = (entries.size() + 1) * record_bound,
-                             .sender = export_key().key_id(),
-                             .recipient = recipient.key_id()};
+  const token::Header header =
+      header_of(token::ContainerType::Segment, plan, request, entries.size(),
+                kRecordOverheadBytes + token::kMaxCertificateBytes + issuers_bytes(request),
+                {random_.id<ContainerId>(), export_key().key_id(), recipient.key_id()});
   token::Sealer sealer{header, recipient, sink.body};
   token::ItemWriter items{[&sealer](ByteView octets) { sealer.write(octets); }};
   items.write(token::opening_for(header));
@@ -119,6 +113,11 @@ void SegmentMaker::make_manifest(const v1::MakeManifest& request, const SegmentS
                                  RecordNo{trailer.index() * batch.segment_size}, *first, *last});
   }
   for (const std::string& anchor : request.anchors()) manifest.anchors.push_back(to_bytes(as_bytes(anchor)));
+  manifest.certification_declaration = to_bytes(as_bytes(request.certification_declaration()));
+  manifest.declaration_signer = to_bytes(as_bytes(request.declaration_signer()));
+  // Which PAA it authorizes, the plan's check knew.
+  if (auto refusal = check_declaration(batch.device_template(), manifest.certification_declaration, manifest.declaration_signer, {}))
+    throw to_error(*refusal);
   if (!request.station_log_root().empty()) {
     const auto root = Digest::from_bytes(as_bytes(request.station_log_root()));
     if (!root) refuse("the station log's root is not 32 octets");

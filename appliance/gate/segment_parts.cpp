@@ -66,6 +66,31 @@ std::vector<se::Entry> checked_entries(const v1::MakeSegment& request, const Bat
   return entries;
 }
 
+std::vector<Bytes> issuers_of(const v1::MakeSegment& request) {
+  std::vector<Bytes> issuers{to_bytes(as_bytes(request.ca_certificate()))};
+  for (const std::string& issuer : request.ca_issuers()) issuers.push_back(to_bytes(as_bytes(issuer)));
+  return issuers;
+}
+
+std::uint64_t issuers_bytes(const v1::MakeSegment& request) {
+  std::uint64_t bytes = request.ca_certificate().size();
+  for (const std::string& issuer : request.ca_issuers()) bytes += issuer.size();
+  return bytes;
+}
+
+token::Header header_of(token::ContainerType type, const Plan& plan, const v1::MakeSegment& request, std::size_t records,
+                        std::uint64_t record_bytes, const ContainerEnds& ends) {
+  return {.type = type,
+          .environment = token_environment(plan.environment),
+          .container_id = ends.container,
+          .batch_id = plan.batch_id(),
+          .index = request.index(),
+          .count = static_cast<std::uint32_t>(records),
+          .body_bound_bytes = (records + 1) * record_bytes,
+          .sender = ends.sender,
+          .recipient = ends.recipient};
+}
+
 v1::LogLeaf record_leaf(UtcMillis now) {
   v1::LogLeaf leaf;
   leaf.set_version(1);
@@ -85,12 +110,7 @@ void describe(const BatchId& batch, const se::Entry& entry, const MadeRecord& ma
   line.set_nonce_id(to_string(made.nonce_id));
   v1::LogLeaf leaf = record_leaf(now);
   v1::KeyIssuedLeaf& key = *leaf.mutable_key_issued();
-  key.set_batch_id(batch.str());
-  key.set_record_no(record.record_no.value);
-  key.set_family(message_family(entry.family));
-  key.set_se_serial(to_string(entry.serial.bytes()));
-  key.set_key_name(entry.key_name);
-  key.set_public_key_sha256(crypto::sha256(record.public_key.point()).str());
+  name_record(key, batch, entry, record);
   key.set_certificate_serial(serial.str());
   key.set_certificate_sha256(line.certificate_sha256());
   line.set_leaf(leaf.SerializeAsString());

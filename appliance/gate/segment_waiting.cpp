@@ -28,15 +28,6 @@ void need(const token::Checked& checked) {
   if (const auto* refusal = std::get_if<Refusal>(&checked)) throw to_error(*refusal);
 }
 
-template <typename Leaf>
-void name_record(Leaf& leaf, const BatchId& batch, const se::Entry& entry, const crypto::PublicKey& key) {
-  leaf.set_batch_id(batch.str());
-  leaf.set_family(message_family(entry.family));
-  leaf.set_se_serial(to_string(entry.serial.bytes()));
-  leaf.set_key_name(entry.key_name);
-  leaf.set_public_key_sha256(crypto::sha256(key.point()).str());
-}
-
 void describe_request(const BatchId& batch, const se::Entry& entry, const MadeRecord& made, UtcMillis now,
                       v1::IssuedRecord& line) {
   const token::Record& record = made.record;
@@ -46,8 +37,7 @@ void describe_request(const BatchId& batch, const se::Entry& entry, const MadeRe
   line.set_request_sha256(crypto::sha256(made.request).str());
   v1::LogLeaf leaf = record_leaf(now);
   v1::KeyRequestedLeaf& key = *leaf.mutable_key_requested();
-  name_record(key, batch, entry, record.public_key);
-  key.set_record_no(record.record_no.value);
+  name_record(key, batch, entry, record);
   key.set_request_sha256(line.request_sha256());
   line.set_leaf(leaf.SerializeAsString());
 }
@@ -62,8 +52,7 @@ void describe_certified(const BatchId& batch, const se::Entry& entry, const toke
   line.set_challenge(record.challenge.str());
   v1::LogLeaf leaf = record_leaf(now);
   v1::KeyIssuedLeaf& key = *leaf.mutable_key_issued();
-  name_record(key, batch, entry, record.public_key);
-  key.set_record_no(record.record_no.value);
+  name_record(key, batch, entry, record);
   key.set_certificate_serial(line.outside_serial());
   key.set_certificate_sha256(line.certificate_sha256());
   line.set_leaf(leaf.SerializeAsString());
@@ -92,7 +81,7 @@ void check_certificates(const v1::MakeSegment& request, const BatchPlan& batch, 
 
 token::Record certified_record(const se::Entry& entry, token::WaitingRecord&& waiting, const v1::MakeSegment& request,
                                ByteView certificate, RandomSource& random) {
-  token::Record record{.record_no = waiting.record_no,
+  return token::Record{.record_no = waiting.record_no,
                        .family = token_family(entry.family),
                        .se_serial = entry.serial,
                        .key_name = entry.key_name,
@@ -101,10 +90,8 @@ token::Record certified_record(const se::Entry& entry, token::WaitingRecord&& wa
                        .payload = std::move(waiting.payload),
                        .public_key = waiting.public_key,
                        .certificate = to_bytes(certificate),
-                       .issuers = {to_bytes(as_bytes(request.ca_certificate()))},
+                       .issuers = issuers_of(request),
                        .challenge = random.id<Digest>()};
-  for (const std::string& issuer : request.ca_issuers()) record.issuers.push_back(to_bytes(as_bytes(issuer)));
-  return record;
 }
 
 /// Each certificate is for the key and the SE in its place, and what plan and CA say.
@@ -112,9 +99,7 @@ std::vector<x509::CertificateFacts> checked_facts(const BatchPlan& batch, const 
                                                   const std::vector<se::Entry>& entries,
                                                   const std::vector<token::WaitingRecord>& waiting) {
   if (waiting.size() != entries.size()) refuse("the waiting container has another number of records than its segment");
-  std::vector<Bytes> issuers{to_bytes(as_bytes(request.ca_certificate()))};
-  for (const std::string& issuer : request.ca_issuers()) issuers.push_back(to_bytes(as_bytes(issuer)));
-  const OutsideCertificates outside{batch, std::move(issuers)};
+  const OutsideCertificates outside{batch, issuers_of(request)};
   std::vector<x509::CertificateFacts> facts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const std::uint32_t number = request.index() * batch.segment_size + static_cast<std::uint32_t>(i);
@@ -144,15 +129,9 @@ void SegmentMaker::make_waiting(const Plan& plan, const v1::MakeSegment& request
   const RecordNo first{request.index() * batch.segment_size};
   RecordLine line{hsm_, random_, RecordLine::Order{batch, request, entries, first, threads_}, recover_};
   const crypto::PublicKey inbox = lasting_role_point(hsm_.session(), KeyRole::Inbox, "");
-  const token::Header header{.type = token::ContainerType::Waiting,
-                             .environment = token_environment(plan.environment),
-                             .container_id = random_.id<ContainerId>(),
-                             .batch_id = plan.batch_id(),
-                             .index = request.index(),
-                             .count = static_cast<std::uint32_t>(entries.size()),
-                             .body_bound_bytes = (entries.size() + 1) * (kRecordOverheadBytes + token::kMaxPayloadBytes),
-                             .sender = export_key().key_id(),
-                             .recipient = inbox.key_id()};
+  const token::Header header = header_of(token::ContainerType::Waiting, plan, request, entries.size(),
+                                         kRecordOverheadBytes + token::kMaxPayloadBytes,
+                                         {random_.id<ContainerId>(), export_key().key_id(), inbox.key_id()});
   token::Sealer sealer{header, inbox, sink.body};
   token::ItemWriter items{[&sealer](ByteView octets) { sealer.write(octets); }};
   items.write(token::opening_for(header));
@@ -215,19 +194,10 @@ void SegmentMaker::make_certified(const Plan& plan, const v1::MakeSegment& reque
   std::vector<token::WaitingRecord> waiting = open_waiting(plan, request);
   const std::vector<x509::CertificateFacts> facts = checked_facts(batch, request, entries, waiting);  // before any is sealed
 
-  std::uint64_t issuers_bytes = request.ca_certificate().size();
-  for (const std::string& issuer : request.ca_issuers()) issuers_bytes += issuer.size();
-  const std::uint64_t record_bound =
-      kRecordOverheadBytes + token::kMaxPayloadBytes + token::kMaxCertificateBytes + issuers_bytes;
-  const token::Header header{.type = token::ContainerType::Segment,
-                             .environment = token_environment(plan.environment),
-                             .container_id = random_.id<ContainerId>(),
-                             .batch_id = plan.batch_id(),
-                             .index = request.index(),
-                             .count = static_cast<std::uint32_t>(entries.size()),
-                             .body_bound_bytes = (entries.size() + 1) * record_bound,
-                             .sender = export_key().key_id(),
-                             .recipient = recipient.key_id()};
+  const std::uint64_t record_bytes =
+      kRecordOverheadBytes + token::kMaxPayloadBytes + token::kMaxCertificateBytes + issuers_bytes(request);
+  const token::Header header = header_of(token::ContainerType::Segment, plan, request, entries.size(), record_bytes,
+                                         {random_.id<ContainerId>(), export_key().key_id(), recipient.key_id()});
   token::Sealer sealer{header, recipient, sink.body};
   token::ItemWriter items{[&sealer](ByteView octets) { sealer.write(octets); }};
   items.write(token::opening_for(header));

@@ -1,13 +1,13 @@
 #include "appliance/ledger/batch_store.h"
 
 #include <fmt/format.h>
-#include <sqlite3.h>
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "appliance/ledger/outside_store.h"
+#include "appliance/ledger/part_rows.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
 #include "wrap/base/text.h"
@@ -29,27 +29,6 @@ constexpr const char* kBatchColumns =
 constexpr const char* kOfSegment =
     "batch_id = :batch AND segment_idx = :idx AND record_no BETWEEN :idx * (SELECT segment_size FROM batch WHERE "
     "batch_id = :batch) AND (:idx + 1) * (SELECT segment_size FROM batch WHERE batch_id = :batch) - 1";
-
-Error damaged(const std::string& what) {
-  return Error{Code::Storage,
-               "ledger: " + what + " is damaged",
-               "restore the ledger from its newest backup"};
-}
-
-template <typename Id>
-Id id_at(SQLite::Statement& row, int index) {
-  const auto id = Id::from_bytes(store::column_blob(row, index));
-  if (!id) throw damaged("an id");
-  return *id;
-}
-
-std::uint32_t small_at(SQLite::Statement& row, int index) {
-  return static_cast<std::uint32_t>(row.getColumn(index).getInt64());
-}
-
-std::uint64_t natural_at(SQLite::Statement& row, int index) {
-  return static_cast<std::uint64_t>(row.getColumn(index).getInt64());
-}
 
 std::optional<UtcMillis> time_at(SQLite::Statement& row, int index) {
   if (row.getColumn(index).isNull()) return std::nullopt;
@@ -83,17 +62,6 @@ BatchRow batch_at(SQLite::Statement& row) {
                   .made = UtcMillis{row.getColumn(13).getInt64()},
                   .started = time_at(row, 14),
                   .closed = time_at(row, 15)};
-}
-
-SealedPart part_at(SQLite::Statement& row, std::optional<SegmentIndex> index) {
-  return SealedPart{
-      .index = index,
-      .state = row.getColumn(0).getString() == "sealed" ? SealState::Sealed : SealState::Prepared,
-      .count = small_at(row, 1),
-      .container = id_at<ContainerId>(row, 2),
-      .digest = id_at<Digest>(row, 3),
-      .body_size_bytes = natural_at(row, 4),
-      .first_leaf = natural_at(row, 5)};
 }
 
 /// Between here and there no row is held against its parents one by one: insert_records does that for all of a segment
@@ -386,19 +354,7 @@ std::uint64_t BatchStore::prepare(const BatchId& batch,
         fmt::format("{}: an SE has a live key already, or a key, serial or nonce was there before ({})", what, why),
         "make a plan without the SEs that have a live key; if none has one, the HSM's random numbers repeat: stop using it"};
   };
-  try {
-    return body();
-  } catch (const SeenBefore& seen) {
-    seen_.reset();
-    throw refuse(seen.table);
-  } catch (const SQLite::Exception& failure) {
-    seen_.reset();
-    if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
-    throw refuse(failure.what());
-  } catch (const Error&) {
-    seen_.reset();
-    throw;
-  }
+  return prepare_part(seen_, what, body, refuse);
 }
 
 void BatchStore::seal(const BatchId& batch,

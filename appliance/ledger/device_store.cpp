@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appliance/ledger/row_columns.h"
 #include "wrap/base/text.h"
 
 namespace keyferry::appliance {
@@ -37,10 +38,6 @@ constexpr const char* kWaiting =
     "se.se_serial)";
 
 constexpr const char* kOfBatch = " AND record.batch_id = :batch";
-
-Error damaged(std::string_view what) {
-  return Error{Code::Storage, fmt::format("ledger: {} is damaged", what), "restore the ledger from its newest backup"};
-}
 
 template <typename Value>
 Value known(std::optional<Value> value, std::string_view what) {

@@ -1,10 +1,10 @@
 #include "appliance/ledger/outside_store.h"
 
 #include <fmt/format.h>
-#include <sqlite3.h>
 
 #include <algorithm>
 
+#include "appliance/ledger/part_rows.h"
 #include "wrap/base/cut.h"
 #include "wrap/base/error.h"
 #include "wrap/crypto/hash.h"
@@ -13,21 +13,6 @@ namespace keyferry::appliance {
 namespace {
 
 using store::guarded;
-
-Error damaged(const std::string& what) {
-  return Error{Code::Storage, "ledger: " + what + " is damaged", "restore the ledger from its newest backup"};
-}
-
-template <typename Id>
-Id id_at(SQLite::Statement& row, int index) {
-  const auto id = Id::from_bytes(store::column_blob(row, index));
-  if (!id) throw damaged("an id");
-  return *id;
-}
-
-std::uint32_t small_at(SQLite::Statement& row, int index) {
-  return static_cast<std::uint32_t>(row.getColumn(index).getInt64());
-}
 
 void run_for(store::Database& database, const BatchId& batch, const std::string& sql) {
   SQLite::Statement statement{database, sql};
@@ -79,15 +64,8 @@ std::vector<SealedPart> OutsideStore::segments(const BatchId& batch) {
                             "waiting_segment WHERE batch_id = :batch ORDER BY idx"};
     store::bind_blob(query, ":batch", batch.bytes());
     while (query.executeStep()) {
-      parts.push_back(SealedPart{
-          .index = SegmentIndex{small_at(query, 6)},
-          .state = query.getColumn(0).getString() == "sealed" ? SealState::Sealed : SealState::Prepared,
-          .count = small_at(query, 1),
-          .container = id_at<ContainerId>(query, 2),
-          .digest = id_at<Digest>(query, 3),
-          .body_size_bytes = static_cast<std::uint64_t>(query.getColumn(4).getInt64()),
-          .first_leaf = static_cast<std::uint64_t>(query.getColumn(5).getInt64()),
-          .waiting = true});
+      parts.push_back(part_at(query, SegmentIndex{small_at(query, 6)}));
+      parts.back().waiting = true;
     }
     return parts;
   });
@@ -124,19 +102,7 @@ std::uint64_t OutsideStore::prepare(const BatchId& batch,
     return Error{Code::Refused, fmt::format("{}: a key or nonce was there before ({})", what, why),
                  "the HSM's random numbers repeat: stop using it"};
   };
-  try {
-    return body();
-  } catch (const SeenBefore& seen) {
-    seen_.reset();
-    throw refuse(seen.table);
-  } catch (const SQLite::Exception& failure) {
-    seen_.reset();
-    if (failure.getErrorCode() != SQLITE_CONSTRAINT) throw store::to_error(failure, what);
-    throw refuse(failure.what());
-  } catch (const Error&) {
-    seen_.reset();
-    throw;
-  }
+  return prepare_part(seen_, what, body, refuse);
 }
 
 void OutsideStore::seal(const BatchId& batch, const SealedPart& part, ByteView trailer, const std::string& checkpoint) {

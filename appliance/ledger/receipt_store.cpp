@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "appliance/ledger/row_columns.h"
 #include "wrap/base/error.h"
 #include "wrap/crypto/hash.h"
 
@@ -12,29 +13,8 @@ namespace {
 
 using store::guarded;
 
-Error damaged(const std::string& what) {
-  return Error{Code::Storage,
-               "ledger: " + what + " is damaged",
-               "restore the ledger from its newest backup"};
-}
-
-template <typename Id>
-Id id_at(SQLite::Statement& row, int index) {
-  const auto id = Id::from_bytes(store::column_blob(row, index));
-  if (!id) throw damaged("an id");
-  return *id;
-}
-
 std::int64_t sql_number(std::uint64_t value) {
   return static_cast<std::int64_t>(value);
-}
-
-std::uint64_t natural_at(SQLite::Statement& row, int index) {
-  return static_cast<std::uint64_t>(row.getColumn(index).getInt64());
-}
-
-std::uint32_t small_at(SQLite::Statement& row, int index) {
-  return static_cast<std::uint32_t>(row.getColumn(index).getInt64());
 }
 
 void delete_import(store::Database& database, const char* of_state) {

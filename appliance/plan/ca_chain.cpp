@@ -73,6 +73,16 @@ std::variant<std::vector<Facts>, Refusal> read_ca_chain(std::span<const Bytes> c
   return facts;
 }
 
+std::optional<Refusal> check_device_issuer(std::string_view authority, x509::CaKind kind,
+                                           const x509::DeviceTemplate& device) {
+  const bool is_matter = kind == x509::CaKind::MatterPai || kind == x509::CaKind::MatterPaa;
+  if (!is_matter || device.name == x509::kMatterDacTemplateName) return std::nullopt;
+  return Refusal{"matter-issuer",
+                 fmt::format("CA \"{}\" is of kind {}: it issues no certificates of template \"{}\"", authority,
+                             x509::ca_kind_name(kind), device.name),
+                 "use the template \"matter-dac\", or another CA"};
+}
+
 std::optional<Refusal> check_valid_at(std::span<const Facts> chain, UtcMillis at) {
   for (const Facts& one : chain) {
     if (at < one.not_before)

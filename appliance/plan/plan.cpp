@@ -16,6 +16,7 @@
 #include "appliance/plan/plan_people.h"
 #include "appliance/plan/plan_prepare.h"
 #include "appliance/plan/plan_verify.h"
+#include "appliance/plan/product_declaration.h"
 #include "wrap/base/text.h"
 #include "wrap/base/words.h"
 #include "wrap/crypto/hash.h"
@@ -367,6 +368,7 @@ void add_template(std::vector<std::string>& lines, const x509::DeviceTemplate& d
     lines.push_back(fmt::format("Extension {} with value {}.", extra.oid, to_hex(extra.value)));
   if (device.certification_declaration)
     lines.push_back(fmt::format("The product's Certification Declaration has SHA-256 {}.", device.certification_declaration->hex()));
+  if (device.certification_declaration) lines.push_back(declaration_signature_sentence(device));
 }
 
 std::vector<std::string> detail_sentences(const BatchPlan& plan) {

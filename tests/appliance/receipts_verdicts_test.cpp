@@ -61,6 +61,10 @@ TEST_F(Verdicts, ThatPassFirmwareWhichThePlanDoesNotNameAreAnIncident) {
   expect_incident([](auto& core) { core.verdicts.firmware = Verdict::Pass; }, "receipt-verdicts");
 }
 
+TEST_F(Verdicts, ThatFailFirmwareWhichThePlanDoesNotNameAreAnIncident) {
+  expect_incident([](auto& core) { core.verdicts.firmware = Verdict::Fail; }, "receipt-verdicts");
+}
+
 TEST_F(Verdicts, WithoutProofAreAnIncident) {
   expect_incident([](auto& core) { core.proof.reset(); }, "receipt-proof-missing");
 }

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import cases
-from cases import FerryCase, rows
+from cases import FerryCase, flipped, rows
 
 KEYS = 6
 DAC = """template = "matter-dac"
@@ -129,11 +129,11 @@ class Certificates(FerryCase):
                            *options)
         return out / f"{name}.csr.pem"
 
-    def declaration(self):
-        """The public example for vendor FFF1, product 8000."""
+    def declaration(self, vector="declaration-1", name="cd.der"):
+        """The public example for vendor FFF1, product 8000; "signer": the certificate of who signed it."""
         vectors = (pathlib.Path(__file__).parents[1] / "vectors" / "matter" / "declarations.vec").read_text()
-        path = self.ferry.folder / "cd.der"
-        lines = re.search(r"^NAME = .*\n(?:NAME \+ .*\n)*".replace("NAME", "declaration-1"), vectors, re.MULTILINE).group(0)
+        path = self.ferry.folder / name
+        lines = re.search(r"^NAME = .*\n(?:NAME \+ .*\n)*".replace("NAME", vector), vectors, re.MULTILINE).group(0)
         path.write_bytes(bytes.fromhex("".join(line.split()[-1] for line in lines.splitlines())))
         return path
 
@@ -274,8 +274,46 @@ class Certificates(FerryCase):
         with cases.changed(kept, cases.flipped(kept.read_bytes(), 40)):
             check = self.ferry.appliance_json("plan", "check", self.ferry.plan_file, expect=1)
             self.assertIn("declaration-missing", [one["reason"] for one in check["refusals"]])
-        folder = self.exported(self.ship())
+        self.assertIn("Its signature is not checked", self.ferry.appliance("plan", "show", self.ferry.plan_file).stdout)
+        batch = self.ship()
+        folder = self.exported(batch)
         self.assertEqual((folder / "certification-declaration.der").read_bytes(), declaration.read_bytes())
+        self.assertFalse((folder / "declaration-signer.der").exists())
+        shown = self.ferry.station("declaration", batch).stdout
+        self.assertIn(f"SHA-256 {digest}", shown)
+        self.assertIn("signature not checked", shown)
+        self.assertIn(digest, self.ferry.station("status").stdout)
+
+    def test_a_certification_declaration_and_its_signer_reach_the_station(self):
+        self.matter_cas()
+        self.template.write_text(DAC)
+        declaration, signer = self.declaration(), self.declaration("signer", "csa.der")
+        self.assert_clear(self.new_plan("pai", "--template", self.template, "--declaration-signer", signer, expect=None), status=2)
+        stranger = pathlib.Path(__file__).parents[1] / "vectors" / "matter" / "old-paa.pem"
+        self.assert_clear(self.new_plan("pai", "--template", self.template, "--certification-declaration", declaration,
+                                        "--declaration-signer", stranger, expect=None), "cd.der", "is not that of the signer's certificate")
+        damaged = self.ferry.folder / "damaged.der"
+        damaged.write_bytes(flipped(declaration.read_bytes(), -1))
+        self.assert_clear(self.new_plan("pai", "--template", self.template, "--certification-declaration", damaged, "--declaration-signer",
+                                        signer, expect=None), "damaged.der", "is not signed by")
+        self.new_plan("pai", "--template", self.template, "--certification-declaration", declaration, "--declaration-signer", signer)
+        named = hashlib.sha256(signer.read_bytes()).hexdigest()
+        self.assertIn(f"Its signature is checked with the signer's certificate that has SHA-256 {named}",
+                      self.ferry.appliance("plan", "show", self.ferry.plan_file).stdout)
+        batch = self.ship()
+        out = self.ferry.folder / "for-the-firmware.der"
+        shown = self.ferry.station_json("declaration", batch, "--to", out)
+        self.assertEqual(out.read_bytes(), declaration.read_bytes())
+        self.assertEqual(shown["sha256"], hashlib.sha256(declaration.read_bytes()).hexdigest())
+        self.assertEqual((shown["vendor_id"], shown["product_ids"], shown["signature_checked"], shown["signer_sha256"]),
+                         ("FFF1", ["8000"], True, named))
+        self.assert_clear(self.ferry.station("declaration", batch, "--to", out, expect=None), "for-the-firmware.der")
+        self.assert_clear(self.ferry.station("declaration", "00" * 16, expect=None), "no batch", "status")
+        folder = self.exported(batch)
+        self.assertEqual((folder / "declaration-signer.der").read_bytes(), signer.read_bytes())
+        done = self.ferry.run(["keyferry-audit", "cert", "declaration", folder / "certification-declaration.der", "--signer",
+                               folder / "declaration-signer.der"])
+        self.assertNotIn("not verified", done.stdout)
 
     # --- refused ------------------------------------------------------------------------------------------------------
 

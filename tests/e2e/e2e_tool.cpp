@@ -6,6 +6,8 @@
 //   records HOME PIN FILE...                      what the station of HOME finds in its segments
 //   replace-key URI                               another private key in the place of each on that SE, with the same
 //                                                 attributes; SOFTHSM2_CONF as the lane's helper has it
+//   replace-leaf URI FILE                         the certificate in DER in the place of the one beside that SE's key
+//   verdicts CORE...                              of receipts' cores in hex: chain, challenge, serial, firmware
 //   transport-keys GATE-TOML PIN MASTER PART SERIAL...   serials in hex, as in the inventory
 #include <cstdio>
 #include <exception>
@@ -19,6 +21,7 @@
 #include "tests/vse/secure_room.h"
 #include "token/container_open.h"
 #include "token/items.h"
+#include "token/receipt.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/process.h"
 #include "wrap/crypto/hash.h"
@@ -139,6 +142,37 @@ int replace_key(const Words& words) {
   return 0;
 }
 
+int replace_leaf(const Words& words) {
+  const p11::Uri uri = p11::uri_or_throw(words.at(0));
+  const Bytes leaf = read_file(words.at(1), kMaxFileBytes);
+  p11::Module module{uri.module_path.value()};
+  p11::Session session{module, module.find_token(uri).slot, p11::Access::ReadWrite};
+  session.login_or_throw(p11::Role::User, read_secret_file(p11::pin_file(uri).value()));
+  int replaced = 0;
+  for (const auto key : session.find(p11::Template{}.object_class(p11::ObjectClass::PrivateKey))) {
+    const Bytes id = session.read_bytes(key, p11::Attribute::Id).value;
+    for (const auto old : session.find(p11::Template{}.object_class(p11::ObjectClass::Certificate).id(id))) session.destroy(old);
+    static_cast<void>(session.create_object(
+        p11::Template{}.x509_certificate().token(true).private_(false).label("dac").id(id).subject(as_bytes("s")).value(leaf)));
+    ++replaced;
+  }
+  std::puts(Json{{"replaced", replaced}}.dump().c_str());
+  return 0;
+}
+
+int verdicts(const Words& words) {
+  Json all = Json::array();
+  for (const std::string& word : words) {
+    const auto octets = from_hex(word);
+    if (!octets) throw Error{Code::Usage, "not hex: " + word};
+    const token::Verdicts found = value_of(token::parse_core(*octets)).verdicts;
+    all.push_back({token::name_of(found.chain), token::name_of(found.challenge), token::name_of(found.serial_registered),
+                   token::name_of(found.firmware)});
+  }
+  std::puts(all.dump().c_str());
+  return 0;
+}
+
 int run(int argc, char** argv) {
   if (argc < 2) throw Error{Code::Usage, "what is wanted stands at the top of e2e_tool.cpp"};
   const std::string command = argv[1];
@@ -147,6 +181,8 @@ int run(int argc, char** argv) {
   if (command == "records") return records(words);
   if (command == "transport-keys") return transport_keys(words);
   if (command == "replace-key") return replace_key(words);
+  if (command == "replace-leaf") return replace_leaf(words);
+  if (command == "verdicts") return verdicts(words);
   throw Error{Code::Usage, "unknown command " + command};
 }
 

@@ -2,7 +2,10 @@
 """A batch under an outside CA, which `openssl ca` plays: requests out, certificates in, sealed, injected, home again."""
 import csv
 import json
+import os
 import pathlib
+import threading
+import time
 
 import cases
 from cases import FerryCase, edit, flipped, openssl, rows
@@ -85,6 +88,34 @@ class OutsideCase(FerryCase):
 
 
 class TheWholeJob(OutsideCase):
+    def held_at(self, point, command, hand):
+        """`command` runs up to that cut point, then the hand does its work, then it goes on."""
+        pipe, results = self.ferry.folder / "hold", []
+        os.mkfifo(pipe)
+        self.ferry.hooks["KEYFERRY_HOLD"] = f"{point}:{pipe}"
+        thread = threading.Thread(target=lambda: results.append(command()), daemon=True)
+        thread.start()
+        writer = None
+        while writer is None and thread.is_alive():
+            try:
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # it has not come there yet
+                time.sleep(0.01)
+        hand()
+        os.close(writer)
+        thread.join()
+        pipe.unlink()
+        del self.ferry.hooks["KEYFERRY_HOLD"]
+        return results[0]
+
+    def assert_doctor_tells(self, batch):
+        told = [check for check in self.ferry.appliance_json("doctor", expect={0, 1})["checks"] if check["topic"] == "outside CA"]
+        containers = [id for (id,) in rows(self.ledger, "SELECT lower(hex(container_id)) FROM waiting_segment ORDER BY idx")]
+        self.assertEqual([check["level"] for check in told], ["warn", "warn"])
+        self.assertIn(f"batch {batch} waits for CA \"outside\" since 2", told[0]["text"])
+        self.assertIn("0 of 12 certificates are in", told[0]["text"])
+        self.assertEqual(told[1]["text"], f"its keys wait in 3 containers: {containers[0]} to {containers[-1]}")
+
     def test_requests_out_certificates_in_and_the_keys_come_home(self):
         ferry = self.ferry
         batch = self.request()
@@ -112,6 +143,16 @@ class TheWholeJob(OutsideCase):
         for pem in self.request_files():
             self.assertEqual(openssl("req", "-in", pem, "-outform", "DER"), (again / pem.name).with_suffix(".der").read_bytes())
 
+        # What a medium gives back otherwise than it was given is said, and no index tells of it.
+        damaged = ferry.folder / "damaged"
+        done = self.held_at("front.requests.synced", lambda: ferry.appliance("batch", "requests", batch, "--to", damaged, expect=None),
+                            lambda: (damaged / "request-0000005.pem").write_bytes(flipped((again / "request-0000005.der").read_bytes(), 9)))
+        self.assert_clear(done, "request-0000005.pem is not what was written", "another medium", status=3)
+        self.assertEqual(list(damaged.glob("index.*")), [])
+        ferry.appliance("batch", "requests", batch, "--to", damaged)
+        self.assertEqual((damaged / "index.csv").read_bytes(), (self.requests / "index.csv").read_bytes())
+        self.assert_doctor_tells(batch)
+
         # In the forms that EJBCA, AWS PCA, step-ca and others give, in several goes.
         signed = self.ca.sign(self.request_files())
         for i, certificate in enumerate(signed[:4]):
@@ -129,6 +170,8 @@ class TheWholeJob(OutsideCase):
 
         done = json.loads(self.certify(batch).stdout)
         self.assertEqual(done["state"], "sealed")
+        doctor = ferry.appliance_json("doctor", expect={0, 1})["checks"]
+        self.assertEqual([check["level"] for check in doctor if check["topic"] == "outside CA"], ["ok"])
         self.assertEqual(list(folder.glob("waiting-*.kf")), [], "what was in them is in the segments")
         self.assertEqual(json.loads(self.certify(batch).stdout)["state"], "sealed")
         events = self.log()

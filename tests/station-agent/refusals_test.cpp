@@ -195,6 +195,10 @@ TEST_F(StationLoading, RefusesWhatThisVersionCannotDo) {
   place_.appliance.write_token(place_.token(), batch_);
   expect_refused("firmware-unsupported");
   batch_.manifest = good;
+  batch_.manifest.certification_declaration = Bytes(40, 0x30);
+  place_.appliance.write_token(place_.token(), batch_);
+  expect_refused("declaration-malformed");
+  batch_.manifest = good;
   batch_.manifest.site = "elsewhere";
   place_.appliance.write_token(place_.token(), batch_);
   expect_refused("site");

@@ -111,6 +111,8 @@ TEST(Items, OfAnEmptyManifestWithoutItsOptionalPartsComeBack) {
   manifest.firmware_sha256.reset();
   manifest.station_log.reset();
   manifest.line_checks.reset();
+  manifest.certification_declaration.clear();
+  manifest.declaration_signer.clear();
   const std::vector<Item> items{opening_for(header), manifest};
   EXPECT_EQ(read_stream(header, stream_of(items)).items, items);
 }
@@ -363,6 +365,14 @@ TEST(ParseItem, RefusesAManifestByItsField) {
           {[&](auto& m) { checks(m)->set_clock_skew_s(604'801); }, "line-checks"},
           {[&](auto& m) { checks(m)->set_issuing_ms(-1); }, "line-checks"},
           {[&](auto& m) { checks(m)->set_secure_boot_key_sha256("x"); }, "line-checks"},
+          {[](auto& m) {
+             m.mutable_manifest()->set_certification_declaration(std::string(4097, 'a'));
+           },
+           "certification-declaration"},
+          {[](auto& m) { m.mutable_manifest()->set_declaration_signer(std::string(4097, 'a')); },
+           "declaration-signer"},
+          {[](auto& m) { m.mutable_manifest()->clear_certification_declaration(); },
+           "declaration-signer"},
           {[](auto& m) { m.mutable_manifest()->set_checkpoint("a\tb"); }, "checkpoint"},
           {[](auto& m) { m.mutable_manifest()->set_checkpoint(std::string(4097, 'a')); },
            "checkpoint"},

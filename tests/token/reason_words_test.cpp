@@ -30,6 +30,7 @@ bool speaks_of_chips(const fs::path& file) {
                                             "main.cpp",
                                             "identity.cpp",
                                             "firmware.cpp",
+                                            "declaration.cpp",
                                             "admission.cpp",
                                             "order.cpp",
                                             "wire.cpp",

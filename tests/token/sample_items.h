@@ -69,6 +69,8 @@ inline Manifest sample_manifest() {
       .station_log = StationLogSeen{1, 5, id_filled<Digest>(0x99)},
       .line_checks =
           LineChecks{ChainTime::Now, UtcMillis{1'780'000'000'000}, 300, id_filled<Digest>(0xb0)},
+      .certification_declaration = pattern(300),
+      .declaration_signer = pattern(400),
   };
 }
 

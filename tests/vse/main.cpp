@@ -113,7 +113,9 @@ void describe_atecc608(CLI::App& command, Options& options) {
   command.add_option("--fault", options.faults, "one line of such a script; may be given again");
   command.footer(
       "example: keyferry-vse atecc608 --unix chip.sock --config config.hex --state chip.state\n"
-      "             --fault \"cut-after PrivWrite\"");
+      "             --fault \"cut-after PrivWrite\"\n"
+      "A chip's cells can be changed while it is served: laid beside its state as NAME.hand, they are taken before the\n"
+      "next command.");
 }
 
 void describe_make_atecc608(CLI::App& command, Options& options) {

@@ -75,9 +75,23 @@ atecc608::FaultScript script_of(const Options& options) {
       text, options.faults_file.empty() ? "--fault" : options.faults_file.string());
 }
 
+/// Somebody who reaches into the silicon: the cells that lie beside a state file as NAME.hand take their place.
+std::function<void(atecc608::Memory&)> hand_at(const fs::path& state) {
+  fs::path hand = state;
+  hand.replace_extension(".hand");
+  return [state, hand](atecc608::Memory& cells) {
+    const auto laid = atecc608::load_memory(hand);
+    if (!laid) return;
+    cells = *laid;
+    save_memory(state, cells);
+    fs::remove(hand);
+  };
+}
+
 BusSettings settings_of(const Options& options, const fs::path& state, std::uint64_t number) {
   BusSettings settings;
   settings.state = state;
+  settings.before_command = hand_at(state);
   settings.timing = options.timing == "table" ? atecc608::Timing::Table : atecc608::Timing::Instant;
   settings.strict_rand = options.strict_rand;
   settings.faults = script_of(options);

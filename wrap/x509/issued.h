@@ -1,8 +1,7 @@
 // Certificates held against what was ordered (design 11). Before a batch one certificate from a
 // throw-away key is held against its template, field by field, by the reader of certificate.h and
 // not by the code that built it; every to-be-signed part of the batch must then equal the linted
-// one but for serial, subject and alternative names (which come from the entry), key and its
-// identifier. What an outside CA gives is held against template, entry and key. The rules that hold
+// one (linted_shape.h). What an outside CA gives is held against template, entry and key. The rules that hold
 // for any certificate are in lint.h.
 #pragma once
 
@@ -24,12 +23,6 @@ namespace keyferry::x509 {
 [[nodiscard]] std::optional<Refusal> lint_device_certificate(ByteView certificate,
                                                              const DeviceTemplate& device_template,
                                                              const SubjectFields& fields);
-
-/// Nothing if both TBSCertificates are equal but for serial, values of subject and alternative
-/// names, public key and subjectKeyIdentifier, which must be there in the same form; Matter's ids
-/// are equal, and the identifier is the key's. Refusals "lint" and, for what is no TBSCertificate,
-/// "certificate-malformed".
-[[nodiscard]] std::optional<Refusal> compare_with_linted(ByteView tbs, ByteView linted_tbs);
 
 /// What a CA may begin earlier than was planned: such CAs backdate against clocks that differ.
 inline constexpr std::int64_t kMaxBackdatingMillis = std::int64_t{24} * 3600 * 1000;

@@ -136,12 +136,16 @@ std::optional<Refusal> check_matter(const DeviceTemplate& device_template) {
   const MatterIds& ids = device_template.matter;
   const bool is_dac = device_template.name == kMatterDacTemplateName;
   if (!is_dac && (ids.vendor_id || ids.product_id || device_template.certification_declaration ||
-                  ids.form != MatterForm::Attributes)) {
+                  device_template.declaration_signer || ids.form != MatterForm::Attributes)) {
     return field_refusal(ids.vendor_id ? "vendor_id" : "product_id",
                          "and its like belong to Matter",
                          "use the template \"matter-dac\"");
   }
   if (!is_dac) return std::nullopt;
+  if (device_template.declaration_signer && !device_template.certification_declaration)
+    return field_refusal("declaration_signer",
+                         "signed nothing: the template names no declaration",
+                         "name certification_declaration too");
   if (!ids.vendor_id) return field_refusal("vendor_id", "is missing", "e.g. vendor_id = \"FFF1\"");
   if (!ids.product_id)
     return field_refusal("product_id", "is missing", "e.g. product_id = \"8000\"");

@@ -17,6 +17,7 @@
 //   product_id = "8000"
 //   matter_form = "attributes"                        # or "common-name"
 //   certification_declaration = "64 hex digits"       # SHA-256 of the product's (declaration.h)
+//   declaration_signer = "64 hex digits"              # SHA-256 of its signer's certificate in DER
 //   alt_names = ["dns:{device_serial}.example"]       # alt_name.h
 //   key_usage = ["digitalSignature", "keyAgreement"]  # digitalSignature is the default, and a must
 //   extended_key_usage = ["clientAuth", "1.3.6.1.4.1.99999.7"]
@@ -77,6 +78,7 @@ struct DeviceTemplate {
   std::vector<ExtraExtension> extensions{};
   MatterIds matter{};
   std::optional<Digest> certification_declaration{};  ///< SHA-256 of the file (declaration.h)
+  std::optional<Digest> declaration_signer{};  ///< SHA-256 of the certificate that signed it, in DER
 
   friend bool operator==(const DeviceTemplate&, const DeviceTemplate&) = default;
 };

@@ -113,6 +113,11 @@ void read_matter(Fields& fields, DeviceTemplate& out) {
     if (!out.certification_declaration)
       fields.refuse("certification_declaration", "is no SHA-256 of 64 hex digits");
   }
+  if (const auto digest = fields.text("declaration_signer")) {
+    out.declaration_signer = Digest::from_hex(*digest);
+    if (!out.declaration_signer)
+      fields.refuse("declaration_signer", "is no SHA-256 of 64 hex digits");
+  }
 }
 
 void read_extensions(Fields& fields, DeviceTemplate& out) {
@@ -223,6 +228,8 @@ std::string template_text(const DeviceTemplate& from) {
   if (from.certification_declaration)
     out +=
         fmt::format("certification_declaration = \"{}\"\n", from.certification_declaration->hex());
+  if (from.declaration_signer)
+    out += fmt::format("declaration_signer = \"{}\"\n", from.declaration_signer->hex());
   append_list(out, "alt_names", from.alt_names);
   if (from.key_usage != kDigitalSignature) {
     std::vector<std::string> names;

@@ -66,6 +66,18 @@ class Authorities : public GateFixture {
     return *found;
   }
 
+  /// A batch under that CA.
+  [[nodiscard]] Plan under(const std::string& authority, const std::string& of, const std::string& subject,
+                           const std::string& more = "") {
+    Plan batch = batch_plan(4, 4);
+    auto& detail = std::get<BatchPlan>(batch.detail);
+    detail.certificate_authority = authority;
+    detail.certificate_template = of;
+    detail.certificate_subject = subject;
+    detail.certificate_text = "template = \"" + of + "\"\nsubject = \"" + subject + "\"\n" + more;
+    return parsed(batch);
+  }
+
   /// A PAA elsewhere certifies `key`: the chain to install.
   [[nodiscard]] std::vector<Bytes> certified(const crypto::PublicKey& key, const std::string& subject,
                                              std::uint16_t vendor) {
@@ -115,6 +127,34 @@ TEST_F(Authorities, OfMatterFitTheirPaa) {
   done(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1));
   EXPECT_EQ(row("pai").vendor_id(), 0xFFF1U);
   expect_refused(plan_of(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1)), "already");
+}
+
+TEST_F(Authorities, OfMatterIssueNothingButDacsAlsoWhereTheirSubjectNamesNoVendor) {
+  done(Operation::CaCreate, ca("bare", x509::CaKind::MatterPaa, "", 1));
+  done(Operation::CaCreate, matter("paa", x509::CaKind::MatterPaa, "", 0xFFF1));
+  done(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1));
+  for (const char* name : {"bare", "paa", "pai"}) {
+    for (const char* of : {"device", "custom"})
+      expect_refused(under(name, of, "CN={device_serial}"), "it issues no certificates of template");
+  }
+}
+
+TEST_F(Authorities, OfMatterSignNoDacThatMayBeLongerThan600Octets) {
+  done(Operation::CaCreate, matter("paa", x509::CaKind::MatterPaa, "", 0xFFF1));
+  done(Operation::CaCreate, matter("pai", x509::CaKind::MatterPai, "paa", 0xFFF1));
+  const auto batch_of = [this](const std::string& more) {
+    return under("pai", "matter-dac", "CN={device_serial}" + more, "vendor_id = \"FFF1\"\nproduct_id = \"8000\"\n");
+  };
+  const Plan longer = batch_of(",O=" + std::string(64, 'o') + ",OU=" + std::string(64, 'u'));
+  run(*gate_, longer);  // the front end's check of the plan was passed by
+  const Made refused = make(*gate_, segment_request(longer, 0));
+  ASSERT_TRUE(refused.error);
+  EXPECT_NE(refused.error->text().find("a Matter attestation certificate has at most 600"), std::string::npos)
+      << refused.error->text();
+  const Plan fits = batch_of("");
+  run(*gate_, fits);
+  const Made taken = make(*gate_, segment_request(fits, 0));
+  EXPECT_FALSE(taken.error) << taken.error->text();
 }
 
 TEST_F(Authorities, ThatArePendingOrOutsideIssueNothing) {

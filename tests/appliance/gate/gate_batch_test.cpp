@@ -170,6 +170,11 @@ TEST_F(GateBatch, SealsTheManifestLastAndExportsToOneTokenOnly) {
   EXPECT_NE(early.error->text().find("1 of 2 segments"), std::string::npos) << early.error->text();
   EXPECT_EQ(refusal_of(*gate, export_request).code(), Code::Refused);
   commit(*gate, plan, make(*gate, segment_request(plan, 1)), 1);
+  v1::GateRequest with_declaration = manifest;
+  with_declaration.mutable_manifest()->set_certification_declaration("not in the plan");
+  const Made foreign = make(*gate, with_declaration);
+  ASSERT_TRUE(foreign.error);
+  EXPECT_NE(foreign.error->text().find("names no Certification Declaration"), std::string::npos) << foreign.error->text();
   const Made made = make(*gate, manifest);
   ASSERT_FALSE(made.error) << made.error->text();
   const v1::SegmentIssued issued = commit(*gate, plan, made, 0, true);

@@ -51,13 +51,14 @@ TEST(TemplateText, IsReadBackToTheEqualValue) {
       "template=\"matter-dac\"\nsubject=\"CN={device_serial}\"\nvendor_id=\"FFF1\"\nproduct_id="
       "\"8000\"\n"
       "matter_form=\"common-name\"\ncertification_declaration=\"" +
-      std::string(64, 'a') + "\"");
+      std::string(64, 'a') + "\"\ndeclaration_signer=\"" + std::string(64, 'b') + "\"");
   EXPECT_EQ(parsed(template_text(dac)), dac);
   EXPECT_EQ(template_text(dac),
             "template = \"matter-dac\"\nsubject = \"CN={device_serial}\"\nvendor_id = "
             "\"FFF1\"\nproduct_id = \"8000\"\n"
             "matter_form = \"common-name\"\ncertification_declaration = \"" +
-                std::string(64, 'a') + "\"\n");
+                std::string(64, 'a') + "\"\ndeclaration_signer = \"" + std::string(64, 'b') +
+                "\"\n");
   EXPECT_NE(dac, custom);
 }
 
@@ -141,6 +142,11 @@ INSTANTIATE_TEST_SUITE_P(
         TextCase{HEAD "certification_declaration = \"00\"",
                  "template-field",
                  "\"certification_declaration\""},
+        TextCase{"template = \"matter-dac\"\nsubject = \"CN={device_serial}\"\nvendor_id = "
+                 "\"FFF1\"\nproduct_id = \"8000\"\ndeclaration_signer = "
+                 "\"0000000000000000000000000000000000000000000000000000000000000000\"",
+                 "template-field",
+                 "names no declaration"},
         TextCase{"template = \"device\"\nsubject = \"CN={device_serial}\"\npolicies = [\"1.2.3\"]",
                  "template-field",
                  "\"device\""},
@@ -210,21 +216,21 @@ TEST(CustomTemplate, LintSeesEachFieldThatDiffers) {
             "extensions");
 }
 
-TEST(CompareWithLinted, AllowsOtherAlternativeNamesOfTheSameKinds) {
+TEST(LintedShape, AllowsOtherAlternativeNamesOfTheSameKinds) {
   test::Ca ca;
   DeviceTemplate custom = under(parsed(kCustom), ca.facts());
   const test::Leaf linted = test::make_leaf(ca, custom);
   SubjectFields fields = test::fields();
   fields.device_serial = "ANOTHER-LONGER-ONE";
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(ca, custom, fields).tbs, linted.tbs)), "");
+  EXPECT_EQ(reason(test::compare(test::make_leaf(ca, custom, fields), linted)), "");
   DeviceTemplate fewer = custom;
   fewer.alt_names.pop_back();
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(ca, fewer).tbs, linted.tbs)), "lint");
+  EXPECT_EQ(reason(test::compare(test::make_leaf(ca, fewer), linted)), "lint");
   DeviceTemplate other_kind = custom;
   other_kind.alt_names[0] = "uri:urn:x:{device_serial}";
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(ca, other_kind).tbs, linted.tbs)), "lint");
+  EXPECT_EQ(reason(test::compare(test::make_leaf(ca, other_kind), linted)), "lint");
   custom.extended_key_usage.pop_back();
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(ca, custom).tbs, linted.tbs)), "lint");
+  EXPECT_EQ(reason(test::compare(test::make_leaf(ca, custom), linted)), "lint");
 }
 
 /// A root and `count` intermediates below it, each with a path length of its own.

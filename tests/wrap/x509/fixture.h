@@ -10,6 +10,7 @@
 #include "wrap/crypto/soft_key.h"
 #include "wrap/x509/certificate.h"
 #include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/linted_shape.h"
 
 namespace keyferry::x509::test {
 
@@ -68,6 +69,11 @@ inline Leaf make_leaf(Ca& ca,
 
 inline Leaf make_leaf(Ca& ca) {
   return make_leaf(ca, device_template(ca));
+}
+
+/// What the worker asks of each certificate of a batch.
+inline std::optional<Refusal> compare(const Leaf& made, const Leaf& linted) {
+  return LintedShape{linted.tbs}.compare(made.tbs, made.key.public_key());
 }
 
 /// The reason of a refusal, empty for success: works for optional<Refusal> and variant<T, Refusal>.

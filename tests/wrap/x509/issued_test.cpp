@@ -48,32 +48,33 @@ TEST(Lint, RefusesGarbage) {
             "certificate-malformed");
 }
 
-TEST(CompareWithLinted, AllowsOtherSerialSubjectAndKey) {
+TEST(LintedShape, AllowsOtherSerialSubjectAndKey) {
   test::Ca ca;
   const DeviceTemplate device_template = test::device_template(ca);
   SubjectFields fields = test::fields();
   fields.device_serial = "A-LONGER-DEVICE-SERIAL";
   const test::Leaf linted = test::make_leaf(ca);
   const test::Leaf other = test::make_leaf(ca, device_template, fields);
-  EXPECT_EQ(reason(compare_with_linted(other.tbs, linted.tbs)), "");
+  EXPECT_EQ(reason(test::compare(other, linted)), "");
 }
 
-TEST(CompareWithLinted, RefusesAnyOtherDifference) {
+TEST(LintedShape, RefusesAnyOtherDifference) {
   test::Ca ca;
   const test::Leaf linted = test::make_leaf(ca);
   DeviceTemplate longer = test::device_template(ca);
   longer.not_after = at("2056-06-01T00:00:00Z");
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(ca, longer).tbs, linted.tbs)), "lint");
+  EXPECT_EQ(reason(test::compare(test::make_leaf(ca, longer), linted)), "lint");
   test::Ca other;
-  EXPECT_EQ(reason(compare_with_linted(test::make_leaf(other).tbs, linted.tbs)),
+  EXPECT_EQ(reason(test::compare(test::make_leaf(other), linted)),
             "lint");  // authority key identifier
 
   Bytes changed = linted.tbs;
   const Bytes usage = *from_hex("03020780");
   const auto found = std::ranges::search(changed, usage);
   *(found.end() - 1) = 0xc0;
-  EXPECT_EQ(reason(compare_with_linted(changed, linted.tbs)), "lint");
-  EXPECT_EQ(reason(compare_with_linted({}, linted.tbs)), "certificate-malformed");
+  const LintedShape shape{linted.tbs};
+  EXPECT_EQ(reason(shape.compare(changed, linted.key.public_key())), "lint");
+  EXPECT_EQ(reason(shape.compare({}, linted.key.public_key())), "lint");
 }
 
 }  // namespace

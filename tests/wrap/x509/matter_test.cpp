@@ -239,9 +239,9 @@ TEST(MatterSetUp, RefusesAPaaThatIsNone) {
   EXPECT_FALSE(facts_of(pki.make_paa()).path_length.has_value());
 }
 
-TEST(CompareWithLinted, RefusesAnotherVendorOrProduct) {
+TEST(LintedShape, RefusesAnotherVendorOrProduct) {
   MatterPki pki;
-  const Bytes linted = facts_of(pki.dac).tbs;
+  const LintedShape linted{facts_of(pki.dac).tbs};
   SubjectFields fields = test::fields();
   fields.device_serial = "OTHER-1";
   SystemRandom random;
@@ -249,12 +249,12 @@ TEST(CompareWithLinted, RefusesAnotherVendorOrProduct) {
     return CertificateBuilder{pki.dac_template}.to_be_signed(
         make_serial(random), fields, pki.pai_key.public_key());
   };
-  EXPECT_EQ(reason(compare_with_linted(make(), linted)), "");
+  EXPECT_EQ(reason(linted.compare(make(), pki.pai_key.public_key())), "");
   pki.dac_template.matter.product_id = 0x8001;
-  EXPECT_EQ(reason(compare_with_linted(make(), linted)), "lint");
+  EXPECT_EQ(reason(linted.compare(make(), pki.pai_key.public_key())), "lint");
   pki.dac_template.matter.product_id = 0x8000;
   pki.dac_template.matter.form = MatterForm::CommonName;
-  EXPECT_EQ(reason(compare_with_linted(make(), linted)), "lint");
+  EXPECT_EQ(reason(linted.compare(make(), pki.pai_key.public_key())), "lint");
 }
 
 TEST(MaxCertificateBytes, IsReachedByTheLongestEntryButForTheSignature) {

@@ -1,6 +1,6 @@
-// The linted certificate of a segment, cut once, so that each real one is held against it for little more than
-// comparing octets (design.md section 11). As x509::compare_with_linted, which has to read both sides and the key each
-// time. Several threads may use one at the same time.
+// The linted certificate of a segment, cut once, so that each real one is held against it for
+// little more than comparing octets (design.md section 11). Several threads may use one at the same
+// time.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 #include "wrap/crypto/signing.h"
 #include "wrap/x509/matter.h"
 
-namespace keyferry::appliance {
+namespace keyferry::x509 {
 
 class LintedShape {
  public:
@@ -20,8 +20,8 @@ class LintedShape {
   LintedShape(const LintedShape&) = delete;
   LintedShape& operator=(const LintedShape&) = delete;
 
-  /// Nothing if `tbs` is the linted one but for serial, values of subject and alternative names, key and subject key
-  /// identifier, and the latter two are `key`'s. Refusal "lint": what differs.
+  /// Nothing if `tbs` is the linted one but for serial, values of subject and alternative names,
+  /// key and subject key identifier, and the latter two are `key`'s. Refusal "lint": what differs.
   [[nodiscard]] std::optional<Refusal> compare(ByteView tbs, const crypto::PublicKey& key) const;
 
  private:
@@ -48,7 +48,7 @@ class LintedShape {
   Cut linted_;
   std::vector<Attribute> attributes_;  // of the subject, in its order
   std::vector<Extension> extensions_;
-  std::optional<x509::MatterIds> ids_;  // of a Matter certificate
+  std::optional<MatterIds> ids_;  // of a Matter certificate
 };
 
-}  // namespace keyferry::appliance
+}  // namespace keyferry::x509

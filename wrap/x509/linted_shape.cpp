@@ -1,20 +1,20 @@
-#include "appliance/gate/linted_shape.h"
+#include "wrap/x509/linted_shape.h"
 
 #include <utility>
 
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/der.h"
 
-namespace keyferry::appliance {
+namespace keyferry::x509 {
 namespace {
-
-namespace der = x509::der;
 
 constexpr std::uint8_t kSubjectKeyIdentifier[] = {0x55, 0x1d, 0x0e};  // RFC 5280 4.2.1.2
 constexpr std::uint8_t kSubjectAltName[] = {0x55, 0x1d, 0x11};        // RFC 5280 4.2.1.6
 
 Refusal differs(const char* what) {
-  return Refusal{"lint", std::string{"a certificate is not like the one that passed the lint: "} + what + " differs"};
+  return Refusal{
+      "lint",
+      std::string{"a certificate is not like the one that passed the lint: "} + what + " differs"};
 }
 
 /// Type and string type of a RelativeDistinguishedName's one attribute.
@@ -68,18 +68,25 @@ std::optional<LintedShape::Cut> LintedShape::cut(ByteView tbs) {
   const auto subject = fields.next(der::kSequence);
   const auto key = fields.next(der::kSequence);
   const auto extensions = fields.next(der::context_constructed(3));
-  if (!version || !serial || !algorithm || !issuer || !validity || !subject || !key || !extensions || !fields.at_end())
+  if (!version || !serial || !algorithm || !issuer || !validity || !subject || !key ||
+      !extensions || !fields.at_end())
     return std::nullopt;
   const auto list = der::only_element(extensions->content, der::kSequence);
   if (!list) return std::nullopt;
-  const std::size_t between = algorithm->whole.size() + issuer->whole.size() + validity->whole.size();
-  return Cut{serial->content.size(), version->whole, ByteView{algorithm->whole.data(), between},
-             subject->whole,         key->whole,     list->content};
+  const std::size_t between =
+      algorithm->whole.size() + issuer->whole.size() + validity->whole.size();
+  return Cut{serial->content.size(),
+             version->whole,
+             ByteView{algorithm->whole.data(), between},
+             subject->whole,
+             key->whole,
+             list->content};
 }
 
 LintedShape::LintedShape(Bytes tbs) : tbs_{std::move(tbs)} {
   const auto cut_once = cut(tbs_);
-  if (!cut_once) throw Error{Code::Internal, "the certificate that passed the lint is none of ours"};
+  if (!cut_once)
+    throw Error{Code::Internal, "the certificate that passed the lint is none of ours"};
   linted_ = *cut_once;
   der::Reader names{der::only_element(linted_.subject, der::kSequence)->content};
   while (const auto rdn = names.next(der::kSet)) {
@@ -93,8 +100,8 @@ LintedShape::LintedShape(Bytes tbs) : tbs_{std::move(tbs)} {
     if (!type) throw Error{Code::Internal, "an extension of ours has a type"};
     extensions_.push_back({type->content, extension->whole});
   }
-  const auto ids = x509::matter_ids(linted_.subject);
-  const auto* found = std::get_if<x509::MatterIds>(&ids);
+  const auto ids = matter_ids(linted_.subject);
+  const auto* found = std::get_if<MatterIds>(&ids);
   if (found != nullptr && found->vendor_id) ids_ = *found;
 }
 
@@ -105,12 +112,13 @@ bool LintedShape::same_subject(ByteView subject) const {
   for (const Attribute& wanted : attributes_) {
     const auto rdn = names.next(der::kSet);
     const auto type = rdn ? attribute_type(*rdn) : std::nullopt;
-    if (!type || type->second != wanted.string_tag || !equal(type->first, wanted.type)) return false;
+    if (!type || type->second != wanted.string_tag || !equal(type->first, wanted.type))
+      return false;
   }
   if (!names.at_end()) return false;
   if (!ids_) return true;
-  const auto ids = x509::matter_ids(subject);
-  const auto* found = std::get_if<x509::MatterIds>(&ids);
+  const auto ids = matter_ids(subject);
+  const auto* found = std::get_if<MatterIds>(&ids);
   return found != nullptr && *found == *ids_;
 }
 
@@ -129,8 +137,9 @@ bool LintedShape::same_extensions(ByteView list, const crypto::PublicKey& key) c
     if (!type || !equal(type->content, wanted.oid) || !value) return false;
     if (is_identifier) {
       const auto identifier = der::only_element(*value, der::kOctetString);
-      if (!identifier || !equal(identifier->content, x509::key_identifier(key).bytes())) return false;
-    } else if (const auto linted = value_of(wanted.whole); !linted || !same_names(*value, *linted)) {
+      if (!identifier || !equal(identifier->content, key_identifier(key).bytes())) return false;
+    } else if (const auto linted = value_of(wanted.whole);
+               !linted || !same_names(*value, *linted)) {
       return false;
     }
   }
@@ -140,13 +149,15 @@ bool LintedShape::same_extensions(ByteView list, const crypto::PublicKey& key) c
 std::optional<Refusal> LintedShape::compare(ByteView tbs, const crypto::PublicKey& key) const {
   const auto made = cut(tbs);
   if (!made) return differs("its form");
-  if (made->serial_bytes != linted_.serial_bytes || !equal(made->before_serial, linted_.before_serial))
+  if (made->serial_bytes != linted_.serial_bytes ||
+      !equal(made->before_serial, linted_.before_serial))
     return differs("version, or length of the serial,");
-  if (!equal(made->before_subject, linted_.before_subject)) return differs("algorithm, issuer or validity");
+  if (!equal(made->before_subject, linted_.before_subject))
+    return differs("algorithm, issuer or validity");
   if (!same_subject(made->subject)) return differs("subject, in more than its values,");
   if (!equal(made->key, key.spki_der())) return differs("key");
   if (!same_extensions(made->extensions, key)) return differs("an extension");
   return std::nullopt;
 }
 
-}  // namespace keyferry::appliance
+}  // namespace keyferry::x509

@@ -1,4 +1,4 @@
-#include "appliance/gate/linted_shape.h"
+#include "wrap/x509/linted_shape.h"
 
 #include <gtest/gtest.h>
 
@@ -9,31 +9,31 @@
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/template.h"
 
-namespace keyferry::appliance {
+namespace keyferry::x509 {
 namespace {
 
 class LintedShapeTest : public ::testing::Test {
  protected:
   LintedShapeTest() {
-    device_.name = x509::kMatterDacTemplateName;
+    device_.name = kMatterDacTemplateName;
     device_.subject = "CN=ACME {device_serial}";
-    device_.matter = {std::uint16_t{0xFFF1}, std::uint16_t{0x8000}, x509::MatterForm::Attributes};
+    device_.matter = {std::uint16_t{0xFFF1}, std::uint16_t{0x8000}, MatterForm::Attributes};
     device_.not_before = *from_rfc3339("2026-01-01T00:00:00Z");
     device_.not_after = *from_rfc3339("2046-01-01T00:00:00Z");
-    device_.issuer_name = std::get<Bytes>(x509::fixed_name("CN=ACME PAI"));
+    device_.issuer_name = std::get<Bytes>(fixed_name("CN=ACME PAI"));
     device_.issuer_key_identifier = Bytes(20, 7);
   }
 
   [[nodiscard]] Bytes made(const std::string& serial, const crypto::PublicKey& key) {
-    return x509::CertificateBuilder{device_}.to_be_signed(x509::make_serial(random_), fields(serial), key);
+    return CertificateBuilder{device_}.to_be_signed(make_serial(random_), fields(serial), key);
   }
 
-  [[nodiscard]] static x509::SubjectFields fields(const std::string& serial) {
+  [[nodiscard]] static SubjectFields fields(const std::string& serial) {
     return {serial, *SeSerial::from_bytes(Bytes(8, 3)), "dac", "P1", "L1"};
   }
 
   SystemRandom random_;
-  x509::DeviceTemplate device_;
+  DeviceTemplate device_;
   crypto::PublicKey key_ = crypto::SoftKey::generate().public_key();
   crypto::PublicKey other_ = crypto::SoftKey::generate().public_key();
 };
@@ -45,7 +45,7 @@ TEST_F(LintedShapeTest, TakesAnotherDevicesCertificateOfTheSameTemplate) {
 }
 
 TEST_F(LintedShapeTest, TakesOtherAlternativeNamesOfTheSameKind) {
-  device_.name = x509::kCustomTemplateName;
+  device_.name = kCustomTemplateName;
   device_.matter = {};
   device_.alt_names = {"dns:{device_serial}.example"};
   const LintedShape shape{made("a-1", key_)};
@@ -64,14 +64,16 @@ TEST_F(LintedShapeTest, RefusesEveryOtherChangedOctet) {
   const Bytes good = made("B-2", other_);
   const std::string name = "ACME B-2";
   const auto name_at = std::ranges::search(good, name).begin() - good.begin();
-  constexpr std::ptrdiff_t kSerialAt = 4 + 5 + 2;  // SEQUENCE with two octets of length, version, INTEGER
+  constexpr std::ptrdiff_t kSerialAt =
+      4 + 5 + 2;  // SEQUENCE with two octets of length, version, INTEGER
   std::size_t taken = 0;
   for (std::size_t at = 0; at < good.size(); ++at) {
     Bytes bad = good;
     bad[at] ^= 1;
     const auto place = static_cast<std::ptrdiff_t>(at);
-    const bool free = (place >= kSerialAt && place < kSerialAt + 16) ||
-                      (place >= name_at && place < name_at + static_cast<std::ptrdiff_t>(name.size()));
+    const bool free =
+        (place >= kSerialAt && place < kSerialAt + 16) ||
+        (place >= name_at && place < name_at + static_cast<std::ptrdiff_t>(name.size()));
     EXPECT_EQ(shape.compare(bad, other_) == std::nullopt, free) << "octet " << at;
     taken += free ? 1 : 0;
   }
@@ -79,7 +81,7 @@ TEST_F(LintedShapeTest, RefusesEveryOtherChangedOctet) {
 }
 
 TEST_F(LintedShapeTest, RefusesAnExtensionMoreOrLess) {
-  device_.name = x509::kCustomTemplateName;
+  device_.name = kCustomTemplateName;
   device_.matter = {};
   const Bytes plain = made("A-1", key_);
   device_.policies = {"1.3.6.1.4.1.99999.8"};
@@ -99,4 +101,4 @@ TEST_F(LintedShapeTest, ThrowsOnALintedOneThatIsNoCertificate) {
 }
 
 }  // namespace
-}  // namespace keyferry::appliance
+}  // namespace keyferry::x509
