@@ -28,6 +28,7 @@
 #include "appliance/front/operation.h"
 #include "appliance/front/outside.h"
 #include "appliance/front/plan_commands.h"
+#include "appliance/front/evidence_export.h"
 #include "appliance/front/family_commands.h"
 #include "appliance/front/plan_new.h"
 #include "appliance/front/receipts_import.h"
@@ -35,6 +36,7 @@
 #include "appliance/front/reconcile.h"
 #include "appliance/front/preparations.h"
 #include "appliance/front/se_import.h"
+#include "appliance/front/audit_challenge.h"
 #include "appliance/front/authority_commands.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -96,6 +98,7 @@ struct Line {
   std::uint32_t listed = kQuarantineListed;
   LabelFiles label;
   FleetOptions fleet;
+  EvidenceOptions evidence;
   std::vector<std::uint32_t> records;
   std::filesystem::path file;
   std::vector<std::filesystem::path> files;
@@ -647,6 +650,27 @@ void add_log(CLI::App& app, Line& line) {
   bind(checkpoint, line, Access::Read, [](Context& context) { return show_checkpoint(context); });
 }
 
+void add_evidence(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "evidence", "what an auditor takes away");
+  CLI::App* command = add_command(*group, "export", "write an evidence bundle, or bring one up to date",
+                                  "evidence export --all /media/usb/evidence");
+  EvidenceOptions& evidence = line.evidence;
+  command->add_option("DIR", evidence.to, "a new or empty folder, or a bundle of the same scope")->required();
+  command->add_flag("--all", evidence.all, "every batch, and every leaf of the log");
+  command->add_option("--batch", evidence.batch, "one batch; of all others hashes only");
+  command->add_option("--site", evidence.site, "the batches of one site; of all others hashes only");
+  command->add_option("--customer", evidence.customer, "the batches of one customer; of all others hashes only");
+  command->add_option("--since", evidence.since, "batches made since then (date or RFC 3339); of older ones hashes only");
+  bind(command, line, Access::Read, [&line](Context& context) { return evidence_export(context, line.evidence); });
+}
+
+void add_audit(CLI::App& app, Line& line) {
+  CLI::App* command = add_command(*add_group(app, "audit", "what an auditor asks for"), "challenge",
+                                  "make an auditor's own words a leaf of the log", "audit challenge \"blue heron at noon\"");
+  command->add_option("WORDS", line.name, "8 to 200 characters that nobody could have guessed before")->required();
+  bind(command, line, Access::Write, [&line](Context& context) { return audit_challenge(context, line.name); });
+}
+
 void add_hsm_backup(CLI::App& group, Line& line) {
   CLI::App* backup = add_command(
       group, "backup", "masters, vendor and CA keys to a file that custodians' shares open", "hsm backup /media/safe/kf-1.backup");
@@ -1029,6 +1053,8 @@ int main(int argc, char** argv) {
   add_return(app, line);
   add_officers(app, line);
   add_log(app, line);
+  add_evidence(app, line);
+  add_audit(app, line);
   add_hsm(app, line);
   add_machine(app, line);
   add_family(app, line);
