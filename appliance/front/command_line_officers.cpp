@@ -64,6 +64,28 @@ void add_log(CLI::App& app, Line& line) {
       add_command(*group, "checkpoint", "the newest signed checkpoint", "log checkpoint");
   bind(checkpoint, line, Access::Read, [](Context& context) { return show_checkpoint(context); });
 }
+
+void add_evidence(CLI::App& app, Line& line) {
+  CLI::App* group = add_group(app, "evidence", "what an auditor takes away");
+  CLI::App* command = add_command(*group, "export", "write an evidence bundle, or bring one up to date",
+                                  "evidence export --all /media/usb/evidence");
+  EvidenceOptions& evidence = line.evidence;
+  command->add_option("DIR", evidence.to, "a new or empty folder, or a bundle of the same scope")->required();
+  command->add_flag("--all", evidence.all, "every batch, and every leaf of the log");
+  command->add_option("--batch", evidence.batch, "one batch; of all others hashes only");
+  command->add_option("--site", evidence.site, "the batches of one site; of all others hashes only");
+  command->add_option("--customer", evidence.customer, "the batches of one customer; of all others hashes only");
+  command->add_option("--since", evidence.since, "batches made since then (date or RFC 3339); of older ones hashes only");
+  bind(command, line, Access::Read, [&line](Context& context) { return evidence_export(context, line.evidence); });
+}
+
+void add_audit(CLI::App& app, Line& line) {
+  CLI::App* command = add_command(*add_group(app, "audit", "what an auditor asks for"), "challenge",
+                                  "make an auditor's own words a leaf of the log", "audit challenge \"blue heron at noon\"");
+  command->add_option("WORDS", line.name, "8 to 200 characters that nobody could have guessed before")->required();
+  bind(command, line, Access::Write, [&line](Context& context) { return audit_challenge(context, line.name); });
+}
+
 namespace {
 
 void add_hsm_backup(CLI::App& group, Line& line) {

@@ -65,6 +65,8 @@ int main(int argc, char** argv) {
   add_return(app, line);
   add_officers(app, line);
   add_log(app, line);
+  add_evidence(app, line);
+  add_audit(app, line);
   add_hsm(app, line);
   add_machine(app, line);
   add_family(app, line);

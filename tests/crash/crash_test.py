@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 
 import invariants  # noqa: E402
-from ferry import BACKUP_CUTS, CA_CUTS, CEREMONY_CUTS, CHIP_CUTS, DEVICE_CUTS, ENDS_CUTS, OUTSIDE_CUTS, PIN_CUTS, PREPARE_CUTS, cut_names  # noqa: E402
+from ferry import BACKUP_CUTS, CA_CUTS, CEREMONY_CUTS, CHIP_CUTS, DEVICE_CUTS, ENDS_CUTS, EVIDENCE_CUTS, OUTSIDE_CUTS, PIN_CUTS, PREPARE_CUTS, cut_names  # noqa: E402
 from steps import STEPS, Bench  # noqa: E402
 
 RANDOM_KILLS, RANDOM_KILLS_LONG = 20, 200
@@ -229,7 +229,7 @@ def parsed_arguments():
 
 
 def run(options):
-    walked_elsewhere = (BACKUP_CUTS, CA_CUTS, CEREMONY_CUTS, CHIP_CUTS, DEVICE_CUTS, ENDS_CUTS, OUTSIDE_CUTS, PIN_CUTS, PREPARE_CUTS)
+    walked_elsewhere = (BACKUP_CUTS, CA_CUTS, CEREMONY_CUTS, CHIP_CUTS, DEVICE_CUTS, ENDS_CUTS, EVIDENCE_CUTS, OUTSIDE_CUTS, PIN_CUTS, PREPARE_CUTS)
     names = {name: path for name, path in cut_names(options.source).items()
              if not any(cuts.match(name) for cuts in walked_elsewhere)}
     begun = time.monotonic()

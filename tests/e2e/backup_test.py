@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 
+import bundles
 import cases
 from cases import FerryCase, changed, flipped, openssl, rows
 from ferry import sums_agree
@@ -231,6 +232,13 @@ class ALostHsm(FerryCase):
         cases.edit(self.ledger, "DELETE FROM crl")
         done = json.loads(self.ferry.officer("--json", "crl", "issue", "--ca", "ca").stdout)
         self.assertEqual(done["number"], 2, "the HSM knows the number")
+
+    def test_a_bundle_of_the_new_log_holds_and_says_what_the_old_one_would_show(self):
+        bundle = self.root / "evidence"
+        done = self.ferry.appliance("evidence", "export", "--all", bundle, expect=1)
+        self.assertIn("in the log of an HSM that was replaced", done.stderr)
+        result = bundles.verify(bundle, self.ferry.appliance_words, expect=0)
+        self.assertTrue(any("went on for a lost one" in said for said in result["not_proved"]), result["not_proved"])
 
     def test_stations_are_enrolled_again(self):
         self.assertNotEqual(self.station_not_known.returncode, 0)

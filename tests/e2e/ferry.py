@@ -21,6 +21,7 @@ PREPARE_CUTS = re.compile(r"(prepare\.|(gate|front)\.se-order\.)")
 CHIP_CUTS = re.compile(r"(atecc608\.|worker\.record\.built$)")
 CA_CUTS = re.compile(r"front\.ca-request\.")  # certificates_test.py
 DEVICE_CUTS = re.compile(r"front\.device-ends\.")  # device_ends_test.py
+EVIDENCE_CUTS = re.compile(r"bundle\.")  # evidence_test.py
 # Walked by ends_test.py: what ends is no part of the crash test's ferry.
 ENDS_CUTS = re.compile(r"((gate|front)\.ends|station\.revocations-\w+)")
 # Walked by outside_ca_test.py: a batch under an outside CA is another ferry.

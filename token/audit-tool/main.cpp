@@ -1,5 +1,6 @@
 // keyferry-audit: what can be checked without the appliance and without us. Reads files, writes nothing, reaches no key.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -10,6 +11,9 @@
 #include "token/audit-tool/certificate_view.h"
 #include "token/audit-tool/plan_view.h"
 #include "token/audit-tool/transcript_view.h"
+#include "token/audit-tool/verify.h"
+#include "token/audit-tool/verify_text.h"
+#include "token/ordered_crew.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/base/error.h"
 #include "wrap/base/process.h"
@@ -30,6 +34,9 @@ struct Line {
   std::filesystem::path file;
   std::vector<std::filesystem::path> files;
   std::string profile = "auto";
+  std::string fingerprint;
+  std::optional<std::string> challenge;
+  bool rehearsal = false;
   std::function<int()> run;
 };
 
@@ -131,6 +138,37 @@ int show_rules(const Line& line) {
   return 0;
 }
 
+/// The first 128 bits of the log key's SHA-256: what eight words stand for.
+Bytes fingerprint_of(const std::string& words) {
+  constexpr std::size_t kBytes = 16;
+  auto octets = from_words(words);
+  if (octets && octets->size() == kBytes) return std::move(*octets);
+  throw Error{Code::Usage, fmt::format("--fingerprint {}: not the eight words of an appliance", printable(words)),
+              "they stood on the first screen, at keyferry-appliance init, and in the transcript of that ceremony"};
+}
+
+int verify_bundle(const Line& line) {
+  audit_tool::Verification work{audit_tool::VerifyOptions{.folder = line.file,
+                                                          .fingerprint = fingerprint_of(line.fingerprint),
+                                                          .challenge = line.challenge,
+                                                          .rehearsal = line.rehearsal,
+                                                          .threads = token::usual_threads()}};
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  if (terminal) {
+    work.options.progress = [](std::uint64_t done, std::uint64_t total) {
+      if (done % (std::uint64_t{1} << 14U) == 0 || done == total) fmt::print(stderr, "\r{} of {} leaves", done, total);
+    };
+  }
+  audit_tool::verify(work);
+  if (terminal) fmt::print(stderr, "\n");
+  if (line.json) {
+    print_json("audit-verify", audit_tool::verification_json(work));
+  } else {
+    fmt::print(stdout, "{}", audit_tool::verification_text(work));
+  }
+  return work.holds() ? 0 : 1;
+}
+
 int run(const Line& line) {
   try {
     return line.run();
@@ -162,6 +200,14 @@ int main(int argc, char** argv) {
   add(*plan, "show", "every field, and the digest as hex and words: compare them with what plan approve shows", show_plan);
   add(app, "transcript", "a ceremony's transcript: its SHA-256 as hex and words", show_transcript);
   add(app, "hash", "any file of at most 256 MiB: its SHA-256 as hex and words", show_hash);
+  CLI::App* verify = app.add_subcommand("verify", "an evidence bundle, from the bytes up; exit 1 when anything in it does not hold");
+  verify->add_option("DIR", line.file, "the bundle's folder")->required();
+  verify->add_option("--fingerprint", line.fingerprint, "the eight words from the appliance's first screen")->required();
+  verify->add_option("--challenge", line.challenge, "words of your own that were given to audit challenge: must be in the log");
+  verify->add_flag("--rehearsal", line.rehearsal, "a rehearsal's bundle is expected");
+  verify->footer("example:\n  keyferry-audit verify ./evidence --fingerprint \"pafav-zopos-...\" --challenge \"blue heron at noon\"\n"
+                 "exit status: 0 it holds, 1 it does not, 2 wrong usage, 3 the folder cannot be read");
+  verify->fallthrough()->callback([&line] { line.run = [&line] { return verify_bundle(line); }; });
   CLI::App* cert = app.add_subcommand("cert", "certificates, whoever made them");
   cert->require_subcommand(1)->fallthrough();
   CLI::App* lint = cert->add_subcommand("lint", "each broken rule with its name, clause and sentence; exit 1 on a finding");

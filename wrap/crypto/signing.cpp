@@ -21,6 +21,14 @@ constexpr std::array<std::uint8_t, PublicKey::kSpkiBytes - PublicKey::kPointByte
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
     0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
 
+// n of P-256 (FIPS 186-4 D.1.2.3), and (n - 1) / 2.
+constexpr std::array<std::uint8_t, 32> kOrder{
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+constexpr std::array<std::uint8_t, 32> kHalfOrder{
+    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8};
+
 consteval bool in_order_of_the_enumeration() {
   for (std::size_t i = 0; i < kSignatureKinds.size(); ++i) {
     if (static_cast<std::size_t>(kSignatureKinds[i].kind) != i) return false;
@@ -134,6 +142,28 @@ bool verify(const PublicKey& key, const Digest& digest, ByteView signature) {
 
 bool verify(const PublicKey& key, SignatureKind kind, ByteView bytes, ByteView signature) {
   return verify(key, signing_digest(kind, bytes), signature);
+}
+
+bool is_low_s(ByteView signature) {
+  if (signature.size() != kSignatureBytes) return false;
+  return !std::ranges::lexicographical_compare(kHalfOrder, signature.subspan(kSignatureBytes / 2));
+}
+
+Bytes to_low_s(ByteView signature) {
+  if (signature.size() != kSignatureBytes)
+    throw Error{Code::InvalidArgument, "a signature has 64 octets"};
+  Bytes low = to_bytes(signature);
+  if (is_low_s(signature)) return low;
+  constexpr std::size_t kHalf = kSignatureBytes / 2;
+  unsigned borrow = 0;
+  for (std::size_t at = kHalf; at-- > 0;) {
+    const unsigned minuend = kOrder[at] + 0x100U - borrow;
+    const unsigned difference = minuend - signature[kHalf + at];
+    low[kHalf + at] = static_cast<std::uint8_t>(difference);
+    borrow = difference < 0x100U ? 1 : 0;
+  }
+  if (borrow != 0) throw Error{Code::InvalidArgument, "s is not below the order of P-256"};
+  return low;
 }
 
 Bytes raw_to_der_signature(ByteView signature) {

@@ -144,6 +144,13 @@ class Verifier {
 /// octets and not negative.
 [[nodiscard]] std::optional<Bytes> der_to_raw_signature(ByteView der);
 
+/// True when s is at most (n - 1) / 2: of the two signatures (r, s) and (r, n - s), both valid over
+/// the same digest, evidence keeps this one. Other than 64 octets: false.
+[[nodiscard]] bool is_low_s(ByteView signature);
+
+/// That one of the two. Error{InvalidArgument} unless there are 64 octets and s is in 1..n-1.
+[[nodiscard]] Bytes to_low_s(ByteView signature);
+
 /// Who can sign with one P-256 key: a SoftKey, or a key in an HSM.
 class Signer {
  public:

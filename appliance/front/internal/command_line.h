@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "appliance/front/audit_challenge.h"
 #include "appliance/front/authority_commands.h"
 #include "appliance/front/batch_status.h"
 #include "appliance/front/ceremony_commands.h"
@@ -18,6 +19,7 @@
 #include "appliance/front/devices.h"
 #include "appliance/front/doctor.h"
 #include "appliance/front/ends.h"
+#include "appliance/front/evidence_export.h"
 #include "appliance/front/export.h"
 #include "appliance/front/family_commands.h"
 #include "appliance/front/fleet_export.h"
@@ -87,6 +89,7 @@ struct Line {
   std::uint32_t listed = kQuarantineListed;
   LabelFiles label;
   FleetOptions fleet;
+  EvidenceOptions evidence;
   std::vector<std::uint32_t> records;
   std::filesystem::path file;
   std::vector<std::filesystem::path> files;
@@ -122,6 +125,8 @@ void add_batch(CLI::App& app, Line& line);
 void add_return(CLI::App& app, Line& line);
 void add_officers(CLI::App& app, Line& line);
 void add_log(CLI::App& app, Line& line);
+void add_evidence(CLI::App& app, Line& line);
+void add_audit(CLI::App& app, Line& line);
 void add_hsm(CLI::App& app, Line& line);
 void add_machine(CLI::App& app, Line& line);
 void add_family(CLI::App& app, Line& line);

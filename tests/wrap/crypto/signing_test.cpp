@@ -301,6 +301,34 @@ TEST(KindOfSignature, IsNotGivenWhenTheSignerGivesAnotherLength) {
   EXPECT_THROW(static_cast<void>(sign(signer, SignatureKind::Receipt, {})), Error);
 }
 
+TEST(LowS, IsOneOfTheTwoSignaturesAndBothVerify) {
+  SoftKey key = SoftKey::generate();
+  const Botan::BigInt order = Botan::EC_Group{"secp256r1"}.get_order();
+  for (int i = 0; i < 16; ++i) {
+    const Digest digest = sha256(Bytes(1, static_cast<std::uint8_t>(i)));
+    const Bytes given = key.sign_digest(digest);
+    Bytes other = given;
+    const Botan::BigInt s{given.data() + 32, 32};
+    Botan::BigInt::encode_1363(other.data() + 32, 32, order - s);
+    EXPECT_NE(is_low_s(given), is_low_s(other));
+    EXPECT_EQ(to_low_s(given), to_low_s(other));
+    EXPECT_TRUE(is_low_s(to_low_s(given)));
+    EXPECT_TRUE(verify(key.public_key(), digest, to_low_s(given)));
+  }
+}
+
+TEST(LowS, EndsAtHalfTheOrder) {
+  const Botan::BigInt half = Botan::EC_Group{"secp256r1"}.get_order() / 2;  // (n - 1) / 2: n is odd
+  Bytes signature(64, 1);
+  Botan::BigInt::encode_1363(signature.data() + 32, 32, half);
+  EXPECT_TRUE(is_low_s(signature));
+  Botan::BigInt::encode_1363(signature.data() + 32, 32, half + 1);
+  EXPECT_FALSE(is_low_s(signature));
+  EXPECT_FALSE(is_low_s(Bytes(63)));
+  EXPECT_THROW(static_cast<void>(to_low_s(Bytes(63))), Error);
+  EXPECT_THROW(static_cast<void>(to_low_s(Bytes(64, 0xff))), Error);
+}
+
 TEST(DerSignature, IsTheShortestForm) {
   struct Case {
     const char* r;
