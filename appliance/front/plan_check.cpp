@@ -195,6 +195,15 @@ void Checker::check_certificates(const BatchPlan& batch) {
            "make it first: keyferry-appliance ca create NAME");
     return;
   }
+  if (const KnownAuthority* revoked = registry_.revoked_in_chain(*authority)) {
+    refuse("authority-revoked",
+           revoked == authority ? fmt::format("the certificate of kf-ca/{} is revoked", authority->name)
+                                : fmt::format("CA \"{}\" stands below kf-ca/{}, whose certificate is revoked",
+                                              authority->name,
+                                              revoked->name),
+           "make another CA, and the plan with it: keyferry-appliance ca create");
+    return;
+  }
   if (authority->retired || authority->destroyed) {
     refuse("batch-authority",
            fmt::format("CA \"{}\" is retired", batch.certificate_authority),

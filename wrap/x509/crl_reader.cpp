@@ -27,12 +27,14 @@ constexpr std::uint8_t kCertificateHold = 6;
 constexpr std::size_t kMaxExtensions = 16;
 
 Refusal malformed(std::string_view what) {
-  return Refusal{"crl-malformed", fmt::format("the CRL is malformed: {}", what),
+  return Refusal{"crl-malformed",
+                 fmt::format("the CRL is malformed: {}", what),
                  "give the CA's CRL as it is, DER or PEM"};
 }
 
 Refusal outside_profile(std::string_view what) {
-  return Refusal{"crl-profile", fmt::format("the CRL is of no kind that is accepted: {}", what),
+  return Refusal{"crl-profile",
+                 fmt::format("the CRL is of no kind that is accepted: {}", what),
                  "give a complete CRL, signed with ecdsa-with-SHA256"};
 }
 
@@ -46,7 +48,7 @@ std::optional<Extension> read_extension(const der::Element& whole) {
   der::Reader fields{whole.content};
   const auto oid = fields.next(der::kOid);
   if (!oid) return std::nullopt;
-  Extension extension{.oid = oid->content};
+  Extension extension{oid->content, false, {}};
   if (const auto critical = fields.next(der::kBoolean)) {
     // DER leaves the default FALSE out and writes TRUE as 0xff (X.690 11.1, 11.5).
     if (critical->content.size() != 1 || critical->content[0] != 0xff) return std::nullopt;
@@ -67,20 +69,23 @@ bool read_extensions(ByteView list, const Take& take) {
     const auto whole = reader.next(der::kSequence);
     const auto extension = whole ? read_extension(*whole) : std::nullopt;
     if (!extension || seen.size() == kMaxExtensions) return false;
-    if (std::ranges::any_of(seen, [&](ByteView oid) { return equal(oid, extension->oid); })) return false;
+    if (std::ranges::any_of(seen, [&](ByteView oid) { return equal(oid, extension->oid); }))
+      return false;
     seen.push_back(extension->oid);
     take(*extension);
   }
   return !seen.empty();
 }
 
-/// RFC 5280 5.2.5: [4] indirectCRL and [5] onlyContainsAttributeCerts, which DER writes only when TRUE.
+/// RFC 5280 5.2.5: [4] indirectCRL and [5] onlyContainsAttributeCerts, which DER writes only when
+/// TRUE.
 bool is_of_this_cas_certificates(ByteView distribution_point) {
   const auto sequence = der::only_element(distribution_point, der::kSequence);
   if (!sequence) return false;
   der::Reader fields{sequence->content};
   while (const auto field = fields.next()) {
-    if (field->tag == der::context_primitive(4) || field->tag == der::context_primitive(5)) return false;
+    if (field->tag == der::context_primitive(4) || field->tag == der::context_primitive(5))
+      return false;
   }
   return fields.at_end();
 }
@@ -95,7 +100,9 @@ class CrlReader {
  public:
   std::variant<CrlContents, Refusal> read(ByteView octets) {
     if (octets.empty() || octets.size() > kMaxCrlBytes)
-      return Refusal{"crl-size", fmt::format("a CRL has 1 to {} octets", kMaxCrlBytes), "split it by distribution points"};
+      return Refusal{"crl-size",
+                     fmt::format("a CRL has 1 to {} octets", kMaxCrlBytes),
+                     "split it by distribution points"};
     const auto whole = der::only_element(octets, der::kSequence);
     if (!whole) return malformed("not one DER SEQUENCE");
     der::Reader outer{whole->content};
@@ -103,9 +110,11 @@ class CrlReader {
     const auto algorithm = outer.next(der::kSequence);
     const auto bits = outer.next(der::kBitString);
     if (!tbs || !algorithm || !bits || !outer.at_end()) return malformed("outer SEQUENCE");
-    if (!equal(algorithm->whole, kEcdsaWithSha256)) return outside_profile("not signed with ecdsa-with-SHA256");
+    if (!equal(algorithm->whole, kEcdsaWithSha256))
+      return outside_profile("not signed with ecdsa-with-SHA256");
     const bool whole_octets = !bits->content.empty() && bits->content[0] == 0;
-    auto signature = whole_octets ? crypto::der_to_raw_signature(bits->content.subspan(1)) : std::nullopt;
+    auto signature =
+        whole_octets ? crypto::der_to_raw_signature(bits->content.subspan(1)) : std::nullopt;
     if (!signature) return malformed("signature");
     if (auto refusal = read_list(tbs->content, algorithm->whole)) return *refusal;
     crl_.tbs = to_bytes(tbs->whole);
@@ -118,7 +127,8 @@ class CrlReader {
   std::optional<Refusal> read_list(ByteView tbs, ByteView outer_algorithm) {
     der::Reader fields{tbs};
     const auto version = fields.next(der::kInteger);  // absent: v1
-    if (version && !equal(version->content, kVersion2)) return outside_profile("neither version 1 nor 2");
+    if (version && !equal(version->content, kVersion2))
+      return outside_profile("neither version 1 nor 2");
     const auto algorithm = fields.next(der::kSequence);
     const auto issuer = fields.next(der::kSequence);
     const auto this_update = fields.next();
@@ -145,7 +155,8 @@ class CrlReader {
     }
     if (!fields.at_end()) return malformed("fields behind the extensions");
     std::ranges::sort(crl_.entries, {}, &CrlEntry::serial);
-    const bool twice = std::ranges::adjacent_find(crl_.entries, {}, &CrlEntry::serial) != crl_.entries.end();
+    const bool twice =
+        std::ranges::adjacent_find(crl_.entries, {}, &CrlEntry::serial) != crl_.entries.end();
     return twice ? std::optional{malformed("a serial stands on it twice")} : std::nullopt;
   }
 
@@ -164,7 +175,8 @@ class CrlReader {
         if (!is_of_this_cas_certificates(extension.value))
           refusal = outside_profile("an indirect CRL, or one of attribute certificates");
       } else if (extension.critical) {
-        refusal = outside_profile("a critical extension that is not known here, as delta CRLs have");
+        refusal =
+            outside_profile("a critical extension that is not known here, as delta CRLs have");
       }
     });
     if (!good) return malformed("extensions");
@@ -186,7 +198,8 @@ class CrlReader {
 
   std::optional<Refusal> read_entries(ByteView list) {
     der::Reader reader{list};
-    if (reader.at_end()) return malformed("an empty list of entries");  // RFC 5280 5.1.2.6: then absent
+    if (reader.at_end())
+      return malformed("an empty list of entries");  // RFC 5280 5.1.2.6: then absent
     while (!reader.at_end()) {
       const auto entry = reader.next(der::kSequence);
       if (!entry) return malformed("an entry");
@@ -200,7 +213,8 @@ class CrlReader {
     const auto serial = fields.next(der::kInteger);
     const auto date = fields.next();
     const auto time = date ? der::read_time(*date) : std::nullopt;
-    const bool positive = serial && der::is_shortest_integer(serial->content) && serial->content[0] < 0x80;
+    const bool positive =
+        serial && der::is_shortest_integer(serial->content) && serial->content[0] < 0x80;
     auto stored = positive ? stored_serial(serial->content) : std::nullopt;
     if (!stored || !time) return malformed("an entry's serial or date");
     CrlEntry entry{std::move(*stored), *time, 0};
@@ -234,7 +248,9 @@ class CrlReader {
 
 const CrlEntry* CrlContents::find(ByteView stored) const {
   const auto found = std::ranges::lower_bound(
-      entries, stored, [](ByteView a, ByteView b) { return std::ranges::lexicographical_compare(a, b); },
+      entries,
+      stored,
+      [](ByteView a, ByteView b) { return std::ranges::lexicographical_compare(a, b); },
       [](const CrlEntry& entry) { return ByteView{entry.serial}; });
   return found != entries.end() && equal(found->serial, stored) ? &*found : nullptr;
 }
@@ -245,18 +261,22 @@ std::variant<CrlContents, Refusal> parse_crl(ByteView der) {
 
 std::optional<Refusal> check_crl_issuer(const CrlContents& crl, const CertificateFacts& issuer) {
   if (!equal(crl.issuer_name, issuer.subject_name)) {
-    return Refusal{"crl-issuer", fmt::format("the CRL is by {}, not by {}", crl.issuer, issuer.subject),
+    return Refusal{"crl-issuer",
+                   fmt::format("the CRL is by {}, not by {}", crl.issuer, issuer.subject),
                    "name the CA whose CRL it is: --ca NAME"};
   }
   const bool both = !crl.authority_key_identifier.empty() && !issuer.subject_key_identifier.empty();
   if (both && crl.authority_key_identifier != issuer.subject_key_identifier) {
-    return Refusal{"crl-issuer", fmt::format("the CRL is by another key of {} than the enrolled one", issuer.subject),
-                   "a CA with a new key is enrolled under a name of its own: keyferry-appliance ca import"};
+    return Refusal{
+        "crl-issuer",
+        fmt::format("the CRL is by another key of {} than the enrolled one", issuer.subject),
+        "a CA with a new key is enrolled under a name of its own: keyferry-appliance ca import"};
   }
   const bool may_sign = !issuer.key_usage || (*issuer.key_usage & kCrlSign) != 0;
   if (!may_sign || !crypto::verify(issuer.key, crypto::sha256(crl.tbs), crl.signature)) {
     return Refusal{"crl-signature",
-                   fmt::format("the CRL is not signed by the enrolled key of {}{}", issuer.subject,
+                   fmt::format("the CRL is not signed by the enrolled key of {}{}",
+                               issuer.subject,
                                may_sign ? "" : ", which may sign none"),
                    "take it anew from the CA; a CRL that another key signs for it is not accepted"};
   }

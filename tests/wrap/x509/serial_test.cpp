@@ -87,7 +87,8 @@ constexpr Case kCases[] = {
     {"80000000000000000000000000000000", "0080000000000000000000000000000000"},
     {"7fffffffffffffffffffffffffffffff", "7fffffffffffffffffffffffffffffff"},
     {"01000000000000000000000000000000", "01000000000000000000000000000000"},
-    {"4123456789abcdef0123456789abcdef", "4123456789abcdef0123456789abcdef"},  // of an earlier version
+    {"4123456789abcdef0123456789abcdef",
+     "4123456789abcdef0123456789abcdef"},  // of an earlier version
 };
 
 class SerialCase : public ::testing::TestWithParam<Case> {
@@ -95,7 +96,8 @@ class SerialCase : public ::testing::TestWithParam<Case> {
   [[nodiscard]] CertificateSerial serial() const { return serial_of(GetParam().serial); }
 
   [[nodiscard]] Bytes made(const CertificateSerial& serial) {
-    return CertificateBuilder{test::device_template(ca_)}.to_be_signed(serial, test::fields(), key_.public_key());
+    return CertificateBuilder{test::device_template(ca_)}.to_be_signed(
+        serial, test::fields(), key_.public_key());
   }
 
   test::Ca ca_;
@@ -119,7 +121,9 @@ TEST_P(SerialCase, StandsInADeviceCertificateThatTheReadersTake) {
   const auto parsed = parse_certificate(certificate);
   ASSERT_EQ(test::reason(parsed), "");
   EXPECT_EQ(serial_from_content(std::get<CertificateFacts>(parsed).serial), serial());
-  EXPECT_EQ(test::reason(lint_device_certificate(certificate, test::device_template(ca_), test::fields())), "");
+  EXPECT_EQ(test::reason(
+                lint_device_certificate(certificate, test::device_template(ca_), test::fields())),
+            "");
 
   const std::vector<Bytes> chain{certificate};
   const std::vector<Bytes> anchors{ca_.certificate};
@@ -130,12 +134,13 @@ TEST_P(SerialCase, StandsInADeviceCertificateThatTheReadersTake) {
 
 TEST_P(SerialCase, IsLikeAnyOtherOnceOneOfThemWasLinted) {
   for (const Case& other : kCases)
-    EXPECT_EQ(test::reason(compare_with_linted(made(serial()), made(serial_of(other.serial)))), "") << other.serial;
+    EXPECT_EQ(test::reason(compare_with_linted(made(serial()), made(serial_of(other.serial)))), "")
+        << other.serial;
 }
 
 TEST_P(SerialCase, StandsInACaCertificate) {
-  const auto facts = std::get<CertificateFacts>(
-      parse_certificate(test::sign_tbs(ca_to_be_signed(ca_.spec, serial(), ca_.key.public_key()), ca_.key)));
+  const auto facts = std::get<CertificateFacts>(parse_certificate(
+      test::sign_tbs(ca_to_be_signed(ca_.spec, serial(), ca_.key.public_key()), ca_.key)));
   EXPECT_EQ(serial_from_content(facts.serial), serial());
 }
 
@@ -146,27 +151,43 @@ TEST_P(SerialCase, IsReadVerifiedAndFoundRevokedByOpenssl) {
     write_file_durably(folder / name, as_bytes(to_pem(label, der)), Overwrite::Refuse);
     return (folder / name).string();
   };
-  const std::string leaf = write("leaf.pem", kPemCertificate, test::sign_tbs(made(serial()), ca_.key));
+  const std::string leaf =
+      write("leaf.pem", kPemCertificate, test::sign_tbs(made(serial()), ca_.key));
   const std::string root = write("root.pem", kPemCertificate, ca_.certificate);
   std::string number = to_hex(serial().bytes());
   while (number.starts_with("00")) number.erase(0, 2);
-  std::ranges::transform(number, number.begin(), [](char c) { return c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c; });
-  EXPECT_EQ(keyferry::test::run_command("openssl x509 -noout -serial -in " + leaf).output, "serial=" + number + "\n");
+  std::ranges::transform(number, number.begin(), [](char c) {
+    return c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c;
+  });
+  EXPECT_EQ(keyferry::test::run_command("openssl x509 -noout -serial -in " + leaf).output,
+            "serial=" + number + "\n");
 
   const std::string verify = "openssl verify -x509_strict -attime 1800000000 -CAfile " + root;
   EXPECT_EQ(keyferry::test::run_command(verify + " " + leaf).status, 0);
   const CertificateFacts issuer = ca_.facts();
-  CrlBuilder builder{{issuer.subject_name, issuer.subject_key_identifier, 1, UtcMillis{1'790'000'000'000},
+  CrlBuilder builder{{issuer.subject_name,
+                      issuer.subject_key_identifier,
+                      1,
+                      UtcMillis{1'790'000'000'000},
                       UtcMillis{1'810'000'000'000}}};
   builder.add(serial().bytes(), UtcMillis{1'790'000'000'000}, 1);
-  const std::string crl = write("ca.crl", "X509 CRL", test::sign_tbs(builder.to_be_signed(), ca_.key));
-  const auto refused = keyferry::test::run_command(verify + " -crl_check -CRLfile " + crl + " " + leaf + " 2>&1");
+  const std::string crl =
+      write("ca.crl", "X509 CRL", test::sign_tbs(builder.to_be_signed(), ca_.key));
+  const auto refused =
+      keyferry::test::run_command(verify + " -crl_check -CRLfile " + crl + " " + leaf + " 2>&1");
   EXPECT_NE(refused.output.find("certificate revoked"), std::string::npos) << refused.output;
 }
 
 TEST(CertificateSerial, IsNoneOfOursInAnotherForm) {
-  for (const char* content : {"", "00", "80", "ff", "0001", "ff80", "0000000000000000000000000000000001",
-                              "010000000000000000000000000000000000", "01ffffffffffffffffffffffffffffffff"}) {
+  for (const char* content : {"",
+                              "00",
+                              "80",
+                              "ff",
+                              "0001",
+                              "ff80",
+                              "0000000000000000000000000000000001",
+                              "010000000000000000000000000000000000",
+                              "01ffffffffffffffffffffffffffffffff"}) {
     EXPECT_EQ(serial_from_content(*from_hex(content)), std::nullopt) << content;
   }
 }
@@ -178,7 +199,8 @@ TEST(CertificateSerial, IsStoredWithSixteenOctetsOrTheMoreThatAnOutsideCaGave) {
   };
   EXPECT_EQ(stored("1001"), "00000000000000000000000000001001");
   EXPECT_EQ(stored("0000000000000000000000000000000000001001"), "00000000000000000000000000001001");
-  EXPECT_EQ(stored("00ffffffffffffffffffffffffffffffffffffff01"), "ffffffffffffffffffffffffffffffffffffff01");
+  EXPECT_EQ(stored("00ffffffffffffffffffffffffffffffffffffff01"),
+            "ffffffffffffffffffffffffffffffffffffff01");
   EXPECT_EQ(stored("01ffffffffffffffffffffffffffffffffffffffff"), "none");
   EXPECT_EQ(stored(""), "none");
 }
@@ -187,7 +209,8 @@ TEST(CertificateBuilder, RefusesTheSerialZero) {
   test::Ca ca;
   const auto zero = *CertificateSerial::from_bytes(Bytes(16, 0));
   const CertificateBuilder builder{test::device_template(ca)};
-  EXPECT_THROW(static_cast<void>(builder.to_be_signed(zero, test::fields(), ca.key.public_key())), Error);
+  EXPECT_THROW(static_cast<void>(builder.to_be_signed(zero, test::fields(), ca.key.public_key())),
+               Error);
   EXPECT_THROW(static_cast<void>(ca_to_be_signed(ca.spec, zero, ca.key.public_key())), Error);
 }
 
@@ -197,9 +220,12 @@ TEST(MaxCertificateBytes, CountsTheLongestSerial) {
   DeviceTemplate fixed = test::device_template(ca);
   fixed.subject = "CN=0123456789,serialNumber={se_serial}";
   SubjectFields fields = test::fields();
-  fields.se_serial = *SeSerial::from_bytes(Bytes(32, 0xab));  // 64 characters, the most that serialNumber has
-  const Bytes tbs = CertificateBuilder{fixed}.to_be_signed(longest_serial(), fields, ca.key.public_key());
-  EXPECT_EQ(assemble(tbs, Bytes(crypto::kSignatureBytes, 0xff)).size(), max_certificate_bytes(fixed));
+  fields.se_serial =
+      *SeSerial::from_bytes(Bytes(32, 0xab));  // 64 characters, the most that serialNumber has
+  const Bytes tbs =
+      CertificateBuilder{fixed}.to_be_signed(longest_serial(), fields, ca.key.public_key());
+  EXPECT_EQ(assemble(tbs, Bytes(crypto::kSignatureBytes, 0xff)).size(),
+            max_certificate_bytes(fixed));
 }
 
 }  // namespace
