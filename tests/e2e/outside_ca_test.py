@@ -457,7 +457,7 @@ class BadInput(OutsideCase):
         (ferry.folder / "cut.der").write_bytes(octets[:-9])
         cases_ = [(stranger.crl(ferry.folder / "stranger.pem"), "is by"), (same_name.crl(ferry.folder / "same.pem"), "not signed by"),
                   (other.crl(ferry.folder / "sha384.pem", "-md", "sha384"), "ecdsa-with-SHA256"),
-                  (ferry.folder / "cut.der", "malformed"), (self.ca.folder / "issuing.pem", "block"),
+                  (ferry.folder / "cut.der", "malformed"), (self.ca.folder / "issuing.pem", "X509 CRL is expected"),
                   (ferry.folder / "nothing.crl", "no file")]
         for crl, words in cases_:
             with self.subTest(crl.name):

@@ -116,9 +116,10 @@ TEST(ParseCertificate, RefusesWhatDerForbids) {
 TEST(ParseCertificate, RefusesOtherVersionsAndNegativeSerials) {
   EXPECT_EQ(reason(parse_certificate(patched("a003020102", "a003020101"))), "certificate-profile");
   Bytes negative = sample();
-  const Bytes start = *from_hex("a0030201020210");
+  const Bytes start = *from_hex("a00302010202");  // then the length of the serial
   const auto found = std::ranges::search(negative, start);
-  *found.end() = 0x80;
+  ASSERT_FALSE(found.empty());
+  *(found.end() + 1) = 0x80;
   EXPECT_EQ(reason(parse_certificate(negative)), "certificate-malformed");
 }
 
