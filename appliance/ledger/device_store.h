@@ -89,8 +89,9 @@ class DeviceStore {
   [[nodiscard]] std::optional<DeviceAct> act(const DeviceRow& row, const std::string& kind);
 
   /// May the plan be run as the ledger is now? Reasons: record-unknown, record-changed, record-outstanding,
-  /// record-state, import-unfinished, certificate-revoked, se-scrapped, se-released, se-replaced, se-other-certificate, se-reserved,
-  /// se-unknown, se-in-use, device-serial, rma-open. Nothing: yes, or it is no plan about a device.
+  /// record-state, import-unfinished, certificate-revoked, se-scrapped, se-released, se-replaced,
+  /// se-other-certificate, se-reserved, se-unknown, se-in-use, device-serial, rma-open. Nothing: yes, or it is no plan
+  /// about a device.
   [[nodiscard]] std::optional<Refusal> refusal(const Plan& plan, UtcMillis now);
 
   [[nodiscard]] bool is_scrapped(se::Family family, const SeSerial& serial);

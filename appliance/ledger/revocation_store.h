@@ -1,5 +1,5 @@
-// Revocations beside those that our own CRLs list record by record: CAs of ours whose certificates officers revoked, and
-// what outside CAs revoked by their CRLs.
+// Revocations beside those that our own CRLs list record by record: CAs of ours whose certificates officers revoked,
+// and what outside CAs revoked by their CRLs.
 #pragma once
 
 #include <functional>

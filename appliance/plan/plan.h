@@ -425,7 +425,9 @@ struct DeviceRecord {
   Bytes outside_serial = {};   // under an outside CA, 1 to 20: what certificate_serial stands for
 
   /// The serial that stands in the certificate.
-  [[nodiscard]] const Bytes& shown_serial() const { return outside_serial.empty() ? certificate_serial : outside_serial; }
+  [[nodiscard]] const Bytes& shown_serial() const {
+    return outside_serial.empty() ? certificate_serial : outside_serial;
+  }
 
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
 };
@@ -463,7 +465,8 @@ struct DeviceRmaPlan {
   std::string reason;
 };
 
-/// A CA's own certificate goes on the next CRL of the CA above it, which is ours too; nothing below it is issued any more.
+/// A CA's own certificate goes on the next CRL of the CA above it, which is ours too; nothing below it is issued any
+/// more.
 struct CaRevokePlan {
   std::string name;
   std::string issuer;        // by whose CRL
