@@ -250,7 +250,8 @@ int ca_list(Context& context) {
   std::vector<std::string> lines;
   const Registry registry = context.ledger().registry();
   for (const KnownAuthority& one : registry.authorities) {
-    const char* state = one.destroyed ? "destroyed"
+    const char* state = one.revoked     ? "revoked"
+                        : one.destroyed ? "destroyed"
                         : one.retired ? "retired"
                         : one.pending ? "pending"
                         : one.outside ? "outside"

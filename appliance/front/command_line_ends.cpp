@@ -188,6 +188,12 @@ void add_ends(CLI::App& app, Line& line) {
   due->add_option("--ca", line.crl_due.authority, "of one CA alone");
   due->add_option("--list", line.crl_due.list, "with --ca: a CSV file that names them");
   bind(due, line, Access::Read, [&line](Context& context) { return crl_due(context, line.crl_due); });
+  CLI::App* import = add_command(*group, "import", "note what an outside CA's own CRL revokes; the rest stays due",
+                                 "crl import ejbca.crl --ca ejbca");
+  import->add_option("FILE", line.crl_import.file, "DER or PEM")->required();
+  import->add_option("--ca", line.crl_import.authority, "which outside CA")->required();
+  import->add_option("--list", line.crl_import.list, "a CSV file that names what stays due");
+  bind(import, line, Access::Write, [&line](Context& context) { return crl_import(context, line.crl_import); });
   CLI::App* show = add_command(*group, "show", "the newest CRL, and its files again", "crl show --ca dev1");
   show->add_option("--ca", line.crl.authority, "which CA")->required();
   bind(show, line, Access::Read, [&line](Context& context) { return crl_show(context, line.crl.authority); });
@@ -196,6 +202,14 @@ void add_ends(CLI::App& app, Line& line) {
                          "ca retire dev1 --reason \"end of product\"", line.end, "the CA's name");
   ca->add_option("NAME", line.name)->required();
   bind(ca, line, Access::Write, [&line](Context& context) { return ca_retire(context, line.name, line.end); });
+  CLI::App* revoke_ca = add_end(*app.get_subcommand("ca"), "revoke",
+                                "the CA's own certificate, by the CA above it: nothing below is issued any more",
+                                "ca revoke line-pai --crl-reason cACompromise --reason \"key copied\"",
+                                line.ca_revoke.end, "the CA's name");
+  revoke_ca->add_option("NAME", line.ca_revoke.name)->required();
+  revoke_ca->add_option("--crl-reason", line.ca_revoke.crl_reason, "as RFC 5280 names it, e.g. cACompromise")
+      ->required();
+  bind(revoke_ca, line, Access::Write, [&line](Context& context) { return ca_revoke(context, line.ca_revoke); });
   CLI::App* destroy = add_end(*app.get_subcommand("hsm"), "destroy", "destroy a key for good, and look that it is gone",
                               "hsm destroy kf-tk/acme --reason \"end of product\"", line.end, "the label");
   destroy->add_option("KEY", line.name, "kf-tk/NAME, kf-vendor/NAME or kf-ca/NAME")->required();

@@ -64,21 +64,21 @@ std::uint64_t next_number(Context& context, const std::string& authority) {
   return kept ? kept->number + 1 : 1;
 }
 
-/// Serials as they stand in the certificates. Returns how many there are.
+}  // namespace
+
 std::uint64_t write_due(Context& context, const std::string& authority, const std::filesystem::path& file) {
   DurableWriter writer{file};
-  writer.write(as_bytes("batch,record_no,serial,reason,since\n"));
+  writer.write(as_bytes("batch,record_no,serial,reason,since,ca\n"));
   std::uint64_t count = 0;
   CrlStore{context.ledger()}.visit_due(authority, [&](const DueRecord& due) {
-    writer.write(as_bytes(fmt::format("{},{},{},{},{}\n", due.batch.hex(), due.record_no, to_hex(due.serial),
-                                      crl_reason_name(due.reason), to_rfc3339(due.since))));
+    const std::string record = due.ca.empty() ? fmt::format("{},{}", due.batch.hex(), due.record_no) : ",";
+    writer.write(as_bytes(fmt::format("{},{},{},{},{}\n", record, to_hex(due.serial), crl_reason_name(due.reason),
+                                      to_rfc3339(due.since), due.ca)));
     ++count;
   });
   writer.commit();
   return count;
 }
-
-}  // namespace
 
 int crl_issue(Context& context, const CrlOptions& options) {
   static_cast<void>(context.gate());
@@ -131,9 +131,10 @@ int crl_due(Context& context, const CrlDueOptions& options) {
   }
   if (own > 0) lines.push_back(fmt::format("{} certificates are due: keyferry-appliance crl issue --ca NAME", own));
   if (outside > 0) {
-    lines.push_back(fmt::format("{} certificates are for outside CAs to revoke: keyferry-appliance crl due --ca NAME "
-                                "--list FILE names them",
-                                outside));
+    lines.push_back(
+        fmt::format("{} certificates are for outside CAs to revoke: keyferry-appliance crl due --ca NAME "
+                    "--list FILE names them; when its CRL is here: keyferry-appliance crl import FILE --ca NAME",
+                    outside));
   }
   if (own + outside == 0) {
     lines.push_back(options.authority ? fmt::format("nothing of {} is due", *options.authority)

@@ -1,6 +1,7 @@
 // CRLs of the CAs in the HSM: complete ones, numbered, signed by the CA's own key.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct CrlDueOptions {
 int crl_issue(Context& context, const CrlOptions& options);
 /// How many certificates wait for the next CRL of each CA, or for an outside CA to revoke them, and why.
 int crl_due(Context& context, const CrlDueOptions& options);
+/// CSV of what is due of this CA, serials as they stand in the certificates. Returns how many there are.
+std::uint64_t write_due(Context& context, const std::string& authority, const std::filesystem::path& file);
 /// The newest one, and its two files again.
 int crl_show(Context& context, const std::string& authority);
 

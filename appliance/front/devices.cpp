@@ -15,28 +15,23 @@
 #include "wrap/x509/bundle.h"
 #include "wrap/x509/certificate.h"
 #include "wrap/x509/pem.h"
+#include "wrap/x509/serial.h"
 
 namespace keyferry::appliance {
 namespace {
 
-constexpr std::size_t kSerialBytes = 16;  // of our certificates
-constexpr std::size_t kMaxSerialBytes = 20;  // RFC 5280 section 4.1.2.2; ours have kSerialBytes
 constexpr const char* kRmaReason = "cessationOfOperation";
 
 // --- which device ----------------------------------------------------------------------------------------------------
 
-/// Our serials are 16 octets; other writers leave leading zeros out, put one in front, or colons between.
+/// As other programs write them: leading zeros left out, one in front, or colons between.
 std::optional<Bytes> serial_octets(std::string text) {
   std::erase(text, ':');
   std::ranges::transform(text, text.begin(),
                          [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
   if (text.size() % 2 != 0) text.insert(0, 1, '0');
-  auto octets = from_hex(text);
-  if (!octets || octets->empty()) return std::nullopt;
-  while (octets->size() > kSerialBytes && octets->front() == 0) octets->erase(octets->begin());
-  if (octets->size() > kMaxSerialBytes) return std::nullopt;
-  if (octets->size() < kSerialBytes) octets->insert(octets->begin(), kSerialBytes - octets->size(), 0);
-  return octets;
+  const auto octets = from_hex(text);
+  return octets ? x509::stored_serial(*octets) : std::nullopt;
 }
 
 Bytes serial_of_file(const std::string& file) {
@@ -45,7 +40,7 @@ Bytes serial_of_file(const std::string& file) {
   const auto& certificates = std::get<std::vector<Bytes>>(read);
   const auto parsed = x509::parse_certificate(certificates.front());  // a chain begins with the device's
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
-  const auto octets = serial_octets(to_hex(std::get<x509::CertificateFacts>(parsed).serial));
+  const auto octets = x509::stored_serial(std::get<x509::CertificateFacts>(parsed).serial);
   if (!octets) throw Error{Code::NotFound, printable(file) + ": no certificate of ours has a serial of that length"};
   return *octets;
 }
@@ -127,7 +122,8 @@ DeviceRecord bound(const DeviceRow& row) {
           .family = row.family,
           .se_serial = to_bytes(row.se_serial.bytes()),
           .certificate_serial = row.certificate_serial,
-          .device_serial = row.device_serial};
+          .device_serial = row.device_serial,
+          .outside_serial = row.outside_serial};
 }
 
 // --- doing -----------------------------------------------------------------------------------------------------------
@@ -153,7 +149,7 @@ void tell(Context& context, std::string_view noun, const DeviceRow& row, bool do
   json.update(more);
   json["done_before"] = done_before;
   const auto now = DeviceStore{context.ledger()}.record(row.batch, RecordNo{row.record_no});
-  json["crl_due"] = now && now->crl_due && !now->crl_number;
+  json["crl_due"] = now && now->crl_due && !now->crl_number && !now->outside_crl;
   if (json["crl_due"].get<bool>()) {
     lines.push_back(row.outside() ? fmt::format("the outside CA {} must revoke certificate {}", row.authority,
                                                 to_hex(row.outside_serial))
@@ -258,13 +254,17 @@ int device_revoke(Context& context, const DeviceOptions& options) {
   const std::string crl_reason = need_reason(options.crl_reason, "");
   static_cast<void>(context.gate());
   constexpr const char* kKind = "revoked";
-  const DeviceRow row = the_record(context, options.choice, kKind, [](const DeviceRow& one) { return one.in_use(); });
+  const DeviceRow row = the_record(context, options.choice, kKind,
+                                   [](const DeviceRow& one) { return one.in_use() || one.outstanding(); });
   const Done done = run(context, row, kKind, Operation::DeviceRevoke,
-                        DeviceRevokePlan{bound(row), crl_reason, options.end.reason}, options.end,
-                        "revoking a device's certificate");
+                        DeviceRevokePlan{bound(row), crl_reason, options.end.reason, row.outstanding()}, options.end,
+                        row.outstanding() ? "revoking an outstanding record" : "revoking a device's certificate");
   tell(context, "device-revoke", row, done.before, Json{{"crl_reason", stored_reason(done.act)}},
        {fmt::format("{} {}", row_text(row), done.before ? "was revoked before" : "is revoked now"),
-        "its SE gets no other record; what can follow: device rework, device rma, device scrap"});
+        row.outstanding()
+            ? "the record ends as revoked: a receipt that comes later is an incident; a new record for its SE: "
+              "quarantine release"
+            : "its SE gets no other record; what can follow: device rework, device rma, device scrap"});
   return 0;
 }
 

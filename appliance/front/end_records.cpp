@@ -3,11 +3,13 @@
 
 #include "appliance/front/context.h"
 #include "appliance/front/ends.h"
+#include "appliance/front/revocations.h"
 #include "appliance/ledger/crl_store.h"
 #include "appliance/ledger/custody_store.h"
 #include "appliance/ledger/device_store.h"
 #include "appliance/ledger/ends_store.h"
 #include "appliance/ledger/receipt_store.h"
+#include "appliance/ledger/revocation_store.h"
 #include "keyferry/v1/gate.pb.h"
 #include "keyferry/v1/governance.pb.h"
 #include "token/layout.h"
@@ -123,6 +125,7 @@ std::optional<Refusal> end_refusal(Context& context, const Plan& plan) {
 
 OperationInput with_end_input(Context& context, const Plan& plan, const OperationInput& input) {
   if (const auto refusal = end_refusal(context, plan)) throw to_error(*refusal);
+  if (const auto refusal = crl_import_refusal(context, plan, input.outside_crl)) throw to_error(*refusal);
   OperationInput full = input;
   const UtcMillis now = context.clock().now();
   if (const auto* close = std::get_if<BatchClosePlan>(&plan.detail)) {
@@ -138,6 +141,10 @@ OperationInput with_end_input(Context& context, const Plan& plan, const Operatio
     full.action = crl_issued_action(*crl, now);
   } else if (auto device = device_action(plan, now)) {
     full.action = std::move(device);
+  } else if (auto ca = ca_revoked_action(plan, now)) {
+    full.action = std::move(ca);
+  } else if (std::holds_alternative<CrlImportPlan>(plan.detail)) {
+    full.action = outside_crl_action(plan, input.outside_crl, now);
   }
   return full;
 }
@@ -156,6 +163,7 @@ void register_all_end_actions(Ledger& ledger) {
   register_crl_actions(ledger);
   register_custody_actions(ledger);
   register_device_actions(ledger);
+  register_revocation_actions(ledger);
 }
 
 std::optional<Bytes> revocations(Context& context) {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "appliance/front/ends.h"
 #include "appliance/front/internal/end_words.h"
 #include "keyferry/v1/governance.pb.h"
@@ -63,9 +65,20 @@ std::uint64_t write_records(Context& context, const std::vector<BatchId>& batche
   return count;
 }
 
-std::string revocation_hint(Context& context) {
-  return fmt::format("revocation list {} goes with every token from now on; certificates: crl issue --ca NAME",
-                     context.gate().state().revocation_number());
+std::string revocation_hint(Context& context, const std::vector<std::string>& authorities) {
+  std::string hint =
+      fmt::format("revocation list {} goes with every token from now on", context.gate().state().revocation_number());
+  const Registry registry = context.ledger().registry();
+  for (const std::string& name : std::set<std::string>{authorities.begin(), authorities.end()}) {
+    const KnownAuthority* authority = registry.authority(name);
+    hint += authority != nullptr && authority->outside
+                ? fmt::format(
+                      "; certificates: have {0} revoke them (crl due --ca {0} --list FILE), then crl import FILE "
+                      "--ca {0}",
+                      name)
+                : fmt::format("; certificates: crl issue --ca {}", name);
+  }
+  return hint;
 }
 
 }  // namespace keyferry::appliance

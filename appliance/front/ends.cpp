@@ -37,7 +37,7 @@ void print_closed(Context& context, const BatchId& batch, bool done_before) {
                             {"done_before", done_before}},
                        {fmt::format("batch {} {}: {} revoked, {} never left", batch.hex(),
                                     done_before ? "is closed already" : "closed", sums.revoked, sums.never_left),
-                        revocation_hint(context)});
+                        revocation_hint(context, {row.authority})});
 }
 
 BatchId batch_on(Context& context, const TokenId& token, const TokenLostOptions& options) {
@@ -85,6 +85,14 @@ std::optional<BatchPlan> a_plan_of(Context& context, const StationId& station) {
     if (const auto* plan = std::get_if<Plan>(&parsed)) return plan->batch();
   }
   return std::nullopt;
+}
+
+std::vector<std::string> authorities_of(Context& context, const StationId& station) {
+  std::vector<std::string> found;
+  for (const BatchRow& row : BatchStore{context.ledger()}.all()) {
+    if (row.station == station && has_started(row.state)) found.push_back(row.authority);
+  }
+  return found;
 }
 
 /// For exactly the SEs whose records were revoked with the station: nothing when there are none.
@@ -154,7 +162,7 @@ int token_lost(Context& context, const TokenLostOptions& options) {
                               {"revocation_number", context.gate().state().revocation_number()},
                               {"done_before", true}},
                          {fmt::format("batch {} is closed already: nothing of it is outstanding", batch.hex()),
-                          revocation_hint(context)});
+                          revocation_hint(context, {row.authority})});
     return 0;
   }
   if (row.state == BatchState::Closed) {
@@ -184,7 +192,7 @@ int token_lost(Context& context, const TokenLostOptions& options) {
       {fmt::format("token {} with batch {}: {} records {}", token.hex(), batch.hex(), exposed,
                    options.revoke ? "revoked, the batch is closed" : "stay valid: each opens in its own SE only"),
        "by name: " + list.string(),
-       options.revoke ? revocation_hint(context)
+       options.revoke ? revocation_hint(context, {row.authority})
                       : "a second token needs officers: keyferry-appliance batch reexport ID --reason TEXT"});
   return 0;
 }
@@ -231,7 +239,7 @@ int station_retire(Context& context, const StationRetireOptions& options) {
                        {fmt::format("station \"{}\" {}", station.name,
                                     station.retired ? std::string{"is retired already"}
                                                     : fmt::format("retired: {} records revoked", revoked)),
-                        next, revocation_hint(context)});
+                        next, revocation_hint(context, authorities_of(context, station.id))});
   return 0;
 }
 

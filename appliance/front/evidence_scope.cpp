@@ -107,6 +107,8 @@ bool EvidenceScope::shows(ByteView octets) const {
       return label(leaf.key_destroyed().label());
     case Case::kCaRetired:
       return authorities_.contains(leaf.ca_retired().name());
+    case Case::kCaRevoked:
+      return authorities_.contains(leaf.ca_revoked().name());
     case Case::kStationEnrolled:
       return stations_.contains(leaf.station_enrolled().station_id());
     case Case::kSegmentIssued:
@@ -149,6 +151,7 @@ bool EvidenceScope::shows(ByteView octets) const {
     case Case::kRefused:
     case Case::kBackup:
     case Case::kCrlIssued:
+    case Case::kOutsideCrl:
     case Case::DETAIL_NOT_SET:
       return false;
   }

@@ -318,6 +318,7 @@ Json fields_of(const v1::DeviceLeaf& leaf) {
               {"device_serial", printable(leaf.device_serial())},
               {"reason", printable(leaf.reason())}};
   if (!leaf.crl_reason().empty()) fields["crl_reason"] = printable(leaf.crl_reason());
+  if (leaf.outstanding()) fields["outstanding"] = true;
   if (!leaf.rma().empty()) fields["rma"] = printable(leaf.rma());
   if (!leaf.new_se_serial().empty()) {
     fields["new_family"] = printable(leaf.new_family());
@@ -329,6 +330,22 @@ Json fields_of(const v1::DeviceLeaf& leaf) {
     fields["evidence_sha256"] = hex(leaf.evidence_sha256());
   }
   return fields;
+}
+
+Json fields_of(const v1::CaRevokedLeaf& leaf) {
+  return Json{{"authority", printable(leaf.name())},
+              {"issuer", printable(leaf.issuer())},
+              {"certificate_serial", hex(leaf.certificate_serial())},
+              {"crl_reason", printable(leaf.crl_reason())},
+              {"reason", printable(leaf.reason())}};
+}
+
+Json fields_of(const v1::OutsideCrlLeaf& leaf) {
+  return Json{{"authority", printable(leaf.authority())},
+              {"crl_sha256", hex(leaf.crl_sha256())},
+              {"this_update", to_rfc3339(UtcMillis{leaf.this_update_ms()})},
+              {"records", leaf.records()},
+              {"records_root", hex(leaf.records_root())}};
 }
 
 Json fields_of(const v1::CustodyLeaf& leaf) {
@@ -402,6 +419,10 @@ void set_detail(const v1::LogLeaf& leaf, LeafText& text) {
       return set("crl.issued", fields_of(leaf.crl_issued()));
     case Case::kCaRetired:
       return set("ca.retired", fields_of(leaf.ca_retired()));
+    case Case::kCaRevoked:
+      return set("ca.revoked", fields_of(leaf.ca_revoked()));
+    case Case::kOutsideCrl:
+      return set("crl.imported", fields_of(leaf.outside_crl()));
     case Case::kKeyDestroyed:
       return set("key.destroyed", fields_of(leaf.key_destroyed()));
     case Case::kDevice:

@@ -97,6 +97,7 @@ v1::GateReply run_at_gate(Context& context,
   }
   const OperationInput full = with_end_input(context, plan, input);
   run.set_crl_entries(to_string(full.crl_entries));
+  run.set_outside_crl(to_string(full.outside_crl));
   v1::GateReply reply = context.gate().call(std::move(request), plan_run_action(plan.digest, full.action));
   finish_ends(context, context.gate());
   return reply;

@@ -39,6 +39,7 @@ struct OperationInput {
   std::optional<Action> action;                         // applied when, and only when, it happened
   std::vector<KeptInput> keep = {};                     // where the plan is written to a file
   Bytes crl_entries = {};                                 // crl-issue
+  Bytes outside_crl = {};                                 // crl-import: DER
 };
 
 /// Thrown where a command could only write the plan: it has told so, main() ends with `status`

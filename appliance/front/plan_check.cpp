@@ -196,6 +196,15 @@ void Checker::check_certificates(const BatchPlan& batch) {
            "make it first: keyferry-appliance ca create NAME");
     return;
   }
+  if (const KnownAuthority* revoked = registry_.revoked_in_chain(*authority)) {
+    refuse("authority-revoked",
+           revoked == authority ? fmt::format("the certificate of kf-ca/{} is revoked", authority->name)
+                                : fmt::format("CA \"{}\" stands below kf-ca/{}, whose certificate is revoked",
+                                              authority->name,
+                                              revoked->name),
+           "make another CA, and the plan with it: keyferry-appliance ca create");
+    return;
+  }
   if (authority->retired || authority->destroyed) {
     refuse("batch-authority",
            fmt::format("CA \"{}\" is retired", batch.certificate_authority),
@@ -353,8 +362,6 @@ std::optional<Refusal> Checker::check_se(const BatchPlan& batch, const ListedSe&
 std::optional<Refusal> Checker::check_certificate_room(const se::Entry& entry) const {
   if (!certificates_) return std::nullopt;
   static const crypto::PublicKey kAnyKey = crypto::SoftKey::generate().public_key();
-  SystemRandom random;
-  const x509::CertificateSerial serial = x509::make_serial(random);  // always as long in DER
   const x509::SubjectFields fields{
       .device_serial = entry.device_serial.empty() ? std::nullopt : std::optional{entry.device_serial},
       .se_serial = entry.serial,
@@ -363,7 +370,7 @@ std::optional<Refusal> Checker::check_certificate_room(const se::Entry& entry) c
       .lot = entry.lot};
   const bool compress = plan_.batch().atecc608->certificate_form == se::CertificateForm::Compressed;
   const Bytes signature(crypto::kSignatureBytes, compress ? 0x01 : 0xFF);  // 0xFF: the longest in DER
-  const Bytes certificate = x509::assemble(certificates_->to_be_signed(serial, fields, kAnyKey), signature);
+  const Bytes certificate = x509::assemble(certificates_->to_be_signed(x509::longest_serial(), fields, kAnyKey), signature);
   if (compress) {
     const auto compressed = se::compress_certificate(certificate);
     if (const auto* refusal = std::get_if<Refusal>(&compressed)) return *refusal;

@@ -56,6 +56,13 @@ x509::CertificateFacts find_authority(const Registry& registry, const std::strin
                 fmt::format("CA \"{}\" has no certificate yet: its request is out", printable(name)),
                 fmt::format("when it is in: keyferry-appliance ca install {} --chain FILE", name)};
   }
+  if (const KnownAuthority* revoked = registry.revoked_in_chain(*authority)) {
+    throw Error{Code::Refused,
+                revoked == authority
+                    ? fmt::format("the certificate of kf-ca/{} is revoked", name)
+                    : fmt::format("CA \"{}\" stands below kf-ca/{}, whose certificate is revoked", name, revoked->name),
+                "name another CA: keyferry-appliance ca list"};
+  }
   auto parsed = x509::parse_certificate(authority->certificate);
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   return std::get<x509::CertificateFacts>(std::move(parsed));

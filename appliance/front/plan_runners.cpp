@@ -11,6 +11,7 @@
 #include "appliance/front/operation.h"
 #include "appliance/front/outside.h"
 #include "appliance/front/preparations.h"
+#include "appliance/front/revocations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -68,6 +69,8 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
     }
     case Operation::BatchCertify:
       return run_batch_certify(context, plan, approvals);
+    case Operation::CrlImport:
+      return run_crl_import(context, plan, approvals);
     case Operation::SourceAdd:
     case Operation::TransportMasterCreate:
     case Operation::TransportMasterImport:
@@ -83,6 +86,7 @@ int run_kept_plan(Context& context, const Plan& plan, const std::vector<Bytes>& 
     case Operation::CrlIssue:
     case Operation::StationRetire:
     case Operation::CaRetire:
+    case Operation::CaRevoke:
     case Operation::HsmDestroyKey:
     case Operation::DeviceRevoke:
     case Operation::DeviceScrap:

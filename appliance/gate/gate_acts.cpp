@@ -10,6 +10,7 @@
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/gate_impl.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/gate/internal/revocation_operations.h"
 #include "appliance/gate/operations.h"
 #include "token/container.h"
 #include "wrap/base/cut.h"
@@ -281,6 +282,8 @@ void add_operation_leaves(const Plan& plan, const std::optional<StationRequest>&
     case Operation::CrlIssue:
     case Operation::StationRetire:
     case Operation::CaRetire:
+    case Operation::CaRevoke:
+    case Operation::CrlImport:
     case Operation::HsmDestroyKey:
     case Operation::DeviceRevoke:
     case Operation::DeviceScrap:
@@ -325,6 +328,10 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
     if (const auto refusal = check_clock_floor(clock.now(), detail->floor)) throw_refusal(*refusal);
   }
   if (const auto refusal = check_authority_times(plan, clock.now())) throw_refusal(*refusal);
+  if (const auto* detail = std::get_if<CrlImportPlan>(&plan.detail)) {
+    if (const auto refusal = check_outside_crl(*detail, *state, as_bytes(request.outside_crl()), clock.now()))
+      throw_refusal(*refusal);
+  }
   if (const auto* detail = std::get_if<InsecureAllowPlan>(&plan.detail)) {
     if (const auto refusal = check_permit_time(clock.now(), detail->until)) throw_refusal(*refusal);
   }
@@ -348,6 +355,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   add_operation_leaves(plan, station, made, registry, typed);
   add_end_leaves(plan, *state, typed);
   add_device_leaves(plan, typed);
+  add_revocation_leaves(plan, typed);
   if (plan.operation == Operation::HsmPinChange) typed.push_back(pin_changed_leaf());
   std::optional<IssuedCrl> crl;
   if (plan.operation == Operation::CrlIssue) {
@@ -359,6 +367,7 @@ asio::awaitable<void> Gate::Impl::run_plan(FrontLink& front, std::uint64_t id, c
   const std::function<void(GateState&)> change = [&, now = clock.now()](GateState& next) {
     apply_plan(next, plan, now);
     apply_end_operation(next, plan, crl ? std::optional{crl->frontier} : std::nullopt);
+    apply_revocation(next, plan);
     if (plan.operation == Operation::HsmPinChange) put_new_sharing(next);
   };
   co_await commit(front, id, std::move(leaves), change, std::move(registry), crl ? ByteView{crl->der} : ByteView{});

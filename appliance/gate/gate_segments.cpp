@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "appliance/gate/internal/gate_impl.h"
+#include "appliance/gate/internal/revocation_operations.h"
 #include "appliance/gate/operations.h"
 #include "wrap/base/cut.h"
 
@@ -147,7 +148,8 @@ asio::awaitable<void> Gate::Impl::segment(FrontLink& front, std::uint64_t id, co
   const v1::Station* station = state->station(batch.station);
   const v1::CertificateAuthority* authority = state->authority(batch.certificate_authority);
   const bool in_force = station != nullptr && !station->retired() && authority != nullptr && !authority->retired() &&
-                        !authority->pending() && authority->outside() == open.outside();
+                        !authority->pending() && authority->outside() == open.outside() &&
+                        !check_not_revoked(*authority, state->registry);
   if (!in_force) {
     throw Error{Code::Refused, "the plan's station or certificate authority is not in force any more"};
   }

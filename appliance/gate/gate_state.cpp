@@ -171,6 +171,8 @@ bool may_be_reported(const v1::LogLeaf& leaf) {
     case v1::LogLeaf::kKeyRequested:
     case v1::LogLeaf::kSegmentWaiting:
     case v1::LogLeaf::kBatchCertified:
+    case v1::LogLeaf::kCaRevoked:
+    case v1::LogLeaf::kOutsideCrl:
     case v1::LogLeaf::DETAIL_NOT_SET:
       return false;
   }

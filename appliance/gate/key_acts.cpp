@@ -124,8 +124,7 @@ x509::CertificateFacts issuer_of(Hsm& hsm, const v1::MakeKey& request) {
 /// A throw-away key signs it: what the real issuer signs has been linted, and no key is made for what is refused.
 void lint_ca(const x509::CaSpec& spec, const x509::CertificateFacts* issuer, const v1::MakeKey& request) {
   crypto::SoftKey key = crypto::SoftKey::generate();
-  SystemRandom random;
-  const x509::CertificateSerial serial = x509::make_serial(random);
+  const x509::CertificateSerial serial = x509::longest_serial();
   const Bytes tbs = issuer == nullptr ? x509::ca_to_be_signed(spec, serial, key.public_key())
                                       : x509::ca_to_be_signed(spec, serial, key.public_key(), *issuer);
   std::vector<Bytes> chain{x509::assemble(tbs, key.sign_digest(crypto::sha256(tbs)))};

@@ -7,6 +7,7 @@
 #include "appliance/gate/internal/authority_operations.h"
 #include "appliance/gate/internal/end_operations.h"
 #include "appliance/gate/internal/people.h"
+#include "appliance/gate/internal/revocation_operations.h"
 #include "appliance/plan/ca_chain.h"
 #include "appliance/plan/plan_families.h"
 #include "appliance/plan/plan_outside.h"
@@ -116,6 +117,7 @@ Answer check(const BatchPlan& plan, const GateState& state) {
   if (authority == nullptr) {
     return Refusal{"batch-authority", fmt::format("there is no certificate authority \"{}\"", plan.certificate_authority)};
   }
+  if (auto refusal = check_not_revoked(*authority, state.registry)) return refusal;
   if (authority->retired() || authority->destroyed()) {
     return Refusal{"batch-authority",
                    fmt::format("certificate authority \"{}\" is retired", plan.certificate_authority),
@@ -187,6 +189,7 @@ Answer check(const BatchCertifyPlan& plan, const GateState& state) {
   if (authority == nullptr || authority->retired()) {
     return Refusal{"batch-authority", fmt::format("certificate authority \"{}\" is retired", plan.authority)};
   }
+  if (auto refusal = check_not_revoked(*authority, state.registry)) return refusal;
   return check_not_suspended(*open, plan.batch);
 }
 
@@ -312,6 +315,8 @@ std::optional<Refusal> check_operation(const Plan& plan,
     case Operation::BatchSuspend: return check(std::get<BatchSuspendPlan>(plan.detail), state);
     case Operation::BatchResume: return check(std::get<BatchResumePlan>(plan.detail), state);
     case Operation::BatchCertify: return check(std::get<BatchCertifyPlan>(plan.detail), state);
+    case Operation::CaRevoke:
+    case Operation::CrlImport: return check_revocation_operation(plan, state);
     case Operation::FamilyEnable: return check(std::get<FamilyEnablePlan>(plan.detail), state);
     case Operation::SePrepare: return check(std::get<SePreparePlan>(plan.detail), state);
   }
@@ -393,6 +398,9 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::HsmDestroyKey:
       if (!end_in_registry(plan, after)) return std::nullopt;
       break;
+    case Operation::CaRevoke:
+      if (!revoke_in_registry(plan, after)) return std::nullopt;
+      break;
     case Operation::SeImport:
     case Operation::SePrepare:
     case Operation::Batch:
@@ -403,6 +411,7 @@ std::optional<v1::Registry> registry_after(const Plan& plan,
     case Operation::BatchSuspend:
     case Operation::BatchResume:
     case Operation::BatchCertify:
+    case Operation::CrlImport:
     case Operation::BatchClose:
     case Operation::TokenLost:
     case Operation::QuarantineRelease:

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "appliance/gate/internal/authority_operations.h"
+#include "appliance/gate/internal/revocation_operations.h"
 #include "appliance/plan/ca_chain.h"
 #include "appliance/plan/lint_findings.h"
 #include "wrap/x509/issued.h"
@@ -53,6 +54,7 @@ Answer check_issuer(const CaCreatePlan& plan, const GateState& state) {
                    fmt::format("there is no certificate authority \"{}\" whose key is in the HSM", plan.issuer),
                    "where the issuer is elsewhere: keyferry-appliance ca request NAME"};
   }
+  if (auto refusal = check_not_revoked(*issuer, state.registry)) return refusal;
   if (issuer->retired() || issuer->pending()) {
     return Refusal{"issuer-unknown", fmt::format("kf-ca/{} {}", plan.issuer,
                                                  issuer->retired() ? "is retired" : "has no certificate yet")};
@@ -93,6 +95,7 @@ Answer check(const CaInstallPlan& plan, const GateState& state) {
     return Refusal{"authority-not-pending", fmt::format("kf-ca/{} has its certificate already", plan.name)};
   if (row->retired()) return Refusal{"authority-retired", fmt::format("kf-ca/{} was retired", plan.name)};
   const auto chain = facts_of(plan.chain);
+  if (auto refusal = check_none_revoked(plan.chain, plan.name, state.registry)) return refusal;
   x509::CaSpec spec{
       row->subject(), chain.front().not_before, chain.front().not_after, std::uint8_t{0}, kind_of(*row), {}};
   if (row->has_vendor_id()) spec.matter.vendor_id = static_cast<std::uint16_t>(row->vendor_id());
@@ -124,6 +127,7 @@ Answer check_import_kind(const CaImportPlan& plan) {
 Answer check(const CaImportPlan& plan, const GateState& state) {
   if (auto refusal = check_free(plan.name, state)) return refusal;
   if (auto refusal = check_import_kind(plan)) return refusal;
+  if (auto refusal = check_none_revoked(plan.chain, plan.name, state.registry)) return refusal;
   for (const v1::CertificateAuthority& known : state.registry.authorities()) {
     if (known.certificate() != to_string(plan.chain.front())) continue;
     return Refusal{"authority-known", fmt::format("that CA is here already, as \"{}\"", known.name())};

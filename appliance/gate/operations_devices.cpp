@@ -31,13 +31,14 @@ void put_record(const DeviceRecord& record, v1::DeviceLeaf& leaf) {
   leaf.set_record_no(record.record_no);
   leaf.set_family(std::string{se::family_name(record.family)});
   leaf.set_se_serial(to_string(record.se_serial));
-  leaf.set_certificate_serial(to_string(record.certificate_serial));
+  leaf.set_certificate_serial(to_string(record.shown_serial()));
   leaf.set_device_serial(record.device_serial);
 }
 
 void put(const DeviceRevokePlan& plan, v1::DeviceLeaf& leaf) {
   leaf.set_crl_reason(plan.crl_reason);
   leaf.set_reason(plan.reason);
+  leaf.set_outstanding(plan.outstanding);
 }
 
 void put(const DeviceScrapPlan& plan, v1::DeviceLeaf& leaf) {

@@ -84,8 +84,7 @@ RecordMaker::RecordMaker(p11::Session& session,
 /// The throw-away key signs it: what the CA signs has been linted.
 void RecordMaker::lint(const se::Entry& entry) {
   crypto::SoftKey key = crypto::SoftKey::generate();
-  SystemRandom random;
-  Bytes tbs = certificates_.to_be_signed(x509::make_serial(random), subject_fields(entry), key.public_key());
+  Bytes tbs = certificates_.to_be_signed(x509::longest_serial(), subject_fields(entry), key.public_key());
   const Bytes certificate = x509::assemble(tbs, key.sign_digest(crypto::sha256(tbs)));
   if (auto refusal = x509::lint_device_certificate(certificate, template_, subject_fields(entry))) {
     refusal->text = "the certificates of this batch would not pass the lint: " + refusal->text;

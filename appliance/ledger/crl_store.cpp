@@ -16,16 +16,21 @@ constexpr std::size_t kEntryBytes = 25;
 // RFC 5280 section 5.3.1. What officers said of one device comes first. Else: a quarantined SE may hold a key that
 // nobody proved, keyCompromise (1); what was closed or came back unused, cessationOfOperation (5).
 constexpr const char* kDue =
-    "SELECT record.batch_id, record.record_no, certificate_serial, coalesce(act.time_ms, CASE WHEN record.state = "
+    "SELECT * FROM (SELECT record.batch_id AS batch_id, record.record_no AS record_no, certificate_serial, "
+    "coalesce(act.time_ms, CASE WHEN record.state = "
     "'revoked' THEN closed_ms ELSE accepted_ms END) AS revoked_ms, coalesce(act.crl_reason, CASE WHEN record.state = "
     "'quarantined' THEN 1 ELSE 5 END) AS reason, record.state AS state, "
-    "coalesce(outside_serial, certificate_serial) AS shown_serial "
+    "coalesce(outside_serial, certificate_serial) AS shown_serial, NULL AS ca "
     "FROM batch JOIN record USING (batch_id) LEFT JOIN receipt ON receipt.batch_id = record.batch_id AND "
     "receipt.record_no = record.record_no LEFT JOIN device_act AS act ON act.batch_id = record.batch_id AND "
     "act.record_no = record.record_no AND act.crl_reason IS NOT NULL "
     "WHERE batch.authority = :authority AND crl_due = 1 AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE "
-    "crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no) "
-    "ORDER BY record.batch_id, record.record_no";
+    "crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no) AND NOT EXISTS (SELECT 1 FROM "
+    "outside_revoked AS noted WHERE noted.batch_id = record.batch_id AND noted.record_no = record.record_no) "
+    "UNION ALL SELECT NULL, NULL, certificate_serial, revoked_ms, crl_reason, 'ca', certificate_serial, name FROM "
+    "ca_revoked WHERE issuer = :authority AND NOT EXISTS (SELECT 1 FROM crl_entry WHERE crl_entry.ca = "
+    "ca_revoked.name)) "
+    "ORDER BY ca IS NOT NULL, batch_id, record_no, ca";
 
 void append_entry(Bytes& out, ByteView serial, std::int64_t revoked_ms, int reason) {
   append(out, serial);
@@ -52,9 +57,9 @@ void issued(store::Database& database, ByteView data) {
   SQLite::Statement add{
       database,
       std::string{"INSERT INTO crl_entry (authority, position, certificate_serial, revoked_ms, reason, "
-                  "batch_id, record_no) SELECT :authority, (SELECT count(*) FROM crl_entry WHERE authority = "
-                  ":authority) + row_number() OVER (ORDER BY batch_id, record_no) - 1, certificate_serial, "
-                  "revoked_ms, reason, batch_id, record_no FROM ("} +
+                  "batch_id, record_no, ca) SELECT :authority, (SELECT count(*) FROM crl_entry WHERE authority = "
+                  ":authority) + row_number() OVER (ORDER BY ca IS NOT NULL, batch_id, record_no, ca) - 1, "
+                  "certificate_serial, revoked_ms, reason, batch_id, record_no, ca FROM ("} +
           kDue + ") WHERE true"};
   add.bind(":authority", authority);
   add.exec();
@@ -100,8 +105,10 @@ Bytes CrlStore::next_entries(const std::string& authority) {
 
 std::vector<DueEntries> CrlStore::due() {
   return guarded("ledger: count what is due for a CRL", [&] {
-    SQLite::Statement names{ledger_.database(),
-                            "SELECT DISTINCT authority FROM batch UNION SELECT DISTINCT authority FROM crl ORDER BY 1"};
+    SQLite::Statement names{
+        ledger_.database(),
+        "SELECT DISTINCT authority FROM batch UNION SELECT DISTINCT authority FROM crl UNION SELECT "
+        "issuer FROM ca_revoked ORDER BY 1"};
     std::vector<DueEntries> found;
     while (names.executeStep()) {
       const std::string authority = names.getColumn(0).getString();
@@ -124,12 +131,14 @@ void CrlStore::visit_due(const std::string& authority, const std::function<void(
     SQLite::Statement query{ledger_.database(), kDue};
     query.bind(":authority", authority);
     while (query.executeStep()) {
-      const auto batch = BatchId::from_bytes(store::column_blob(query, 0));
+      const bool of_ca = !query.getColumn(7).isNull();
+      const auto batch = of_ca ? std::optional{BatchId{}} : BatchId::from_bytes(store::column_blob(query, 0));
       if (!batch) {
         throw Error{Code::Storage, "ledger: a batch id is damaged", "restore the ledger from its newest backup"};
       }
       visit({*batch, query.getColumn(1).getUInt(), store::column_blob(query, 6),
-             static_cast<std::uint8_t>(query.getColumn(4).getUInt()), UtcMillis{query.getColumn(3).getInt64()}});
+             static_cast<std::uint8_t>(query.getColumn(4).getUInt()), UtcMillis{query.getColumn(3).getInt64()},
+             of_ca ? query.getColumn(7).getString() : ""});
     }
   });
 }

@@ -35,6 +35,7 @@ struct DueRecord {
   Bytes serial;  // as it stands in the certificate: 16, or as an outside CA gave it
   std::uint8_t reason = 0;
   UtcMillis since;
+  std::string ca = {};  // the certificate of this CA of ours; batch and record are then of no meaning
 };
 
 class CrlStore {
@@ -42,12 +43,12 @@ class CrlStore {
   explicit CrlStore(Ledger& ledger) : ledger_{ledger} {}
 
   /// What the next CRL of this CA has: the entries of the last one, then those due since by batch id and record
-  /// number. Each as the gate takes them: serial (16), u64be revocation time, reason.
+  /// number, then CAs by name. Each as the gate takes them: serial (16), u64be revocation time, reason.
   [[nodiscard]] Bytes next_entries(const std::string& authority);
 
   /// Of every CA, by name, reason and state.
   [[nodiscard]] std::vector<DueEntries> due();
-  /// What is due of one CA, by batch id and record number, one at a time.
+  /// What is due of one CA, by batch id and record number, then CAs by name, one at a time.
   void visit_due(const std::string& authority, const std::function<void(const DueRecord&)>& visit);
 
   /// The last CRL of each CA that has one, by name, and the entries of one as the gate takes them.

@@ -139,8 +139,9 @@ class Thread {
   }
 
   void closed() {
-    SQLite::Statement batch =
-        query("SELECT closed_ms FROM batch WHERE batch_id = :batch AND closed_ms IS NOT NULL", false);
+    SQLite::Statement batch = query(
+        "SELECT closed_ms FROM batch WHERE batch_id = :batch AND closed_ms IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+        "device_act WHERE device_act.batch_id = batch.batch_id AND record_no = :no AND kind = 'revoked')");
     if (batch.executeStep()) add(batch.getColumn(0).getInt64(), 2, "closed");
   }
 
@@ -186,11 +187,24 @@ class Thread {
         "crl_entry.authority AND crl.entries > position WHERE batch_id = :batch AND record_no = :no ORDER BY "
         "crl.number "
         "LIMIT 1");
-    if (!entry.executeStep()) return;
+    if (!entry.executeStep()) return outside_crl();
     add(entry.getColumn(0).getInt64(), 5, "on-crl").fields = {
         {"authority", entry.getColumn(2).getString()},
         {"number", fmt::format("{}", entry.getColumn(1).getInt64())},
         {"crl_reason", std::string{crl_reason_name(static_cast<std::uint8_t>(entry.getColumn(3).getUInt()))}}};
+  }
+
+  void outside_crl() {
+    SQLite::Statement noted = query(
+        "SELECT noted_ms, authority, outside_revoked.crl_sha256, reason, revoked_ms FROM outside_revoked JOIN "
+        "outside_crl USING "
+        "(crl_sha256) WHERE batch_id = :batch AND record_no = :no");
+    if (!noted.executeStep()) return;
+    add(noted.getColumn(0).getInt64(), 5, "on-outside-crl").fields = {
+        {"authority", noted.getColumn(1).getString()},
+        {"crl_sha256", row_.outside_crl ? row_.outside_crl->hex() : ""},
+        {"crl_reason", std::string{crl_reason_name(static_cast<std::uint8_t>(noted.getColumn(3).getUInt()))}},
+        {"revoked", to_rfc3339(UtcMillis{noted.getColumn(4).getInt64()})}};
   }
 
   store::Database& database_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "appliance/ledger/batch_store.h"
+#include "appliance/ledger/receipt_store.h"
 #include "appliance/ledger/row_columns.h"
 #include "wrap/base/text.h"
 
@@ -24,7 +26,9 @@ constexpr const char* kColumns =
     "(SELECT min(crl.number) FROM crl_entry JOIN crl ON crl.authority = crl_entry.authority AND crl.entries > "
     "crl_entry.position WHERE crl_entry.batch_id = record.batch_id AND crl_entry.record_no = record.record_no), "
     "coalesce((SELECT rma FROM device_act AS act WHERE act.batch_id = record.batch_id AND act.record_no = "
-    "record.record_no AND act.kind = 'rma'), ''), record.outside_serial ";
+    "record.record_no AND act.kind = 'rma'), ''), record.outside_serial, "
+    "(SELECT crl_sha256 FROM outside_revoked AS noted WHERE noted.batch_id = record.batch_id AND noted.record_no = "
+    "record.record_no) ";
 
 constexpr const char* kFrom =
     "FROM record JOIN se USING (se_id) JOIN batch USING (batch_id) JOIN segment ON segment.batch_id = "
@@ -66,6 +70,9 @@ DeviceRow row_of(SQLite::Statement& query) {
   if (!query.getColumn(16).isNull()) row.crl_number = static_cast<std::uint64_t>(query.getColumn(16).getInt64());
   row.rma = query.getColumn(17).getString();
   if (!query.getColumn(18).isNull()) row.outside_serial = store::column_blob(query, 18);
+  if (!query.getColumn(19).isNull()) {
+    row.outside_crl = known(Digest::from_bytes(store::column_blob(query, 19)), "the hash of an outside CA's CRL");
+  }
   return row;
 }
 
@@ -83,8 +90,9 @@ bool has_ended(const DeviceRow& row) {
 
 Answer still_there(const DeviceRow& row) {
   if (!has_ended(row)) {
-    return Refusal{"record-outstanding", name_of(row) + " is outstanding: nobody knows here where its key is",
-                   "take its receipt in (receipts import), or close the batch (batch close ID)"};
+    return Refusal{
+        "record-outstanding", name_of(row) + " is outstanding: nobody knows here where its key is",
+        "take its receipt in (receipts import), revoke it (device revoke), or close the batch (batch close ID)"};
   }
   if (row.scrapped) {
     return Refusal{"se-scrapped", se_name(row.family, row.se_serial) + " was scrapped: nothing more is done with it"};
@@ -163,8 +171,27 @@ std::optional<std::uint8_t> reason_if(bool first, std::string_view name) {
   return first ? crl_reason_code(name) : std::nullopt;
 }
 
+/// As a closed batch's: the record ends here, and with the last one its batch.
+void end_outstanding(const Doing& doing, const DeviceRecord& record) {
+  static_assert(next(RecordState::Issued, RecordEvent::RevokedByQuorum) == RecordState::Revoked);
+  SQLite::Statement end{doing.database,
+                        "UPDATE record SET state = 'revoked' WHERE batch_id = :batch AND record_no = :no AND state = "
+                        "'issued'"};
+  bind_record(end, record);
+  if (end.exec() != 1) throw damaged("an outstanding record that officers revoked");
+  SQLite::Statement done{
+      doing.database,
+      "SELECT 1 FROM batch WHERE batch_id = :batch AND state = 'reconciling' AND (SELECT count(*) FROM "
+      "record WHERE record.batch_id = :batch AND record.state <> 'issued') = se_count"};
+  store::bind_blob(done, ":batch", record.batch.bytes());
+  const bool last = done.executeStep();
+  done.reset();
+  if (last) BatchStore::advance_in(doing.database, record.batch, BatchEvent::NothingOutstanding, doing.now);
+}
+
 void apply(const Doing& doing, const DeviceRevokePlan& plan) {
   const bool first = revoke_in(doing.database, plan.record);
+  if (plan.outstanding) end_outstanding(doing, plan.record);
   insert(doing, {.kind = "revoked",
                  .record = plan.record,
                  .crl_reason = reason_if(first, plan.crl_reason),
@@ -372,7 +399,8 @@ std::variant<DeviceRow, Refusal> DeviceStore::same_record(const DeviceRecord& pl
   }
   const bool same = row->certificate_serial == planned.certificate_serial && row->family == planned.family &&
                     equal(row->se_serial.bytes(), planned.se_serial) &&
-                    (row->device_serial.empty() || row->device_serial == planned.device_serial);
+                    (row->device_serial.empty() || row->device_serial == planned.device_serial) &&
+                    (planned.outside_serial.empty() || row->outside_serial == planned.outside_serial);
   if (same) return std::move(*row);
   return Refusal{"record-changed", name_of(*row) + " has another certificate, SE or device serial than the plan says",
                  "make the plan again"};
@@ -432,19 +460,34 @@ Answer DeviceStore::no_other_se_of_device(const DeviceReworkPlan& plan, const st
   });
 }
 
+Answer DeviceStore::no_import() {
+  if (!ReceiptStore{ledger_}.staged_import()) return std::nullopt;
+  return Refusal{"import-unfinished", "an import of receipts was cut off, and may have this record's",
+                 "finish it first: keyferry-appliance receipts import DIR"};
+}
+
 Answer DeviceStore::check(const DeviceRevokePlan& plan) {
   const auto found = same_record(plan.record);
   if (const auto* refusal = std::get_if<Refusal>(&found)) return *refusal;
   const auto& row = std::get<DeviceRow>(found);
+  if (plan.outstanding && !row.outstanding()) {
+    return Refusal{
+        "record-state",
+        fmt::format("{} is {} by now, and the plan is for an outstanding record", name_of(row), state_name(row.state)),
+        row.in_use() ? "make the plan again: keyferry-appliance device revoke" : ""};
+  }
+  if (plan.outstanding) return no_import();
   if (auto no = still_there(row)) return no;
   if (row.in_use()) return std::nullopt;
   return Refusal{"certificate-revoked",
                  fmt::format("the certificate of {} ({}) is revoked already, {}", name_of(row), state_name(row.state),
-                             row.crl_number  ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
-                             : row.outside() ? fmt::format("the outside CA {} must revoke certificate {}",
-                                                           row.authority, to_hex(row.outside_serial))
-                                             : "due for the next CRL"),
-                 row.crl_number  ? ""
+                             row.crl_number    ? fmt::format("on CRL {} of kf-ca/{}", *row.crl_number, row.authority)
+                             : row.outside_crl ? fmt::format("on the CRL of {} with SHA-256 {}", row.authority,
+                                                             row.outside_crl->hex())
+                             : row.outside()   ? fmt::format("the outside CA {} must revoke certificate {}",
+                                                             row.authority, to_hex(row.outside_serial))
+                                               : "due for the next CRL"),
+                 row.crl_number || row.outside_crl ? ""
                  : row.outside() ? fmt::format("keyferry-appliance crl due --ca {} --list FILE", row.authority)
                                  : "keyferry-appliance crl issue --ca " + row.authority};
 }

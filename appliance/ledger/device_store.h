@@ -35,6 +35,7 @@ struct DeviceRow {
   std::string device_serial = {};                // what its receipt bound, else the inventory's; may be empty
   std::optional<std::uint64_t> crl_number = {};  // of the first CRL that has it
   std::string rma = {};
+  std::optional<Digest> outside_crl = {};  // of the outside CA's CRL that was taken in and has it
 
   /// The serial that stands in the certificate.
   [[nodiscard]] const Bytes& shown_serial() const {
@@ -43,6 +44,9 @@ struct DeviceRow {
 
   /// Its certificate is of a CA that is not in the HSM and has CRLs of its own.
   [[nodiscard]] bool outside() const { return !outside_serial.empty(); }
+
+  /// Its key is somewhere on the way, or in an SE whose receipt has not come.
+  [[nodiscard]] bool outstanding() const { return state == RecordState::Issued; }
 
   /// Injected and on no CRL: a device that is in use.
   [[nodiscard]] bool in_use() const { return state == RecordState::Injected && !revoked && !crl_due; }
@@ -85,8 +89,9 @@ class DeviceStore {
   [[nodiscard]] std::optional<DeviceAct> act(const DeviceRow& row, const std::string& kind);
 
   /// May the plan be run as the ledger is now? Reasons: record-unknown, record-changed, record-outstanding,
-  /// record-state, certificate-revoked, se-scrapped, se-released, se-replaced, se-other-certificate, se-reserved,
-  /// se-unknown, se-in-use, device-serial, rma-open. Nothing: yes, or it is no plan about a device.
+  /// record-state, import-unfinished, certificate-revoked, se-scrapped, se-released, se-replaced,
+  /// se-other-certificate, se-reserved, se-unknown, se-in-use, device-serial, rma-open. Nothing: yes, or it is no plan
+  /// about a device.
   [[nodiscard]] std::optional<Refusal> refusal(const Plan& plan, UtcMillis now);
 
   [[nodiscard]] bool is_scrapped(se::Family family, const SeSerial& serial);
@@ -96,6 +101,8 @@ class DeviceStore {
                                             const std::function<void(SQLite::Statement&)>& bind,
                                             const std::string& limit = "");
   [[nodiscard]] std::variant<DeviceRow, Refusal> same_record(const DeviceRecord& planned);
+  /// What an import has staged is carried out as it was checked: no record may end meanwhile.
+  [[nodiscard]] std::optional<Refusal> no_import();
   [[nodiscard]] std::optional<Refusal> no_other_certificate(const DeviceRow& row);
   [[nodiscard]] std::optional<Refusal> not_reserved(se::Family family, const SeSerial& serial, UtcMillis now);
   /// Of the inventory, beside the old and the new one.

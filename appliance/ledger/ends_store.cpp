@@ -68,7 +68,10 @@ void retire_station(store::Database& database, ByteView data) {
     run_for(
         database, batch,
         "UPDATE se SET generation = generation + 1 WHERE se_id IN (SELECT se_id FROM record WHERE record.batch_id = "
-        ":batch AND record.state = 'revoked' AND record.generation = se.generation)");
+        ":batch AND record.state = 'revoked' AND record.generation = se.generation AND NOT EXISTS (SELECT 1 FROM "
+        // what officers revoked one by one they release one by one
+        "device_act AS act WHERE act.batch_id = record.batch_id AND act.record_no = record.record_no AND act.kind = "
+        "'revoked'))");
   }
   Incident incident;
   incident.kind = "station-retired";

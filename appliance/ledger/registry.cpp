@@ -56,6 +56,22 @@ const KnownAuthority* Registry::authority(std::string_view name) const {
   return find_by_name(authorities, name);
 }
 
+const KnownAuthority* Registry::of_certificate(ByteView certificate) const {
+  for (const KnownAuthority& one : authorities) {
+    if (!one.certificate.empty() && equal(one.certificate, certificate)) return &one;
+  }
+  return nullptr;
+}
+
+const KnownAuthority* Registry::revoked_in_chain(const KnownAuthority& authority) const {
+  if (authority.revoked) return &authority;
+  for (const Bytes& issuer : authority.issuers) {
+    const KnownAuthority* above = of_certificate(issuer);
+    if (above != nullptr && above->revoked) return above;
+  }
+  return nullptr;
+}
+
 std::uint32_t Registry::enabled_officers() const {
   return static_cast<std::uint32_t>(std::ranges::count_if(officers, &KnownOfficer::approves));
 }
@@ -157,6 +173,7 @@ Registry parse_registry(ByteView octets) {
       known.issuers.push_back(to_bytes(as_bytes(issuer)));
     known.outside = authority.outside();
     known.pending = authority.pending();
+    known.revoked = authority.revoked();
     known.kind = x509::ca_kind_from_name(authority.profile()).value_or(x509::CaKind::Root);
     if (authority.has_vendor_id()) known.matter.vendor_id = static_cast<std::uint16_t>(authority.vendor_id());
     if (authority.has_product_id()) known.matter.product_id = static_cast<std::uint16_t>(authority.product_id());

@@ -68,6 +68,7 @@ struct KnownAuthority {
   std::vector<Bytes> issuers = {};  // above it: its issuer first, the self-signed anchor last
   bool outside = false;             // its key is elsewhere
   bool pending = false;             // its request is out; it has no certificate yet
+  bool revoked = false;             // by officers, on the CRL of the CA above it
   x509::CaKind kind = x509::CaKind::Root;
   x509::MatterIds matter = {};  // Matter's kinds alone
   Bytes request = {};           // PKCS#10, DER
@@ -108,6 +109,10 @@ struct Registry {
   [[nodiscard]] const KnownStation* station_by_name(std::string_view name) const;
   [[nodiscard]] const KnownMaster* master(std::string_view name) const;
   [[nodiscard]] const KnownVendorKey* vendor_key(std::string_view name) const;
+  /// The CA whose certificate is this one; null when there is none.
+  [[nodiscard]] const KnownAuthority* of_certificate(ByteView certificate) const;
+  /// This CA or one above it, if officers revoked its certificate; null when nothing was.
+  [[nodiscard]] const KnownAuthority* revoked_in_chain(const KnownAuthority& authority) const;
   [[nodiscard]] const KnownAuthority* authority(std::string_view name) const;
 };
 

@@ -15,6 +15,7 @@
 #include "appliance/plan/plan_outside.h"
 #include "appliance/plan/plan_people.h"
 #include "appliance/plan/plan_prepare.h"
+#include "appliance/plan/plan_revocations.h"
 #include "appliance/plan/plan_verify.h"
 #include "appliance/plan/product_declaration.h"
 #include "wrap/base/text.h"
@@ -65,6 +66,8 @@ constexpr std::array kOperations{
     std::pair{Operation::DeviceRework, std::string_view{"device-rework"}},
     std::pair{Operation::DeviceRma, std::string_view{"device-rma"}},
     std::pair{Operation::BatchCertify, std::string_view{"batch-certify"}},
+    std::pair{Operation::CaRevoke, std::string_view{"ca-revoke"}},
+    std::pair{Operation::CrlImport, std::string_view{"crl-import"}},
 };
 
 constexpr std::array kEnvironments{
@@ -253,6 +256,8 @@ void read_detail(PlanFields& fields, Plan& plan) {
     case Operation::DeviceRework: plan.detail = read_device_rework(fields); return;
     case Operation::DeviceRma: plan.detail = read_device_rma(fields); return;
     case Operation::BatchCertify: plan.detail = read_batch_certify(fields); return;
+    case Operation::CaRevoke: plan.detail = read_ca_revoke(fields); return;
+    case Operation::CrlImport: plan.detail = read_crl_import(fields); return;
   }
 }
 

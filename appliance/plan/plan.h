@@ -60,6 +60,8 @@ enum class Operation {
   DeviceRework,
   DeviceRma,
   BatchCertify,
+  CaRevoke,
+  CrlImport,
 };
 
 /// Text as it stands in plans, approvals and the log: "source-add", "batch", ...
@@ -420,15 +422,23 @@ struct DeviceRecord {
   Bytes se_serial;             // SeSerial
   Bytes certificate_serial;    // 16
   std::string device_serial = {};  // empty, or is_device_serial
+  Bytes outside_serial = {};   // under an outside CA, 1 to 20: what certificate_serial stands for
+
+  /// The serial that stands in the certificate.
+  [[nodiscard]] const Bytes& shown_serial() const {
+    return outside_serial.empty() ? certificate_serial : outside_serial;
+  }
 
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
 };
 
-/// The certificate of an injected device goes on the next CRL.
+/// The certificate of an injected device goes on the next CRL; or that of an outstanding record, which then ends as
+/// those of a closed batch do.
 struct DeviceRevokePlan {
   DeviceRecord record;
   std::string crl_reason;  // name of RFC 5280 section 5.3.1
   std::string reason;
+  bool outstanding = false;  // as the officers saw it
 };
 
 /// An SE that was quarantined, came back or was revoked is destroyed: never again in a batch.
@@ -455,6 +465,26 @@ struct DeviceRmaPlan {
   std::string reason;
 };
 
+/// A CA's own certificate goes on the next CRL of the CA above it, which is ours too; nothing below it is issued any
+/// more.
+struct CaRevokePlan {
+  std::string name;
+  std::string issuer;        // by whose CRL
+  Bytes certificate_serial;  // 16
+  std::string crl_reason;    // name of RFC 5280 section 5.3.1
+  std::string reason;
+};
+
+/// An outside CA's CRL revokes records that are due there: they are noted with it.
+struct CrlImportPlan {
+  std::string authority;
+  Digest crl_sha256;  // of the DER
+  UtcMillis this_update;
+  RecordSet records;  // due, and on it; leaves as of ledger/revocation_store.h
+};
+
+/// As crl_reason_code, for a CA's own certificate: "cACompromise" in place of "keyCompromise".
+[[nodiscard]] std::optional<std::uint8_t> ca_crl_reason_code(std::string_view name);
 /// RFC 5280 section 5.3.1, the reasons a device certificate can have: "unspecified", "keyCompromise",
 /// "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn".
 [[nodiscard]] std::optional<std::uint8_t> crl_reason_code(std::string_view name);
@@ -505,7 +535,9 @@ struct Plan {
                DeviceScrapPlan,
                DeviceReworkPlan,
                DeviceRmaPlan,
-               BatchCertifyPlan>
+               BatchCertifyPlan,
+               CaRevokePlan,
+               CrlImportPlan>
       detail;
 
   Bytes octets;   // as parsed

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "wrap/base/text.h"
+#include "wrap/x509/serial.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -40,12 +41,20 @@ Bytes read_serial(PlanFields& fields, const char* field) {
   return serial ? to_bytes(serial->bytes()) : Bytes{};
 }
 
+Bytes read_outside_serial(PlanFields& fields) {
+  auto serial = from_hex(fields.text("outside_serial", 2 * x509::kMaxSerialBytes));
+  const bool good = serial && !serial->empty();
+  if (!good) fields.refuse("outside_serial", "is no serial of 1 to 20 octets in hex");
+  return good ? std::move(*serial) : Bytes{};
+}
+
 DeviceRecord read_record(PlanFields& fields) {
   DeviceRecord record{.batch = fields.id<BatchId>("batch"),
                       .record_no = static_cast<std::uint32_t>(fields.integer("record_no", 0, kMaxBatchRecords)),
                       .family = read_family(fields, "family"),
                       .se_serial = read_serial(fields, "se_serial"),
                       .certificate_serial = fields.hex("certificate_serial", kCertificateSerialBytes)};
+  if (fields.has("outside_serial")) record.outside_serial = read_outside_serial(fields);
   if (!fields.has("device_serial")) return record;
   record.device_serial = fields.text("device_serial", 64);
   if (!is_device_serial(record.device_serial)) fields.refuse("device_serial", "is not well-formed");
@@ -57,6 +66,7 @@ std::string record_text(const DeviceRecord& record) {
       fmt::format("batch = \"{}\"\nrecord_no = {}\nfamily = \"{}\"\nse_serial = \"{}\"\ncertificate_serial = \"{}\"\n",
                   record.batch.hex(), record.record_no, se::family_name(record.family), to_hex(record.se_serial),
                   to_hex(record.certificate_serial));
+  if (!record.outside_serial.empty()) text += fmt::format("outside_serial = \"{}\"\n", to_hex(record.outside_serial));
   if (!record.device_serial.empty()) text += fmt::format("device_serial = \"{}\"\n", record.device_serial);
   return text;
 }
@@ -80,10 +90,16 @@ std::string device_text(const DeviceRecord& record) {
 
 std::string record_sentence(const DeviceRecord& record) {
   return fmt::format("It is record {} of batch {}, certificate serial {}.", record.record_no, record.batch.hex(),
-                     to_hex(record.certificate_serial));
+                     to_hex(record.shown_serial()));
 }
 
-std::string crl_sentence(const std::string& reason) {
+std::string crl_sentence(const DeviceRecord& record, const std::string& reason) {
+  if (!record.outside_serial.empty()) {
+    return fmt::format(
+        "Unless it is revoked already, its outside CA is to revoke the certificate, reason {}: it stays due "
+        "until a CRL of that CA with it is taken in.",
+        reason);
+  }
   return fmt::format("Unless it is revoked already, the certificate goes on the next CRL for good, reason {}.", reason);
 }
 
@@ -108,6 +124,11 @@ std::optional<std::uint8_t> crl_reason_code(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<std::uint8_t> ca_crl_reason_code(std::string_view name) {
+  if (name == "keyCompromise") return std::nullopt;  // of a CA it is cACompromise
+  return name == "cACompromise" ? std::optional{std::uint8_t{2}} : crl_reason_code(name);
+}
+
 std::string_view crl_reason_name(std::uint8_t code) {
   for (const CrlReason& reason : kCrlReasons) {
     if (reason.code == code) return reason.name;
@@ -116,7 +137,8 @@ std::string_view crl_reason_name(std::uint8_t code) {
 }
 
 DeviceRevokePlan read_device_revoke(PlanFields& fields) {
-  return {read_record(fields), read_crl_reason(fields), fields.reason()};
+  return {read_record(fields), read_crl_reason(fields), fields.reason(),
+          fields.has("outstanding") && fields.flag("outstanding")};
 }
 
 DeviceScrapPlan read_device_scrap(PlanFields& fields) {
@@ -151,7 +173,8 @@ DeviceRmaPlan read_device_rma(PlanFields& fields) {
 }
 
 std::string detail_text(const DeviceRevokePlan& plan) {
-  return record_text(plan.record) + fmt::format("crl_reason = \"{}\"\n", plan.crl_reason) + reason_text(plan.reason);
+  return record_text(plan.record) + fmt::format("crl_reason = \"{}\"\n", plan.crl_reason) +
+         (plan.outstanding ? "outstanding = true\n" : "") + reason_text(plan.reason);
 }
 
 std::string detail_text(const DeviceScrapPlan& plan) {
@@ -173,9 +196,15 @@ std::string detail_text(const DeviceRmaPlan& plan) {
 }
 
 std::vector<std::string> detail_sentences(const DeviceRevokePlan& plan) {
+  if (plan.outstanding) {
+    return {fmt::format("The certificate of {} is revoked although its record is outstanding: where its key is, nobody "
+                        "here knows.", device_text(plan.record)),
+            record_sentence(plan.record), crl_sentence(plan.record, plan.crl_reason),
+            "The record ends as revoked; a receipt that comes later is an incident.", reason_sentence(plan.reason)};
+  }
   return {fmt::format("The certificate of {} is revoked.", device_text(plan.record)), record_sentence(plan.record),
-          crl_sentence(plan.crl_reason), "Its SE gets no other record: the device may be reworked or scrapped.",
-          reason_sentence(plan.reason)};
+          crl_sentence(plan.record, plan.crl_reason),
+          "Its SE gets no other record: the device may be reworked or scrapped.", reason_sentence(plan.reason)};
 }
 
 std::vector<std::string> detail_sentences(const DeviceScrapPlan& plan) {
@@ -190,14 +219,14 @@ std::vector<std::string> detail_sentences(const DeviceScrapPlan& plan) {
 std::vector<std::string> detail_sentences(const DeviceReworkPlan& plan) {
   return {fmt::format("Device {} gets another SE: {} in place of {}.", plan.record.device_serial,
                       se_text(plan.new_family, plan.new_se_serial), se_text(plan.record.family, plan.record.se_serial)),
-          record_sentence(plan.record), crl_sentence("superseded"),
+          record_sentence(plan.record), crl_sentence(plan.record, "superseded"),
           "The new SE bears the device's serial from its next batch on; the old one is not released any more.",
           reason_sentence(plan.reason)};
 }
 
 std::vector<std::string> detail_sentences(const DeviceRmaPlan& plan) {
   return {fmt::format("{} came back from the field, return number {}.", device_text(plan.record), plan.rma),
-          record_sentence(plan.record), crl_sentence(plan.crl_reason),
+          record_sentence(plan.record), crl_sentence(plan.record, plan.crl_reason),
           "Its SE gets no other record: the device may be reworked or scrapped.", reason_sentence(plan.reason)};
 }
 

@@ -93,6 +93,8 @@ inline constexpr std::array kOperationTable{
     OperationRow{.operation = Operation::DeviceRework},
     OperationRow{.operation = Operation::DeviceRma},
     OperationRow{.operation = Operation::BatchCertify},
+    OperationRow{.operation = Operation::CaRevoke},
+    OperationRow{.operation = Operation::CrlImport},
 };
 
 namespace policy_detail {
@@ -101,7 +103,7 @@ constexpr bool has_every_operation_in_order() {
   for (std::size_t i = 0; i < kOperationTable.size(); ++i) {
     if (static_cast<std::size_t>(kOperationTable[i].operation) != i) return false;
   }
-  return static_cast<std::size_t>(Operation::BatchCertify) + 1 == kOperationTable.size();
+  return static_cast<std::size_t>(Operation::CrlImport) + 1 == kOperationTable.size();
 }
 
 }  // namespace policy_detail

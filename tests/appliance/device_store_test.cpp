@@ -24,8 +24,8 @@ class Devices : public FerryTest {
     register_end_actions(*ledger_);
     register_crl_actions(*ledger_);
     register_device_actions(*ledger_);
-    expect_imported(
-        {.entries = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))}});
+    station_log_ = {entry(core(0)), entry(core(1, Outcome::Quarantined)), entry(core(2, Outcome::Returned))};
+    expect_imported({.entries = station_log_});
     exec(
         "INSERT INTO se (family, se_serial, key_name, part, lot, device_serial, transport_kind, transport_name, "
         "transport_data, import_id, line) SELECT family, x'73706172652d31', key_name, part, lot, '', transport_kind, "
@@ -66,6 +66,10 @@ class Devices : public FerryTest {
     return plan_of(Operation::DeviceRevoke, DeviceRevokePlan{bound(record), "privilegeWithdrawn", "stolen"});
   }
 
+  [[nodiscard]] Plan revoke_outstanding(std::uint32_t record) {
+    return plan_of(Operation::DeviceRevoke, DeviceRevokePlan{bound(record), "privilegeWithdrawn", "stolen", true});
+  }
+
   [[nodiscard]] Plan scrap(std::uint32_t record) {
     return plan_of(Operation::DeviceScrap,
                    DeviceScrapPlan{.record = bound(record), .by = 1, .witness = 2, .reason = "crushed"});
@@ -89,6 +93,8 @@ class Devices : public FerryTest {
     EXPECT_EQ(refused(plan), "");
     apply(*device_action(plan, kNow));
   }
+
+  std::vector<token::ReceiptEntry> station_log_;
 
   /// Reason that the next CRL gives for a record's certificate.
   [[nodiscard]] std::optional<int> crl_reason(std::uint32_t record) {
@@ -114,6 +120,66 @@ TEST_F(Devices, WhatIsOnItsWayToACrlAnywayIsNotRevokedAgain) {
   EXPECT_EQ(refused(revoke(1)), "certificate-revoked");
   EXPECT_EQ(refused(revoke(2)), "certificate-revoked");
   EXPECT_EQ(refused(revoke(3)), "record-outstanding");
+}
+
+TEST_F(Devices, AnOutstandingRecordEndsAsRevokedAndIsOnTheNextCrl) {
+  const Sums before = sums();
+  ASSERT_EQ(before.outstanding, 1U);
+  run(revoke_outstanding(3));
+  EXPECT_EQ(row(3).state, RecordState::Revoked);
+  EXPECT_EQ(crl_reason(3), 9) << "what officers said, not cessationOfOperation as for a closed batch";
+  EXPECT_EQ(sums().revoked, before.revoked + 1);
+  EXPECT_EQ(sums().outstanding, 0U);
+  EXPECT_TRUE(agrees());
+  EXPECT_EQ(refused(revoke_outstanding(3)), "record-state");
+  EXPECT_EQ(refused(revoke(3)), "certificate-revoked");
+}
+
+TEST_F(Devices, WithTheLastOutstandingRecordItsBatchIsClosed) {
+  ASSERT_EQ(BatchStore{*ledger_}.find(batch_)->state, BatchState::Reconciling);
+  run(revoke_outstanding(3));
+  EXPECT_EQ(BatchStore{*ledger_}.find(batch_)->state, BatchState::Closed);
+}
+
+TEST_F(Devices, AReceiptForARecordThatOfficersRevokedIsAnIncident) {
+  run(revoke_outstanding(3));
+  station_log_.push_back(entry(core(3)));
+  expect_imported({.entries = station_log_});
+  EXPECT_EQ(row(3).state, RecordState::Revoked);
+  const auto incidents = ReceiptStore{*ledger_}.incidents();
+  ASSERT_EQ(incidents.size(), 1U);
+  EXPECT_EQ(incidents.front().kind, "receipt-after-end");
+  EXPECT_TRUE(agrees());
+}
+
+TEST_F(Devices, NoRecordIsEndedWhileAnImportIsUnfinished) {
+  station_log_.push_back(entry(core(3)));
+  ASSERT_EQ(stage({.entries = station_log_}), "");
+  EXPECT_EQ(refused(revoke_outstanding(3)), "import-unfinished");
+  carry_out();
+  EXPECT_EQ(refused(revoke_outstanding(3)), "record-state");
+  EXPECT_EQ(refused(revoke(3)), "");
+}
+
+/// Between approval and run its receipt may have come: then it is a device in use, and another plan.
+TEST_F(Devices, APlanForAnOutstandingRecordIsForNoOther) {
+  EXPECT_EQ(refused(revoke_outstanding(0)), "record-state");
+  EXPECT_EQ(refused(revoke_outstanding(1)), "record-state");
+}
+
+TEST_F(Devices, TheSeOfARevokedRecordMayBeReleasedScrappedOrReworked) {
+  run(revoke_outstanding(3));
+  EXPECT_EQ(refused(scrap(3)), "");
+  EXPECT_EQ(refused(rework(3)), "");
+  EXPECT_EQ(EndsStore{*ledger_}.releasable(batch_, RecordNo{3})->state, RecordState::Revoked);
+}
+
+/// What was revoked one by one is not released with the station's other records.
+TEST_F(Devices, ARetiredStationsRevokedRecordGetsNoNewGenerationOfItself) {
+  run(revoke_outstanding(3));
+  exec("UPDATE batch SET state = 'reconciling', closed_ms = NULL");  // as with others outstanding
+  apply(station_retired_action(StationRetirePlan{station_id_, 1, 3, {}, "burnt"}, kNow));
+  EXPECT_FALSE(row(3).released);
 }
 
 TEST_F(Devices, APlanForAnotherCertificateSeOrDeviceIsRefused) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <utility>
 
 #include "keyferry/v1/governance.pb.h"
@@ -10,6 +11,7 @@
 #include "token/line_checks.h"
 #include "wrap/base/durable_file.h"
 #include "wrap/crypto/hash.h"
+#include "wrap/x509/serial.h"
 
 namespace keyferry::appliance {
 namespace {
@@ -46,6 +48,21 @@ Plan batch_plan(const StationId& station,
   auto parsed = parse_plan(as_bytes(plan_text(plan)));
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) throw to_error(*refusal);
   return std::get<Plan>(std::move(parsed));
+}
+
+/// By turns such as have 17, 16 and 14 octets in a certificate.
+Bytes serial_of_certificate(std::uint32_t record, RandomSource& random) {
+  Bytes serial = random.bytes(16);
+  constexpr std::array<std::uint8_t, 3> kFirst{0xC5, 0x45, 0x00};
+  serial[0] = kFirst.at(record % kFirst.size());
+  serial[1] = serial[0] == 0 ? 0 : serial[1];
+  serial[2] = 0x2A;
+  return serial;
+}
+
+/// As the station finds it in the certificate.
+Bytes as_read_back(const Bytes& certificate_serial) {
+  return to_bytes(x509::SerialContent{*x509::CertificateSerial::from_bytes(certificate_serial)}.view());
 }
 
 }  // namespace
@@ -149,7 +166,7 @@ void FerryTest::seal_batch() {
     records_.push_back(RecordRow{.record_no = RecordNo{i},
                                  .se = SeId{i + 1},
                                  .public_key = to_bytes(se_keys_.back().public_key().point()),
-                                 .certificate_serial = random_.bytes(16),
+                                 .certificate_serial = serial_of_certificate(i, random_),
                                  .certificate_sha256 = random_.id<Digest>(),
                                  .challenge = random_.id<Digest>()});
     if (family_ == se::Family::Atecc608) records_.back().nonce_id = random_.bytes(16);
@@ -208,7 +225,7 @@ token::LineProof FerryTest::proof(std::uint32_t record) const {
                          .anchor_sha256 = authority,
                          .verified_at = kNow,
                          .challenge_signature = answers_[record],
-                         .certificate_serial = records_[record].certificate_serial};
+                         .certificate_serial = as_read_back(records_[record].certificate_serial)};
   if (with_firmware_)
     proof.firmware = token::FirmwareProof{.image_sha256 = image_sha256(),
                                           .signature_sha256 = image_sha256(),

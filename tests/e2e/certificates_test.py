@@ -214,6 +214,69 @@ class Certificates(FerryCase):
                                   expect=None), "CAs")
         self.assert_no_key("deeper")
 
+    def test_an_intermediate_is_revoked_by_the_ca_above_it_and_nothing_below_is_issued_any_more(self):
+        self.ca("root", "--subject", "CN=ACME Root", "--path-length", "2")
+        self.ca("policy", "--template", "intermediate", "--issuer", "root", "--path-length", "1", "--subject", "CN=ACME Policy CA")
+        self.ca("line", "--template", "intermediate", "--issuer", "policy", "--subject", "CN=ACME Line CA")
+        self.new_plan("line", count=4)
+        self.ferry.approve()
+        folder = self.exported(json.loads(self.ferry.run_plan().stdout)["batch"])
+        [root] = [self.ferry.home / "ca" / "root.pem"] if (self.ferry.home / "ca" / "root.pem").exists() else [
+            path for path in self.ferry.home.rglob("root.pem")]
+        leaf = folder / "record-0000000.pem"
+        self.new_plan("line", count=1)  # approved before the revocation, run after it
+        self.ferry.approve()
+        revoke = ("ca", "revoke", "policy", "--crl-reason", "cACompromise", "--reason", "key copied", "--confirm", "policy")
+        self.assert_clear(self.ferry.officer(*revoke[:4], "keyCompromise", *revoke[5:], expect=None), "cACompromise", status=2)
+        self.assert_clear(self.ferry.officer("ca", "revoke", "root", *revoke[3:-1], "root", expect=None), "is a root")
+        self.assert_clear(self.ferry.officer(*revoke[:-1], "line", expect=None), "nothing was done")
+        said = json.loads(self.ferry.officer("--json", *revoke).stdout)
+        self.assertEqual((said["issuer"], said["done_before"]), ("root", False))
+        self.assertTrue(json.loads(self.ferry.officer("--json", *revoke).stdout)["done_before"])
+        self.assertIn("ca.revoked", self.log())
+        states = {one["name"]: one["state"] for one in self.ferry.appliance_json("ca", "list")["authorities"]}
+        self.assertEqual(states, {"root": "issues", "policy": "revoked", "line": "issues"})
+
+        # Nothing more is issued below it: neither what is planned now nor what was approved before, and no CA.
+        checked = self.ferry.appliance("plan", "check", self.ferry.plan_file, expect=None)
+        self.assertIn("stands below kf-ca/policy, whose certificate is revoked", checked.stdout + checked.stderr)
+        self.assertNotEqual(self.ferry.run_plan(expect=None).returncode, 0)
+        self.assert_clear(self.new_plan("line", count=1, expect=None), "stands below kf-ca/policy, whose certificate is revoked")
+        self.assert_clear(self.ca("more", "--template", "intermediate", "--issuer", "policy", "--subject", "CN=More", expect=None), "revoked")
+        self.assert_no_key("more")
+
+        # On the root's CRL; openssl looks at the whole path.
+        due = self.ferry.appliance_json("crl", "due")
+        self.assertEqual([(one["authority"], one["state"], one["reason"], one["count"]) for one in due["by"]],
+                         [("root", "ca", "cACompromise", 1)])
+        listed = self.ferry.folder / "due.csv"
+        self.ferry.appliance("crl", "due", "--ca", "root", "--list", listed)
+        self.assertIn(f",,{said['certificate_serial']},cACompromise,", listed.read_text())
+        crls = []
+        for name in ("root", "policy", "line"):
+            issued = json.loads(self.ferry.officer("--json", "crl", "issue", "--ca", name).stdout)
+            self.assertEqual(issued["entries"], 1 if name == "root" else 0)
+            crls += ["-CRLfile", issued["pem"]]
+        text = openssl("crl", "-in", crls[1], "-noout", "-text", "-CAfile", root)
+        self.assertIn("CA Compromise", text)
+        self.assertIn(said["certificate_serial"].upper().lstrip("0"), text.replace(":", ""))
+        checked = subprocess.run(["openssl", "verify", "-x509_strict", "-crl_check_all", "-CAfile", root, *crls, "-untrusted",
+                                  folder / "ca.pem", leaf], capture_output=True, text=True)
+        self.assertIn("certificate revoked", checked.stderr + checked.stdout)
+        self.assertEqual(openssl("verify", "-x509_strict", "-CAfile", root, "-untrusted", folder / "ca.pem", leaf).count(": OK"), 1)
+        # The next one has it too, with nothing twice.
+        again = json.loads(self.ferry.officer("--json", "crl", "issue", "--ca", "root").stdout)
+        self.assertEqual((again["number"], again["entries"]), (2, 1))
+        self.assertEqual(self.ferry.appliance_json("crl", "due")["due"], 0)
+
+    def test_a_ca_that_an_outside_one_certified_is_revoked_there(self):
+        paa = OutsidePaa(self.ferry.folder / "paa")
+        chain = paa.chain(paa.issue(self.request(), self.ferry.folder / "pai.pem"), self.ferry.folder / "chain.pem")
+        revoke = ("ca", "revoke", "pai", "--crl-reason", "superseded", "--reason", "x", "--confirm", "pai")
+        self.assert_clear(self.ferry.officer(*revoke, expect=None), "has no certificate")
+        self.ferry.officer("ca", "install", "pai", "--chain", chain)
+        self.assert_clear(self.ferry.officer(*revoke, expect=None), "which is no CA in this HSM", "have it revoke serial 1002")
+
     def test_a_pai_whose_paa_is_elsewhere_issues_when_its_certificate_is_in(self):
         paa = OutsidePaa(self.ferry.folder / "paa")
         csr = self.request()

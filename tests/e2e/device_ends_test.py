@@ -155,9 +155,39 @@ class DeviceEnds(FerryCase):
                           status=2)
         self.assert_clear(self.device("revoke", good, "--certificate", "00" * 16, "--crl-reason", "superseded", expect=None), "no record here")
         self.assert_clear(self.device("revoke", "other", "--se", good, "--crl-reason", "superseded", expect=None), "nothing was done")
-        self.put_back("ran")
-        done = self.device("revoke", good, "--se", good, "--crl-reason", "superseded", expect=None)
-        self.assert_clear(done, "is outstanding")
+
+    def test_an_outstanding_record_is_revoked_by_se_device_serial_or_certificate_and_its_receipt_is_an_incident(self):
+        record, serial, device = self.of_state["injected"][0]
+        pem = self.certificates / f"record-{record:07}.pem"
+        self.put_aside("revoking")
+        for way in (["--se", serial], ["--device-serial", device], ["--certificate", str(pem)]):
+            with self.subTest(way[0]):
+                self.put_back("ran")  # the station has run, its receipts are not here
+                plan = self.ferry.folder / "revoke.toml"
+                self.ferry.officer("--plan-out", plan, "device", "revoke", "--confirm", serial, "--reason", "stolen on the way", *way,
+                                   "--crl-reason", "keyCompromise")
+                self.assertIn("although its record is outstanding", self.ferry.appliance("plan", "show", plan).stdout)
+                done = json.loads(self.device("revoke", serial, *way, "--crl-reason", "keyCompromise").stdout)
+                self.assertEqual((done["record_no"], done["crl_due"], done["done_before"]), (record, True, False))
+                again = json.loads(self.device("revoke", serial, *way, "--crl-reason", "keyCompromise").stdout)
+                self.assertTrue(again["done_before"])
+                [batch] = self.ferry.reconcile()["batches"]
+                self.assertEqual((batch["revoked"], batch["outstanding"]), (1, 3))
+                self.assertTrue(batch["agree"] and sums_agree(batch))
+                self.assertEqual(self.crl_says(record, self.crl()), "Key Compromise")
+                self.assertIn("certificate revoked", self.verified(record).stderr + self.verified(record).stdout)
+                self.ferry.station("return", self.batch, "--confirm", self.batch)
+                self.ferry.unload()
+                self.ferry.receipts(expect={0, 1})
+                report = self.ferry.reconcile(expect=1)
+                self.assertEqual([one["kind"] for one in report["incidents"]], ["receipt-after-end"])
+                [batch] = report["batches"]
+                self.assertEqual((batch["injected"], batch["revoked"], batch["outstanding"], batch["state"]), (1, 1, 0, "closed"))
+                self.assertTrue(batch["agree"] and sums_agree(batch))
+                [leaf] = [one for one in self.ferry.appliance_json("log", "show", timeout=60)["leaves"] if one["event"] == "device.ended"]
+                self.assertTrue(leaf["fields"]["outstanding"])
+        self.put_back("revoking")
+        shutil.rmtree(self.root / "revoking")
 
     def test_where_several_certificates_fit_all_are_named_and_nothing_is_done(self):
         cases.edit(self.ledger, "UPDATE record SET device_serial_bound = 'TWICE' WHERE state = 'injected'")

@@ -15,6 +15,8 @@ private_key = {folder}/issuing.key
 rand_serial = yes
 default_md = sha256
 default_days = 365
+default_crl_days = 30
+crlnumber = {folder}/crlnumber
 policy = any
 unique_subject = no
 x509_extensions = device
@@ -71,6 +73,7 @@ class OpensslCa:
         self.chain.write_text((self.folder / "issuing.pem").read_text() + (self.folder / "root.pem").read_text())
         (self.folder / "index.txt").write_text("")
         (self.folder / "new").mkdir()
+        (self.folder / "crlnumber").write_text("01\n")
 
     def make_key(self, name):
         openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.folder / name)
@@ -85,6 +88,17 @@ class OpensslCa:
         certificates = [(self.folder / "new" / f"{serial}.pem").read_text() for serial in issued]
         assert len(certificates) == len(requests), f"{len(certificates)} certificates for {len(requests)} requests"
         return certificates
+
+    def revoke(self, certificates, reason="keyCompromise"):
+        """Of those that the last sign() gave."""
+        for certificate in certificates:
+            (self.folder / "revoked.pem").write_text(certificate)
+            openssl("ca", "-config", self.config, "-revoke", self.folder / "revoked.pem", "-crl_reason", reason)
+
+    def crl(self, out, *more):
+        """PEM."""
+        openssl("ca", "-config", self.config, "-gencrl", "-out", out, *more)
+        return out
 
     def pkcs7(self, certificates, out, form="DER"):
         bundle = self.folder / "for-pkcs7.pem"

@@ -204,6 +204,11 @@ class TheWholeJob(OutsideCase):
         self.assertEqual(record["certificate_serial"], serial)
         revoke = ("device", "revoke", "--certificate", serial, "--crl-reason", "keyCompromise", "--reason", "stolen", "--confirm",
                   record["se"].split()[1])
+        plan = ferry.folder / "revoke.toml"
+        ferry.officer("--plan-out", plan, *revoke)
+        shown = ferry.appliance("plan", "show", plan).stdout
+        self.assertIn(f"certificate serial {serial}.", shown)
+        self.assertIn("its outside CA is to revoke the certificate", shown)
         self.assertIn(f"the outside CA outside must revoke certificate {serial}", ferry.officer(*revoke).stdout)
         again = json.loads(ferry.officer("--json", *revoke).stdout)
         self.assertEqual((again["done_before"], again["certificate_serial"]), (True, serial))
@@ -436,6 +441,74 @@ class BadInput(OutsideCase):
         self.assert_clear(self.ferry.officer("crl", "issue", "--ca", "outside", expect=None), "crl due --ca NAME --list FILE")
         self.assert_clear(self.ferry.appliance("crl", "due", "--list", listed, expect=None), "--list needs --ca", status=2)
         self.assert_clear(self.ferry.appliance("crl", "due", "--ca", "nobody", expect=None), "there is no CA")
+
+    def test_what_that_ca_revoked_is_noted_by_its_crl_and_the_rest_stays_due(self):
+        ferry = self.ferry
+        signed = self.ca.sign(self.request_files())
+        for i, good in enumerate(signed):
+            self.from_ca(f"{i}.pem", good)
+        self.take(self.batch, ferry.folder / "from-ca")
+        self.certify(self.batch)
+        ferry.export(self.batch)
+        before = self.ca.crl(ferry.folder / "before.crl.pem")
+        closed = ferry.officer("batch", "close", self.batch, "--confirm", self.batch, "--reason", "token burnt").stdout
+        self.assertIn("crl import FILE --ca outside", closed)
+        self.assertNotIn("crl issue", closed)
+        self.assertEqual(self.noted(before)["noted"], 0)
+        self.assertEqual(self.noted(before)["still_due"], 4)
+
+        # Two of the four, and one of them is on hold, which can be lifted.
+        self.ca.revoke(signed[:1])
+        self.ca.revoke(signed[1:2], "certificateHold")
+        first = self.noted(self.ca.crl(ferry.folder / "first.crl.pem"))
+        self.assertEqual((first["noted"], first["still_due"], [one["record_no"] for one in first["due"]]), (1, 3, [1, 2, 3]))
+        self.assertTrue(self.noted(ferry.folder / "first.crl.pem")["done_before"])
+        self.assertEqual(ferry.appliance_json("crl", "due", "--ca", "outside")["due"], 3)
+        self.assertIn("crl.imported", self.log())
+        [(record, sha256)] = rows(self.ledger, "SELECT record_no, lower(hex(crl_sha256)) FROM outside_revoked")
+        self.assertEqual((record, sha256), (0, first["crl_sha256"]))
+        serial = openssl("x509", "-in", self.from_ca("one.pem", signed[0]), "-noout", "-serial").decode().split("=")[1].strip()
+        events = ferry.appliance_json("device", "history", "--certificate", serial)["events"]
+        self.assertIn("on-outside-crl", [one["event"] for one in events])
+
+        # By plan file: the CRL is kept beside it.
+        self.ca.revoke(signed[2:])
+        second = self.ca.crl(ferry.folder / "second.crl.pem")
+        openssl("crl", "-in", second, "-outform", "DER", "-out", ferry.folder / "second.crl")
+        plan = ferry.folder / "import.toml"
+        ferry.officer("--plan-out", plan, "crl", "import", ferry.folder / "second.crl", "--ca", "outside")
+        (ferry.folder / "second.crl").unlink()
+        self.assertIn("2 certificates that are due there stand on it", ferry.appliance("plan", "show", plan).stdout)
+        ferry.approve(plan)
+        ran = json.loads(ferry.run_plan(plan).stdout)
+        self.assertEqual((ran["noted"], ran["still_due"]), (2, 1))
+        self.assert_clear(ferry.officer("crl", "import", ferry.folder / "first.crl.pem", "--ca", "outside", expect=None),
+                          "was taken in before", "newest CRL")
+
+    def noted(self, crl):
+        return json.loads(self.ferry.officer("--json", "crl", "import", crl, "--ca", "outside").stdout)
+
+    def test_a_crl_that_is_not_that_cas_is_refused(self):
+        ferry = self.ferry
+        other = OpensslCa(ferry.folder / "other-ca")
+        same_name = OpensslCa(ferry.folder / "same-name")
+        stranger = OpensslCa(ferry.folder / "stranger", name="Another CA")
+        good = self.ca.crl(ferry.folder / "good.pem")
+        openssl("crl", "-in", good, "-outform", "DER", "-out", ferry.folder / "good.der")
+        octets = (ferry.folder / "good.der").read_bytes()
+        (ferry.folder / "flipped.der").write_bytes(flipped(octets, len(octets) - 5))
+        (ferry.folder / "cut.der").write_bytes(octets[:-9])
+        cases_ = [(stranger.crl(ferry.folder / "stranger.pem"), "is by"), (same_name.crl(ferry.folder / "same.pem"), "not signed by"),
+                  (other.crl(ferry.folder / "sha384.pem", "-md", "sha384"), "ecdsa-with-SHA256"),
+                  (ferry.folder / "cut.der", "malformed"), (self.ca.folder / "issuing.pem", "X509 CRL is expected"),
+                  (ferry.folder / "nothing.crl", "no file")]
+        for crl, words in cases_:
+            with self.subTest(crl.name):
+                self.assert_clear(ferry.officer("crl", "import", crl, "--ca", "outside", expect=None), words)
+        done = ferry.officer("crl", "import", ferry.folder / "flipped.der", "--ca", "outside", expect=None)
+        self.assertNotEqual(done.returncode, 0)
+        self.assert_clear(ferry.officer("crl", "import", good, "--ca", "nobody", expect=None), "there is no CA")
+        self.assertEqual(rows(self.ledger, "SELECT count(*) FROM outside_crl"), [(0,)])
 
     def test_a_batch_that_waits_is_closed_and_opened_by_nobody(self):
         self.take_good()

@@ -194,6 +194,8 @@ std::optional<PlanUse> History::take(std::uint64_t index, ByteView octets) {
     case Case::kSuspend:
     case Case::kPinChanged:
     case Case::kCaRetired:
+    case Case::kCaRevoked:
+    case Case::kOutsideCrl:
     case Case::kKeyDestroyed:
     case Case::DETAIL_NOT_SET:
       break;

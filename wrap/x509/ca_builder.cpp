@@ -89,13 +89,14 @@ Bytes build(const CaSpec& spec,
             ByteView name,
             Issuer issuer) {
   if (!is_our_serial(serial))
-    throw Error{Code::InvalidArgument, "certificate serial: the top bits of our serials are 01"};
+    throw Error{Code::InvalidArgument, "a certificate's serial is not zero"};
   const Bytes list = der::sequence({ca_extension(spec.path_length),
                                     key_usage_extension(kKeyCertSign | kCrlSign),
                                     subject_key_extension(key_identifier(key).bytes()),
                                     authority_key_extension(issuer.key_identifier)});
+  const SerialContent number{serial};
   Bytes tbs = der::sequence({kVersion3,
-                             der::tlv(der::kInteger, serial.bytes()),
+                             der::tlv(der::kInteger, number.view()),
                              kEcdsaWithSha256,
                              issuer.name,
                              der::sequence({der::time(spec.not_before), der::time(spec.not_after)}),
@@ -103,13 +104,14 @@ Bytes build(const CaSpec& spec,
                              key.spki_der(),
                              der::tlv(der::context_constructed(3), list)});
   constexpr std::size_t kFrame = 4 + 12 + 75;  // outer SEQUENCE, algorithm, longest signature
-  if (is_matter(spec.kind) && tbs.size() + kFrame > kMaxMatterCertificateBytes) {
+  const std::size_t longest = tbs.size() + kMaxOurSerialBytes - number.view().size() + kFrame;
+  if (is_matter(spec.kind) && longest > kMaxMatterCertificateBytes) {
     throw to_error(Refusal{
         "certificate-size",
         fmt::format(
             "the certificate may have {} octets, but a Matter attestation certificate has at "
             "most {}",
-            tbs.size() + kFrame,
+            longest,
             kMaxMatterCertificateBytes),
         "shorten its subject, or its issuer's"});
   }

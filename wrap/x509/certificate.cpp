@@ -8,12 +8,12 @@
 #include "wrap/crypto/hash.h"
 #include "wrap/x509/der.h"
 #include "wrap/x509/name.h"
+#include "wrap/x509/serial.h"
 
 namespace keyferry::x509 {
 namespace {
 
 constexpr std::size_t kMaxExtensions = 32;
-constexpr std::size_t kMaxSerialBytes = 20;         // RFC 5280 4.1.2.2
 constexpr std::size_t kMaxKeyIdentifierBytes = 64;  // more than any hash of today gives
 
 constexpr std::uint8_t kEcdsaWithSha256[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};

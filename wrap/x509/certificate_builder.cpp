@@ -23,21 +23,11 @@ Bytes validity(UtcMillis not_before, UtcMillis not_after) {
 
 void check_serial(const CertificateSerial& serial) {
   if (!is_our_serial(serial)) {
-    throw Error{Code::InvalidArgument, "certificate serial: the top bits of our serials are 01"};
+    throw Error{Code::InvalidArgument, "a certificate's serial is not zero"};
   }
 }
 
 }  // namespace
-
-CertificateSerial make_serial(RandomSource& random) {
-  Bytes octets = random.bytes(CertificateSerial::kSizeBytes);
-  octets[0] = static_cast<std::uint8_t>((octets[0] & 0x3fU) | 0x40U);
-  return *CertificateSerial::from_bytes(octets);
-}
-
-bool is_our_serial(const CertificateSerial& serial) {
-  return (serial.bytes()[0] & 0xc0U) == 0x40U;
-}
 
 KeyIdentifier key_identifier(const crypto::PublicKey& key) {
   // SHA-1 names the key here, as RFC 5280 proposes; nothing rests on its collision resistance.
@@ -89,16 +79,17 @@ Bytes CertificateBuilder::to_be_signed(const CertificateSerial& serial,
   const Bytes alt_names = alt_name_extension(alt_names_, subject);
   const Bytes spki = key.spki_der();
 
-  constexpr std::size_t kSerialBytes = 2 + CertificateSerial::kSizeBytes;
+  const SerialContent number{serial};
+  const std::size_t serial_bytes = 2 + number.view().size();
   const std::size_t list = usages_.size() + alt_names.size() + rest_.size();
   const std::size_t wrapped = der::header_size(list) + list;
-  const std::size_t size = sizeof kVersion3 + kSerialBytes + before_subject_.size() + name.size() +
+  const std::size_t size = sizeof kVersion3 + serial_bytes + before_subject_.size() + name.size() +
                            spki.size() + der::header_size(wrapped) + wrapped;
   Bytes tbs;
   tbs.reserve(der::header_size(size) + size);
   der::append_header(tbs, der::kSequence, size);
   append(tbs, kVersion3);
-  der::append_tlv(tbs, der::kInteger, serial.bytes());
+  der::append_tlv(tbs, der::kInteger, number.view());
   append(tbs, before_subject_);
   append(tbs, name);
   append(tbs, spki);

@@ -4,9 +4,8 @@
 //
 // End entity: basicConstraints critical (cA FALSE, so an empty sequence), keyUsage critical, what
 // the template has of extendedKeyUsage, certificatePolicies, subjectAltName and further extensions,
-// then subjectKeyIdentifier and authorityKeyIdentifier. Serial: 16 octets whose top bits are 01, so
-// positive and of one length. Key identifier: SHA-1 of the 65-octet point (RFC 5280 4.2.1.2 (1)),
-// 20 octets. Validity: UTCTime through 2049, GeneralizedTime from 2050; 99991231235959Z says "no
+// then subjectKeyIdentifier and authorityKeyIdentifier. Serial: serial.h. Key
+// identifier: SHA-1 of the 65-octet point (RFC 5280 4.2.1.2 (1)), 20 octets. Validity: UTCTime through 2049, GeneralizedTime from 2050; 99991231235959Z says "no
 // well-defined end" (RFC 5280 4.1.2.5).
 #pragma once
 
@@ -21,20 +20,13 @@
 #include "wrap/base/bytes.h"
 #include "wrap/base/clock.h"
 #include "wrap/base/error.h"
-#include "wrap/base/random.h"
 #include "wrap/crypto/signing.h"
+#include "wrap/x509/serial.h"
 #include "wrap/x509/template.h"
 
 namespace keyferry::x509 {
 
-using CertificateSerial = BytesId<struct CertificateSerialTag, 16>;
 using KeyIdentifier = BytesId<struct KeyIdentifierTag, 20>;
-
-/// 126 random bits behind 01 (RFC 5280 4.1.2.2: positive, at most 20 octets).
-[[nodiscard]] CertificateSerial make_serial(RandomSource& random);
-
-/// True for serials that make_serial can give.
-[[nodiscard]] bool is_our_serial(const CertificateSerial& serial);
 
 [[nodiscard]] KeyIdentifier key_identifier(const crypto::PublicKey& key);
 

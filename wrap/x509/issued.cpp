@@ -165,9 +165,8 @@ std::optional<Refusal> lint_device_certificate(ByteView certificate,
   auto parsed = parse_certificate(certificate);
   if (auto* refusal = std::get_if<Refusal>(&parsed)) return *refusal;
   const auto& facts = std::get<CertificateFacts>(parsed);
-  const auto serial = CertificateSerial::from_bytes(facts.serial);
-  if (!serial || !is_our_serial(*serial))
-    return lint_refusal("serial", "not 16 octets that begin with the bits 01");
+  if (!serial_from_content(facts.serial))
+    return lint_refusal("serial", "not a positive number of at most 128 bits");
   if (!equal(facts.issuer_name, device_template.issuer_name))
     return lint_refusal("issuer", "not the template's");
   if (facts.not_before != whole_second(device_template.not_before) ||

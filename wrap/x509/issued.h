@@ -15,8 +15,8 @@
 
 namespace keyferry::x509 {
 
-/// Nothing if `certificate` (DER) is what the template and these fields ask for: serial of 16
-/// octets, issuer, validity, subject, end entity, usages, policies, alternative names, further
+/// Nothing if `certificate` (DER) is what the template and these fields ask for: serial of
+/// serial.h, issuer, validity, subject, end entity, usages, policies, alternative names, further
 /// extensions, both key identifiers, and no extension more; Matter: vendor, product, and at most
 /// 600 octets. Refusals: those of parse_certificate, and "lint" naming the field. The signature is
 /// not looked at (path.h).

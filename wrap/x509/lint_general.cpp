@@ -9,11 +9,11 @@
 #include "wrap/x509/internal/extensions.h"
 #include "wrap/x509/internal/lint_view.h"
 #include "wrap/x509/name.h"
+#include "wrap/x509/serial.h"
 
 namespace keyferry::x509 {
 namespace {
 
-constexpr std::size_t kMaxSerialBytes = 20;
 constexpr std::uint8_t kTeletexString = 0x14;
 constexpr std::uint8_t kUniversalString = 0x1c;
 constexpr std::uint8_t kBmpString = 0x1e;

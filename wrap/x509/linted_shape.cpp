@@ -73,14 +73,9 @@ std::optional<LintedShape::Cut> LintedShape::cut(ByteView tbs) {
     return std::nullopt;
   const auto list = der::only_element(extensions->content, der::kSequence);
   if (!list) return std::nullopt;
-  const std::size_t between =
-      algorithm->whole.size() + issuer->whole.size() + validity->whole.size();
-  return Cut{serial->content.size(),
-             version->whole,
-             ByteView{algorithm->whole.data(), between},
-             subject->whole,
-             key->whole,
-             list->content};
+  const std::size_t between = algorithm->whole.size() + issuer->whole.size() + validity->whole.size();
+  return Cut{version->whole, serial->content, ByteView{algorithm->whole.data(), between},
+             subject->whole, key->whole,      list->content};
 }
 
 LintedShape::LintedShape(Bytes tbs) : tbs_{std::move(tbs)} {
@@ -149,11 +144,9 @@ bool LintedShape::same_extensions(ByteView list, const crypto::PublicKey& key) c
 std::optional<Refusal> LintedShape::compare(ByteView tbs, const crypto::PublicKey& key) const {
   const auto made = cut(tbs);
   if (!made) return differs("its form");
-  if (made->serial_bytes != linted_.serial_bytes ||
-      !equal(made->before_serial, linted_.before_serial))
-    return differs("version, or length of the serial,");
-  if (!equal(made->before_subject, linted_.before_subject))
-    return differs("algorithm, issuer or validity");
+  if (!equal(made->before_serial, linted_.before_serial)) return differs("version");
+  if (!serial_from_content(made->serial)) return differs("form of the serial");
+  if (!equal(made->before_subject, linted_.before_subject)) return differs("algorithm, issuer or validity");
   if (!same_subject(made->subject)) return differs("subject, in more than its values,");
   if (!equal(made->key, key.spki_der())) return differs("key");
   if (!same_extensions(made->extensions, key)) return differs("an extension");

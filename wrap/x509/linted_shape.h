@@ -27,8 +27,7 @@ class LintedShape {
  private:
   /// Views into a to-be-signed part.
   struct Cut {
-    std::size_t serial_bytes = 0;
-    ByteView before_serial, before_subject, subject, key, extensions;
+    ByteView before_serial, serial, before_subject, subject, key, extensions;
   };
 
   struct Attribute {

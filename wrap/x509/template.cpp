@@ -355,7 +355,7 @@ std::size_t max_certificate_bytes(const DeviceTemplate& device_template) {
   if (const auto* refusal = std::get_if<Refusal>(&pattern)) throw to_error(*refusal);
   const auto framed = [](std::size_t content) { return der::header_size(content) + content; };
   constexpr std::size_t kVersion = 5;
-  constexpr std::size_t kSerial = 2 + 16;
+  constexpr std::size_t kSerial = 2 + kMaxOurSerialBytes;
   constexpr std::size_t kAlgorithm = 12;
   constexpr std::size_t kMostSignature = 75;  // BIT STRING of two INTEGERs of 33 octets
   std::size_t alt_names = 0;

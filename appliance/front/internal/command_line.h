@@ -40,6 +40,7 @@
 #include "appliance/front/quarantine_view.h"
 #include "appliance/front/receipts_import.h"
 #include "appliance/front/reconcile.h"
+#include "appliance/front/revocations.h"
 #include "appliance/front/se_import.h"
 #include "appliance/front/setup_commands.h"
 #include "appliance/front/station_enroll.h"
@@ -84,6 +85,8 @@ struct Line {
   StationRetireOptions retire;
   CrlOptions crl;
   CrlDueOptions crl_due;
+  CrlImportOptions crl_import;
+  CaRevokeOptions ca_revoke;
   CustodyOptions custody;
   DeviceOptions device;
   std::uint32_t listed = kQuarantineListed;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "appliance/front/context.h"
 #include "appliance/ledger/ends_store.h"
@@ -18,6 +19,7 @@ void need_typed(Context& context, const std::string& confirm, const std::string&
 /// CSV with a line for each outstanding record, by name: written durably. Returns how many there are.
 std::uint64_t write_records(Context& context, const std::vector<BatchId>& batches, const std::filesystem::path& file);
 
-[[nodiscard]] std::string revocation_hint(Context& context);
+/// `authorities`: of the certificates that were revoked; what is to be done next differs for outside ones.
+[[nodiscard]] std::string revocation_hint(Context& context, const std::vector<std::string>& authorities);
 
 }  // namespace keyferry::appliance

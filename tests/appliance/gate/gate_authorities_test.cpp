@@ -8,6 +8,7 @@
 #include "wrap/crypto/hash.h"
 #include "wrap/x509/certificate.h"
 #include "wrap/x509/certificate_builder.h"
+#include "wrap/x509/crl.h"
 #include "wrap/x509/path.h"
 #include "wrap/x509/request.h"
 
@@ -99,6 +100,11 @@ class Authorities : public GateFixture {
     return std::get<x509::RequestFacts>(request).key;
   }
 
+  [[nodiscard]] Bytes serial_of(const std::string& name) const {
+    const auto facts = std::get<x509::CertificateFacts>(x509::parse_certificate(as_bytes(row(name).certificate())));
+    return to_bytes(x509::serial_from_content(facts.serial).value().bytes());
+  }
+
   SystemRandom random_;
   crypto::SoftKey paa_ = crypto::SoftKey::generate();
   std::unique_ptr<GateClient> gate_;
@@ -170,6 +176,105 @@ TEST_F(Authorities, ThatArePendingOrOutsideIssueNothing) {
     expect_refused(plan_of(Operation::CaCreate, ca("below", x509::CaKind::Intermediate, name, 0)), "");
     expect_refused(plan_of(Operation::CrlIssue, CrlIssuePlan{name, 1, {0, crypto::sha256({})}, in_years(1)}), name);
   }
+}
+
+TEST_F(Authorities, ThatOfficersRevokedIssueNothingNorDoThoseBelow) {
+  done(Operation::CaCreate, ca("root", x509::CaKind::Root, "", 2));
+  done(Operation::CaCreate, ca("middle", x509::CaKind::Intermediate, "root", 1));
+  done(Operation::CaCreate, ca("low", x509::CaKind::Intermediate, "middle", 0));
+  const CaRevokePlan good{"middle", "root", serial_of("middle"), "cACompromise", "key copied"};
+  CaRevokePlan other = good;
+  other.issuer = "ca";
+  expect_refused(plan_of(Operation::CaRevoke, other), "another certificate or issuer");
+  other = good;
+  other.certificate_serial = serial_of("low");
+  expect_refused(plan_of(Operation::CaRevoke, other), "another certificate or issuer");
+  other = good;
+  other.name = "nobody";
+  expect_refused(plan_of(Operation::CaRevoke, other), "no certificate authority");
+  expect_refused(plan_of(Operation::CaRevoke, CaRevokePlan{"root", "ca", serial_of("root"), "superseded", "x"}),
+                 "is a root");
+
+  done(Operation::CaRevoke, good);
+  EXPECT_TRUE(row("middle").revoked());
+  EXPECT_FALSE(row("low").revoked());
+  expect_refused(plan_of(Operation::CaRevoke, good), "revoked before");
+  for (const auto& [name, words] :
+       {std::pair{"middle", "kf-ca/middle is revoked"}, std::pair{"low", "stands below kf-ca/middle"}}) {
+    Plan batch = batch_plan(4, 4);
+    std::get<BatchPlan>(batch.detail).certificate_authority = name;
+    expect_refused(parsed(batch), words);
+    expect_refused(plan_of(Operation::CaCreate, ca("below", x509::CaKind::Intermediate, name, 0)), words);
+  }
+  std::vector<Bytes> chain;
+  for (const char* name : {"low", "middle", "root"}) chain.push_back(to_bytes(as_bytes(row(name).certificate())));
+  expect_refused(plan_of(Operation::CaImport, CaImportPlan{"again", x509::CaKind::Intermediate, chain}),
+                 "stands below kf-ca/middle");
+  done(Operation::CaCreate, ca("beside", x509::CaKind::Intermediate, "root", 0));  // the root is as it was
+}
+
+TEST_F(Authorities, ThatAnOutsideOneCertifiedAreRevokedThere) {
+  const crypto::PublicKey key = requested();
+  done(Operation::CaInstall, CaInstallPlan{"pai", certified(key, "CN=PAI", 0xFFF1)});
+  expect_refused(plan_of(Operation::CaRevoke, CaRevokePlan{"pai", "ca", serial_of("pai"), "superseded", "x"}),
+                 "certified by CN=PAA, which is no CA in this HSM");
+}
+
+TEST_F(Authorities, ThatStandOutsideAreBelievedByTheirOwnCrlAlone) {
+  const auto sign = [](crypto::SoftKey& key, const Bytes& tbs) {
+    return x509::assemble(tbs, key.sign_digest(crypto::sha256(tbs)));
+  };
+  crypto::SoftKey outside = crypto::SoftKey::generate();
+  const x509::CaSpec above{"CN=Outside root", in_years(-2), in_years(20), std::uint8_t{1}, x509::CaKind::Root, {}};
+  const Bytes root = sign(paa_, x509::ca_to_be_signed(above, x509::make_serial(random_), paa_.public_key()));
+  const x509::CaSpec spec{"CN=Outside", in_years(-1), in_years(10), std::uint8_t{0}, x509::CaKind::Intermediate, {}};
+  const auto anchor = std::get<x509::CertificateFacts>(x509::parse_certificate(root));
+  const Bytes issuing =
+      sign(paa_, x509::ca_to_be_signed(spec, x509::make_serial(random_), outside.public_key(), anchor));
+  done(Operation::CaImport, CaImportPlan{"outside", x509::CaKind::Intermediate, {issuing, root}});
+  const auto issuer = std::get<x509::CertificateFacts>(x509::parse_certificate(issuing));
+
+  const UtcMillis now{SystemClock{}.now().value / 1000 * 1000};
+  const auto crl_of = [&](crypto::SoftKey& key, UtcMillis time) {
+    x509::CrlBuilder builder{{issuer.subject_name, issuer.subject_key_identifier, 7, time, in_years(1)}};
+    builder.add(Bytes(16, 0x11), time, 1);
+    return sign(key, builder.to_be_signed());
+  };
+  const auto plan_for = [&](const Bytes& crl, UtcMillis time, const char* name = "outside", std::uint64_t records = 1) {
+    return plan_of(Operation::CrlImport, CrlImportPlan{name, crypto::sha256(crl), time, {records, crypto::sha256({})}});
+  };
+  const auto request = [&](const Plan& plan, const Bytes& crl) {
+    v1::GateRequest asked = run_request(plan);
+    asked.mutable_run_plan()->set_outside_crl(to_string(crl));
+    return asked;
+  };
+  const auto refused = [&](const Plan& plan, const Bytes& crl, std::string_view words) {
+    const Error refusal = refusal_of(*gate_, request(plan, crl));
+    EXPECT_NE(std::string{refusal.what()}.find(words), std::string::npos) << refusal.what();
+  };
+
+  const Bytes crl = crl_of(outside, now);
+  const Bytes older = crl_of(outside, UtcMillis{now.value - 60'000});
+  const UtcMillis in_two_days{now.value + 2 * 86'400'000};
+  refused(plan_for(crl, now), older, "not the one that officers approved");
+  refused(plan_for(crl, UtcMillis{now.value - 60'000}), crl, "does not say what the plan says");
+  refused(plan_for(crl, now, "outside", 2), crl, "does not say what the plan says");
+  refused(plan_for(crl, now, "ca"), crl, "no outside CA");
+  refused(plan_for(Bytes(8, 0x30), now), Bytes(8, 0x30), "malformed");
+  const Bytes forged = crl_of(paa_, now);
+  refused(plan_for(forged, now), forged, "not signed by the enrolled key");
+  const Bytes late = crl_of(outside, in_two_days);
+  refused(plan_for(late, in_two_days), late, "24 hours");
+  static_cast<void>(open(*gate_));
+
+  gate_->call(request(plan_for(crl, now), crl));
+  static_cast<void>(open(*gate_));
+  v1::LogLeaf leaf;
+  ASSERT_TRUE(leaf.ParseFromArray(ledger_.log.back().data(), static_cast<int>(ledger_.log.back().size())));
+  EXPECT_EQ(leaf.outside_crl().authority(), "outside");
+  EXPECT_EQ(leaf.outside_crl().crl_sha256(), crypto::sha256(crl).str());
+  EXPECT_EQ(leaf.outside_crl().records(), 1U);
+  refused(plan_for(older, UtcMillis{now.value - 60'000}), older, "was taken in before");
 }
 
 TEST_F(Authorities, TakeTheCertificateOfTheirRequestAndNoOther) {

@@ -239,6 +239,10 @@ Plan Quorum::sample(Operation operation) {
       return plan_for(operation, sample_preparation());
     case Operation::BatchCertify:
       return plan_for(operation, BatchCertifyPlan{any_batch(), "outside", 4, any_digest()});
+    case Operation::CaRevoke:
+      return plan_for(operation, CaRevokePlan{"line", "ca", Bytes(16, 'c'), "cACompromise", "key copied"});
+    case Operation::CrlImport:
+      return plan_for(operation, CrlImportPlan{"outside", any_digest(), in_a_year(), {4, any_digest()}});
     case Operation::FamilyEnable:
       return plan_for(operation, FamilyEnablePlan{se::Family::Atecc608, "first line"});
     case Operation::InsecureAllow:

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "wrap/base/random.h"
 #include "wrap/crypto/soft_key.h"
 #include "wrap/x509/certificate_builder.h"
 #include "wrap/x509/template.h"
@@ -25,7 +24,11 @@ class LintedShapeTest : public ::testing::Test {
   }
 
   [[nodiscard]] Bytes made(const std::string& serial, const crypto::PublicKey& key) {
-    return CertificateBuilder{device_}.to_be_signed(make_serial(random_), fields(serial), key);
+    return made_with(*CertificateSerial::from_hex("4123456789abcdef0123456789abcdef"), serial, key);
+  }
+
+  [[nodiscard]] Bytes made_with(const CertificateSerial& certificate, const std::string& serial, const crypto::PublicKey& key) {
+    return CertificateBuilder{device_}.to_be_signed(certificate, fields(serial), key);
   }
 
   [[nodiscard]] static SubjectFields fields(const std::string& serial) {
@@ -42,6 +45,30 @@ TEST_F(LintedShapeTest, TakesAnotherDevicesCertificateOfTheSameTemplate) {
   const LintedShape shape{made("A-1", key_)};
   EXPECT_EQ(shape.compare(made("A-1", key_), key_), std::nullopt);
   EXPECT_EQ(shape.compare(made("A-much-longer-name-2", other_), other_), std::nullopt);
+}
+
+TEST_F(LintedShapeTest, TakesEveryLengthOfASerial) {
+  const LintedShape shape{made_with(longest_serial(), "A-1", key_)};
+  for (const char* serial : {"00000000000000000000000000000001", "00800000000000000000000000000000",
+                             "7fffffffffffffffffffffffffffffff", "80000000000000000000000000000000"}) {
+    EXPECT_EQ(shape.compare(made_with(*CertificateSerial::from_hex(serial), "A-1", key_), key_), std::nullopt) << serial;
+  }
+}
+
+/// Same length, so that nothing else differs: 80 01 is negative, 00 01 is not in shortest form.
+TEST_F(LintedShapeTest, RefusesASerialThatIsNegativeZeroOrNotInShortestForm) {
+  const LintedShape shape{made("A-1", key_)};
+  const Bytes good = made_with(*CertificateSerial::from_hex("00000000000000000000000000000101"), "A-1", key_);
+  constexpr std::size_t kSerialAt = 4 + 5 + 2;  // SEQUENCE with two octets of length, version, INTEGER
+  ASSERT_EQ(shape.compare(good, key_), std::nullopt);
+  for (const std::uint8_t first : {std::uint8_t{0x00}, std::uint8_t{0x80}}) {
+    Bytes bad = good;
+    bad.at(kSerialAt) = first;
+    EXPECT_TRUE(shape.compare(bad, key_).has_value()) << int{first};
+  }
+  Bytes zero = made_with(*CertificateSerial::from_hex("00000000000000000000000000000001"), "A-1", key_);
+  zero.at(kSerialAt) = 0;
+  EXPECT_TRUE(shape.compare(zero, key_).has_value());
 }
 
 TEST_F(LintedShapeTest, TakesOtherAlternativeNamesOfTheSameKind) {
