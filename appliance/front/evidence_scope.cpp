@@ -96,7 +96,7 @@ bool EvidenceScope::shows(ByteView octets) const {
       if (plan.operation() == "batch")
         return batch(plan.plan_digest().substr(0, BatchId::kSizeBytes));
       if (std::ranges::find(kGovernance, plan.operation()) != kGovernance.end()) return true;
-      if (plan.operation() == "ca-retire") return label(plan.subject());
+      if (plan.operation() == "ca-retire" || plan.operation() == "ca-revoke") return label(plan.subject());
       if (plan.operation().starts_with("ca-")) return authorities_.contains(plan.subject());
       const std::string id = bytes_of_hex(plan.subject().substr(0, plan.subject().find(' ')));
       return batch(id) || stations_.contains(id) || tokens_.contains(id);
