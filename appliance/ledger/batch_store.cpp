@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "appliance/ledger/outside_store.h"
@@ -119,38 +121,56 @@ void refuse_scrapped(store::Database& database, const BatchId& batch, SegmentInd
               "make a plan without it"};
 }
 
+/// An INSERT of `count` records: batch and segment once, then each record's own values.
+SQLite::Statement record_insert(store::Database& database, std::size_t count) {
+  std::string sql =
+      "INSERT INTO record (batch_id, segment_idx, record_no, se_id, generation, public_key, "
+      "certificate_serial, certificate_sha256, challenge, outside_serial, state) VALUES ";
+  for (std::size_t i = 0; i < count; ++i)
+    sql += i == 0 ? "(?1, ?2, ?, ?, ?, ?, ?, ?, ?, ?, 'issued')" : ", (?1, ?2, ?, ?, ?, ?, ?, ?, ?, ?, 'issued')";
+  return {database, sql};
+}
+
+/// Returns the number of the next record's first value.
+int bind_record(SQLite::Statement& insert, int at, const RecordRow& record) {
+  const auto octets = [&insert, &at](ByteView value) {
+    insert.bindNoCopy(at++, value.data(), static_cast<int>(value.size()));
+  };
+  insert.bind(at++, record.record_no.value);
+  insert.bind(at++, record.se.value);
+  insert.bind(at++, record.generation);
+  octets(record.public_key);
+  octets(record.certificate_serial);
+  octets(record.certificate_sha256.bytes());
+  octets(record.challenge.bytes());
+  if (record.outside_serial.empty()) {
+    insert.bind(at++);
+  } else {
+    octets(record.outside_serial);
+  }
+  return at;
+}
+
 void insert_records(store::Database& database,
                     const BatchId& batch,
                     SegmentIndex segment,
                     const std::vector<RecordRow>& records) {
-  enum Column { kBatch = 1, kNumber, kSegment, kSe, kGeneration, kKey, kSerial, kCertificate, kChallenge, kOutside };
-  SQLite::Statement insert{database,
-                           "INSERT INTO record (batch_id, record_no, segment_idx, se_id, "
-                           "generation, public_key, "
-                           "certificate_serial, certificate_sha256, challenge, state, outside_serial) VALUES "
-                           "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'issued', ?10)"};
-  const auto bind = [&insert](Column column, ByteView value) {
-    insert.bindNoCopy(column, value.data(), static_cast<int>(value.size()));
-  };
-  bind(kBatch, batch.bytes());
-  insert.bind(kSegment, segment.value);
-  for (const RecordRow& record : records) {
-    insert.bind(kNumber, record.record_no.value);
-    insert.bind(kSe, record.se.value);
-    insert.bind(kGeneration, record.generation);
-    bind(kKey, record.public_key);
-    bind(kSerial, record.certificate_serial);
-    bind(kCertificate, record.certificate_sha256.bytes());
-    bind(kChallenge, record.challenge.bytes());
-    if (record.outside_serial.empty()) {
-      insert.bind(kOutside);
-    } else {
-      bind(kOutside, record.outside_serial);
-    }
-    insert.exec();
-    insert.reset();
-  }
   if (records.empty()) return;
+  constexpr std::size_t kAtOnce = 64;  // a sixth less work than one by one
+  std::optional<SQLite::Statement> insert;
+  for (std::span<const RecordRow> left{records}; !left.empty();) {
+    const auto some = left.first(std::min(left.size(), kAtOnce));
+    if (!insert || some.size() != kAtOnce) {
+      insert.emplace(record_insert(database, some.size()));
+      insert->bindNoCopy(1, batch.bytes().data(), static_cast<int>(batch.bytes().size()));
+      insert->bind(2, segment.value);
+    }
+    int at = 3;
+    for (const RecordRow& record : some) at = bind_record(*insert, at, record);
+    insert->exec();
+    insert->reset();
+    left = left.subspan(some.size());
+  }
   check_parents(database, batch, segment, records);
   refuse_scrapped(database, batch, segment, records);
 }

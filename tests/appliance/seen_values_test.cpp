@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "appliance/ledger/ledger.h"
@@ -56,6 +57,25 @@ TEST_F(SeenValuesTest, RemembersAcrossRunsMovesAndNewObjects) {
   }
   again.add(some(1), some(1));
   EXPECT_EQ(number("SELECT count(*) FROM seen_run"), 5);
+}
+
+/// They are looked for by 64: whichever of a segment was there before, and whatever is left over.
+TEST_F(SeenValuesTest, FindsWhatHasMovedWhereverItStandsInASegment) {
+  SeenValues seen{database_};
+  const auto moved = some(131'072);
+  store::WriteTransaction transaction{database_};
+  seen.add(moved, some(moved.size()));
+  transaction.commit();
+  ASSERT_EQ(number("SELECT count(*) FROM seen_run"), 0);
+  for (const std::size_t count : {1, 63, 64, 65, 128, 200}) {
+    for (const std::size_t at : {std::size_t{0}, count / 2, count - 1}) {
+      auto keys = some(count);
+      std::ranges::sort(keys);
+      keys.at(at) = moved.at(at * 7);
+      EXPECT_THROW(seen.add(keys, some(count)), SeenBefore) << at << " of " << count;
+    }
+    EXPECT_NO_THROW(seen.add(some(count), some(count))) << count;
+  }
 }
 
 TEST_F(SeenValuesTest, AKeyIsNoSerial) {
