@@ -51,8 +51,9 @@ void WorkerLink::log_out() {
 }
 
 WorkerLink::~WorkerLink() {
+  const bool may_log_in = under_way() != 0;  // at its start and when it recovers; an idle one is not waited for
   stream_->close();
-  const Fd no_login_begins = keep_logins_out(settings_file_, kLoginWait);
+  const Fd no_login_begins = may_log_in ? keep_logins_out(settings_file_, kLoginWait) : Fd{};
   child_ = Child{};
 }
 

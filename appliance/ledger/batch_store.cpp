@@ -81,44 +81,23 @@ class ParentsCheckedAtOnce {
   store::Database& database_;
 };
 
-constexpr const char* kOfRange =
-    "WHERE batch_id = :batch AND segment_idx = :segment AND record_no BETWEEN :first AND :last";
-
-void bind_range(SQLite::Statement& query, const BatchId& batch, SegmentIndex segment, const std::vector<RecordRow>& records) {
-  store::bind_blob(query, ":batch", batch.bytes());
-  query.bind(":segment", segment.value);
-  query.bind(":first", records.front().record_no.value);
-  query.bind(":last", records.back().record_no.value);
-}
-
 void check_parents(store::Database& database,
                    const BatchId& batch,
                    SegmentIndex segment,
                    const std::vector<RecordRow>& records) {
   SQLite::Statement query{database,
-                          "SELECT count(*), EXISTS (SELECT 1 FROM batch WHERE batch_id = :batch) FROM record JOIN se USING (se_id) " +
-                              std::string{kOfRange}};
-  bind_range(query, batch, segment, records);
+                          "SELECT count(*), EXISTS (SELECT 1 FROM batch WHERE batch_id = :batch) FROM record JOIN se USING (se_id) "
+                          "WHERE batch_id = :batch AND segment_idx = :segment AND record_no BETWEEN :first AND :last"};
+  store::bind_blob(query, ":batch", batch.bytes());
+  query.bind(":segment", segment.value);
+  query.bind(":first", records.front().record_no.value);
+  query.bind(":last", records.back().record_no.value);
   query.executeStep();
   if (natural_at(query, 0) != records.size() || natural_at(query, 1) != 1) {
     throw Error{Code::Storage,
                 fmt::format("ledger: a record of segment {} has no SE or no batch", segment.value),
                 "restore the ledger from its newest backup"};
   }
-}
-
-/// The check of a plan refuses them before; this is what no path gets past.
-void refuse_scrapped(store::Database& database, const BatchId& batch, SegmentIndex segment, const std::vector<RecordRow>& records) {
-  SQLite::Statement any{database, "SELECT 1 FROM se_scrapped LIMIT 1"};
-  if (!any.executeStep()) return;
-  SQLite::Statement query{database,
-                          "SELECT se.family, se.se_serial FROM record JOIN se USING (se_id) JOIN se_scrapped USING (family, se_serial) " +
-                              std::string{kOfRange} + " LIMIT 1"};
-  bind_range(query, batch, segment, records);
-  if (!query.executeStep()) return;
-  throw Error{Code::Refused,
-              fmt::format("SE {} {} was scrapped: it gets no key", query.getColumn(0).getString(), to_hex(store::column_blob(query, 1))),
-              "make a plan without it"};
 }
 
 /// An INSERT of `count` records: batch and segment once, then each record's own values.
@@ -172,7 +151,6 @@ void insert_records(store::Database& database,
     left = left.subspan(some.size());
   }
   check_parents(database, batch, segment, records);
-  refuse_scrapped(database, batch, segment, records);
 }
 
 void add_nonces(store::Database& database, const std::vector<RecordRow>& records) {

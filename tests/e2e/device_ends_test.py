@@ -314,6 +314,13 @@ class DeviceEnds(FerryCase):
         done = self.device("rework", serial, "--se", self.of_state["returned"][0][1], "--new-se", serial, expect=None)
         self.assertEqual(done.returncode, 1)
         self.assertEqual([one["state"] for one in self.ferry.appliance_json("quarantine", "list")["waiting"]], ["returned"])
+        with self.assertRaisesRegex(Exception, "scrapped"):
+            with_record = "INSERT INTO record (batch_id, record_no, segment_idx, se_id, generation, public_key, " \
+                "certificate_serial, certificate_sha256, challenge, state) SELECT batch_id, 99, segment_idx, se_id, 9, public_key, " \
+                "x'00112233445566778899aabbccddeeff', certificate_sha256, challenge, 'issued' FROM record WHERE record_no = ?"
+            import sqlite3
+            with sqlite3.connect(self.ledger) as database:
+                database.execute(with_record, [record])
 
     def test_scrapping_takes_two_known_people_and_an_se_that_is_out_of_use(self):
         record, serial, _ = self.of_state["quarantined"][0]
