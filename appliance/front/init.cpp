@@ -60,12 +60,6 @@ void check_options(const CommonOptions& common, const InitOptions& options) {
   }
 }
 
-/// Measured with SoftHSM on two processors: two processes make 1.7 times what one does, two threads 1.16 times.
-unsigned usual_workers() {
-  constexpr unsigned kMostUsualWorkers = 8;
-  return std::clamp(std::thread::hardware_concurrency(), 1U, kMostUsualWorkers);
-}
-
 /// gate.toml beside the HSM's store; one that is there was written by this command before, or by a
 /// person.
 fs::path make_gate_settings(const CommonOptions& common, const InitOptions& options) {
@@ -258,6 +252,11 @@ int print(Context& context, const token::ApplianceCard& card, bool done_before) 
 }
 
 }  // namespace
+
+unsigned usual_workers() {
+  constexpr unsigned kMostUsualWorkers = 8;
+  return std::clamp(std::thread::hardware_concurrency(), 1U, kMostUsualWorkers);
+}
 
 void make_embedded_hsm(const fs::path& folder, const std::string& token_label, GateSettings& settings) {
   const fs::path tokens = folder / "tokens";

@@ -44,4 +44,8 @@ void make_embedded_hsm(const std::filesystem::path& folder, const std::string& t
 /// "HOME-hsm": beside the home, never below it.
 [[nodiscard]] std::filesystem::path hsm_folder(const std::filesystem::path& home);
 
+/// Key workers where nobody asks for another number: one for each processor, at most 8. Measured with SoftHSM on two
+/// processors: two processes make 1.7 times what one does, two threads 1.16 times.
+[[nodiscard]] unsigned usual_workers();
+
 }  // namespace keyferry::appliance

@@ -7,6 +7,7 @@
 #include "appliance/front/context.h"
 #include "appliance/front/dates.h"
 #include "appliance/front/declarations.h"
+#include "appliance/front/init.h"
 #include "appliance/front/operation.h"
 #include "appliance/front/plan_commands.h"
 #include "appliance/front/preparations.h"
@@ -29,7 +30,9 @@ namespace {
 
 constexpr std::uint32_t kLeastSegmentSize = 256;
 constexpr std::uint32_t kLargestUsualSegment = 8192;
-constexpr std::uint32_t kUsualSegments = 64;
+/// At least half as many for each worker that `init` sets up by itself. Each segment costs some 5 ms (syncs, signatures), and
+/// a worker gets its next one when it has little left, so that a few large ones keep all busy.
+constexpr std::uint32_t kUsualSegmentsPerWorker = 12;
 constexpr std::int64_t kDefaultDueDays = 90;
 constexpr std::int64_t kDefaultExpiryDays = 30;
 
@@ -71,8 +74,9 @@ x509::CertificateFacts find_authority(const Registry& registry, const std::strin
 std::uint32_t segment_size(const PlanNewOptions& options) {
   if (options.segment_size) return *options.segment_size;
   // So many segments that workers end at about the same time, so few that what each costs does not weigh.
+  const std::uint32_t usual = kUsualSegmentsPerWorker * usual_workers();
   std::uint32_t size = kLeastSegmentSize;
-  while (size < kLargestUsualSegment && options.count / size >= kUsualSegments) size *= 2;
+  while (size < kLargestUsualSegment && options.count / size >= usual) size *= 2;
   while (size < kMaxSegmentRecords && options.count / size >= kMaxSegmentsPerBatch) size *= 2;
   return size;
 }

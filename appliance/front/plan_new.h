@@ -23,7 +23,7 @@ struct PlanNewOptions {
   std::optional<std::string> site;            // default: the station's
   std::string customer;
   std::optional<std::uint32_t>
-      segment_size;  // default: 256 to 8192, so that there are some 32 to 64 segments or 8192 is reached
+      segment_size;  // default: 256 to 8192, so that there are 6 to 12 for each usual worker or 8192 is reached
   std::string subject = "CN={device_serial}";
   std::optional<std::filesystem::path> template_file;  // instead of subject
   std::string certificate_text;                        // instead of both: of a plan that is made again
